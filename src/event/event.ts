@@ -1,0 +1,43 @@
+/**
+ * An event: a fact about one person or device, as accepted. Immutable.
+ *
+ * This is what the body of an `event` record holds, as JSON. Its skeleton is `EventSkeleton`.
+ */
+
+import type { JsonObject } from '../lib/json.ts'
+
+export const eventTypes = ['track', 'identify', 'page', 'screen', 'group', 'alias'] as const
+export type EventType = (typeof eventTypes)[number]
+
+export interface Event {
+  /** The producer's own id; unique per source within the horizon. */
+  readonly eventId: string
+  readonly sourceId: string
+  readonly type: EventType
+  /** The `event` of a track call in today's spelling (`Product Viewed`); `Page Viewed` for page, else the type. */
+  readonly name: string
+  readonly userId?: string
+  readonly anonymousId?: string
+  /** At the producer, corrected for its clock and kept within bounds. */
+  readonly occurredAtMs: number
+  readonly receivedAtMs: number
+  /** Set where the producer's time had to be corrected or bounded. */
+  readonly timeNote?: 'skew-corrected' | 'future-bounded' | 'past-bounded' | 'missing' | 'unreadable'
+  /** Of a track or page call. */
+  readonly properties?: JsonObject
+  /** Of an identify call. */
+  readonly traits?: JsonObject
+  readonly context?: JsonObject
+}
+
+/** The clear part of an `event` record. */
+export interface EventSkeleton {
+  readonly eventId: string
+  readonly sourceId: string
+  readonly name: string
+}
+
+/** Returns the identity key of the person an event is about: the user where known, else the device. */
+export function personKeyOf(event: Pick<Event, 'userId' | 'anonymousId'>): string {
+  return event.userId === undefined ? `anonymous:${event.anonymousId ?? ''}` : `user:${event.userId}`
+}

@@ -1,0 +1,163 @@
+/**
+ * A record of the log, and its bytes.
+ *
+ * The skeleton is clear (ids, item ids, HMACs) and is all that the fold needs to find the state a record touches.
+ * The body can be sealed with the key of a person (`keyId`, 0 = plain), so that erasure can make it unreadable
+ * while the log stays as it is.
+ *
+ * Layout, big endian:
+ *   u8 version | u8 kind | u8 flags | u32 keyId | f64 recordedAtMs | 16 bytes id
+ *   [outbox: u16 source | f64 offset | u32 index | f64 previous offset | u32 previous index]   if flags & 2
+ *   u16 key bytes | key | u32 skeleton bytes | skeleton (JSON) | body (JSON) to the end
+ */
+
+import { assert } from '../lib/assert.ts'
+import { murmur3 } from '../lib/hash.ts'
+
+export const recordVersion = 1
+
+/** What a record is. The place in this list is on disk: append only, never reorder. */
+export const recordKinds = [
+  'event',
+  'owner',
+  'tick',
+  'apply',
+  'definitions',
+  'item',
+  'suppress',
+  'claim',
+  'result',
+  'outcome',
+  'skip',
+  'identity-claim',
+  'identity-part',
+  'identity-refused',
+  'forwarded',
+  'continue',
+  'filled',
+  'rules',
+] as const
+export type RecordKind = (typeof recordKinds)[number]
+
+/** Identity of a record sent from one partition to another, and of the one sent before it to the same target. */
+export interface OutboxId {
+  readonly source: number
+  readonly offset: number
+  readonly index: number
+  /** The id sent before to this target by this source; offset and index 0 for the first. */
+  readonly previousOffset: number
+  readonly previousIndex: number
+}
+
+export interface NewRecord {
+  readonly partition: number
+  /** Identity key of a person (`user:`, `anonymous:`), an item (`item:`), an address (`address:`), or `control:`. */
+  readonly key: string
+  readonly kind: RecordKind
+  /** 16 bytes. For an event, the hash of source and event id, so that a repeat has the same one. */
+  readonly id: Uint8Array
+  readonly recordedAtMs: number
+  /** True for events of the past that must not trigger anything. */
+  readonly isBackfill: boolean
+  /** 0 = the body is plain. */
+  readonly keyId: number
+  readonly outbox?: OutboxId
+  /** Clear JSON value. */
+  readonly skeleton: unknown
+  /** JSON text in UTF-8, or sealed bytes when `keyId` is not 0. */
+  readonly body: Uint8Array
+}
+
+export interface LogRecord extends NewRecord {
+  readonly offset: number
+}
+
+/** Greatest size of one encoded record: what every log technology takes (Kinesis 1 MiB, less overhead). */
+export const recordBytesMax = 900 * 1024
+
+const headBytes = 31
+const outboxBytes = 26
+const isBackfillFlag = 1
+const hasOutboxFlag = 2
+
+const kindNumbers = new Map<RecordKind, number>(recordKinds.map((kind, index) => [kind, index]))
+export const emptyBody = new Uint8Array(0)
+
+/** Returns the partition that `key` of `workspace` belongs to; the same on every technology, for ever. */
+export function partitionOf(workspace: string, key: string, partitionCount: number): number {
+  return murmur3(`${workspace}\0${key}`) % partitionCount
+}
+
+/** Returns the bytes of a record; its place (partition, offset) is kept by the log, not in them. */
+export function encodeRecord(record: NewRecord): Buffer {
+  assert(record.id.length === 16, 'a record id has 16 bytes')
+  const kind = kindNumbers.get(record.kind)
+  assert(kind !== undefined, 'a record kind is a known one')
+  const keyBytes = Buffer.byteLength(record.key)
+  const skeleton = JSON.stringify(record.skeleton ?? null)
+  const skeletonBytes = Buffer.byteLength(skeleton)
+  const outbox = record.outbox
+  const bytes = Buffer.allocUnsafe(
+    headBytes + (outbox ? outboxBytes : 0) + 2 + keyBytes + 4 + skeletonBytes + record.body.length,
+  )
+  bytes[0] = recordVersion
+  bytes[1] = kind
+  bytes[2] = (record.isBackfill ? isBackfillFlag : 0) | (outbox ? hasOutboxFlag : 0)
+  bytes.writeUInt32BE(record.keyId, 3)
+  bytes.writeDoubleBE(record.recordedAtMs, 7)
+  bytes.set(record.id, 15)
+  let at = headBytes
+  if (outbox) {
+    bytes.writeUInt16BE(outbox.source, at)
+    bytes.writeDoubleBE(outbox.offset, at + 2)
+    bytes.writeUInt32BE(outbox.index, at + 10)
+    bytes.writeDoubleBE(outbox.previousOffset, at + 14)
+    bytes.writeUInt32BE(outbox.previousIndex, at + 22)
+    at += outboxBytes
+  }
+  bytes.writeUInt16BE(keyBytes, at)
+  at += 2 + bytes.write(record.key, at + 2)
+  bytes.writeUInt32BE(skeletonBytes, at)
+  at += 4 + bytes.write(skeleton, at + 4)
+  bytes.set(record.body, at)
+  return bytes
+}
+
+/** Returns the record that `bytes` hold. Throws where the version or kind is not known: never guess at old data. */
+export function decodeRecord(partition: number, offset: number, source: Uint8Array): LogRecord {
+  const bytes = Buffer.from(source.buffer, source.byteOffset, source.byteLength)
+  assert(bytes[0] === recordVersion, `record version ${bytes[0]} is known`)
+  const kind = recordKinds[bytes[1] ?? 255]
+  assert(kind !== undefined, `record kind ${bytes[1]} is known`)
+  const flags = bytes[2] ?? 0
+  let at = headBytes
+  const outbox = (flags & hasOutboxFlag) === 0 ? undefined : decodeOutbox(bytes, at)
+  if (outbox) at += outboxBytes
+  const keyEnd = at + 2 + bytes.readUInt16BE(at)
+  const key = bytes.toString('utf8', at + 2, keyEnd)
+  const skeletonEnd = keyEnd + 4 + bytes.readUInt32BE(keyEnd)
+  const skeleton: unknown = JSON.parse(bytes.toString('utf8', keyEnd + 4, skeletonEnd))
+  return {
+    partition,
+    offset,
+    key,
+    kind,
+    id: bytes.subarray(15, 31),
+    recordedAtMs: bytes.readDoubleBE(7),
+    isBackfill: (flags & isBackfillFlag) !== 0,
+    keyId: bytes.readUInt32BE(3),
+    ...(outbox ? { outbox } : {}),
+    skeleton,
+    body: bytes.subarray(skeletonEnd),
+  }
+}
+
+function decodeOutbox(bytes: Buffer, at: number): OutboxId {
+  return {
+    source: bytes.readUInt16BE(at),
+    offset: bytes.readDoubleBE(at + 2),
+    index: bytes.readUInt32BE(at + 10),
+    previousOffset: bytes.readDoubleBE(at + 14),
+    previousIndex: bytes.readUInt32BE(at + 22),
+  }
+}

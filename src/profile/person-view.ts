@@ -1,0 +1,34 @@
+/**
+ * What rules, rankings and templates see of a person: one view over all parts, made by the fold or at read time.
+ */
+
+import type { Json } from '../lib/json.ts'
+
+/** What a person did with one item, or once without any item. Retained for the longest window, within a limit. */
+export interface Activity {
+  /** The event's name, e.g. `Product Viewed`. */
+  readonly name: string
+  readonly occurredAtMs: number
+  readonly itemId?: string
+  readonly quantity?: number
+  /** Money of this line (price x quantity), in the shop's currency. */
+  readonly value?: number
+}
+
+export interface EventTotal {
+  /** All events of this name ever applied, also those no longer retained. */
+  readonly count: number
+  readonly valueSum: number
+  readonly firstAtMs: number
+  readonly lastAtMs: number
+}
+
+export interface PersonView {
+  readonly traits: Readonly<Record<string, Json>>
+  /** Oldest first by `occurredAtMs`. An event of several items has one entry per item, with the same time. */
+  readonly activity: readonly Activity[]
+  /** By event name. */
+  readonly totals: Readonly<Record<string, EventTotal>>
+  /** Names of the segments the person is in. */
+  readonly memberships: readonly string[]
+}

@@ -1,0 +1,46 @@
+/**
+ * The interface of every recommendation algorithm. Pure data structures: no clock, no chance, no I/O, so that the
+ * same interactions in the same order give the same answers.
+ */
+
+export const interactionKinds = ['view', 'cart', 'purchase'] as const
+export type InteractionKind = (typeof interactionKinds)[number]
+
+export interface Interaction {
+  readonly profileId: string
+  readonly itemId: string
+  readonly kind: InteractionKind
+  readonly occurredAtMs: number
+}
+
+export interface RecommendQuery {
+  /** What the person did, oldest first; the newest count most. */
+  readonly activity: readonly Omit<Interaction, 'profileId'>[]
+  readonly nowMs: number
+  readonly countMax: number
+  /** Never answered: bought just now, or shown elsewhere in the same email. */
+  readonly excludeItemIds: ReadonlySet<string>
+  /** Asked for each candidate at query time, so stock is never read from the index. */
+  isAllowed(itemId: string): boolean
+}
+
+export interface Reason {
+  readonly kind: 'because-viewed' | 'because-carted' | 'because-bought' | 'trending'
+  /** The item of the person's own activity that counted most; absent for `trending`. */
+  readonly itemId?: string
+}
+
+export interface Recommendation {
+  readonly itemId: string
+  readonly score: number
+  readonly reason: Reason
+}
+
+export interface Recommender {
+  /** Learns from one applied interaction. Interactions of one profile come in the order they were applied. */
+  learn(interaction: Interaction): void
+  /** Returns at most `countMax` different items, best first; fewer only where fewer are allowed. */
+  recommend(query: RecommendQuery): readonly Recommendation[]
+  /** Number of interactions learned; evidence names it. */
+  readonly learnedCount: number
+}

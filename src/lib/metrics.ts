@@ -1,0 +1,164 @@
+/**
+ * Metrics for Prometheus, as a thin wrap of prom-client. Every metric is in `metricTable`, with its kind, labels and meaning,
+ * so that a name is written once, a label cannot be forgotten, and the reference page is printed from here.
+ *
+ * Labels have few values (a reason, a kind, a partition), never an id or an address: each value is a series for ever.
+ */
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { assert } from './assert.ts'
+
+export interface MetricSpec {
+  readonly kind: 'counter' | 'gauge' | 'histogram'
+  readonly labels: readonly string[]
+  readonly says: string
+  /** Upper bounds of a histogram's buckets. */
+  readonly buckets?: readonly number[]
+}
+
+/** From half a millisecond to a minute. */
+const secondsBuckets = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60,
+] as const
+
+export const metricTable = {
+  attune_collect_events_total: {
+    kind: 'counter',
+    labels: ['outcome'],
+    says: 'Events sent to the collector, by outcome: accepted, rejected or duplicate.',
+  },
+  attune_collect_rejected_total: {
+    kind: 'counter',
+    labels: ['reason'],
+    says: 'Rejected events by reason. They are kept: see `attune rejected`.',
+  },
+  attune_collect_paused: {
+    kind: 'gauge',
+    labels: [],
+    says: '1 while intake is refused with 429 or 503 because a queue is full or the fold lags.',
+  },
+  attune_log_append_seconds: {
+    kind: 'histogram',
+    labels: [],
+    says: 'Time from append to durable. High: the disk is slow.',
+    buckets: secondsBuckets,
+  },
+  attune_log_queue_bytes: { kind: 'gauge', labels: [], says: 'Bytes that wait to be appended.' },
+  attune_process_records_total: {
+    kind: 'counter',
+    labels: ['kind'],
+    says: 'Records applied by the fold, by kind.',
+  },
+  attune_process_commit_seconds: {
+    kind: 'histogram',
+    labels: [],
+    says: 'Time of one commit of state, offset and outbox.',
+    buckets: secondsBuckets,
+  },
+  attune_process_lag_records: {
+    kind: 'gauge',
+    labels: [],
+    says: 'Records between the end of the log and the commit, over all partitions.',
+  },
+  attune_process_lag_seconds: {
+    kind: 'gauge',
+    labels: [],
+    says: 'Age of the oldest record that is not yet applied, 0 if there is none.',
+  },
+  attune_process_stopped_partitions: {
+    kind: 'gauge',
+    labels: [],
+    says: 'Partitions that stopped at a record that breaks the fold. Above 0: act.',
+  },
+  attune_delivery_messages_total: {
+    kind: 'counter',
+    labels: ['result'],
+    says: 'Attempts by result: accepted, deferred, failed, unknown, refused or lapsed.',
+  },
+  attune_delivery_queue_messages: {
+    kind: 'gauge',
+    labels: [],
+    says: 'Messages that are due and not yet handed over.',
+  },
+  attune_delivery_handover_seconds: {
+    kind: 'histogram',
+    labels: [],
+    says: 'Time from due to accepted by the provider.',
+    buckets: secondsBuckets,
+  },
+  attune_template_render_seconds: {
+    kind: 'histogram',
+    labels: [],
+    says: 'Time to render one message.',
+    buckets: secondsBuckets,
+  },
+  attune_http_request_seconds: {
+    kind: 'histogram',
+    labels: ['route', 'status'],
+    says: 'Time of an HTTP request by route pattern and status.',
+    buckets: secondsBuckets,
+  },
+} as const satisfies Record<`attune_${string}`, MetricSpec>
+
+type Table = typeof metricTable
+type NameOf<K extends MetricSpec['kind']> = {
+  [N in keyof Table]: Table[N]['kind'] extends K ? N : never
+}[keyof Table]
+type LabelsOf<N extends keyof Table> = Readonly<Record<Table[N]['labels'][number], string>>
+
+export interface Metrics {
+  /** Returns a function that adds to the series of `labels`; `by` is 1 if left out. */
+  counter<N extends NameOf<'counter'>>(name: N): (labels: LabelsOf<N>, by?: number) => void
+  /** Returns a function that sets the value of the series of `labels`. */
+  gauge<N extends NameOf<'gauge'>>(name: N): (labels: LabelsOf<N>, value: number) => void
+  /** Returns a function that puts one measured value into the series of `labels`. */
+  histogram<N extends NameOf<'histogram'>>(name: N): (labels: LabelsOf<N>, value: number) => void
+  /** Returns all in the text format of Prometheus. */
+  render(): Promise<string>
+  readonly contentType: string
+}
+
+export interface MetricsOptions {
+  /** Also collects memory, event loop delay and garbage collection of this process. One such in a process is enough. */
+  readonly hasProcessMetrics: boolean
+}
+
+/** Makes a registry in memory. Asking twice for one name gives the same metric. */
+export function createMetrics(options: MetricsOptions = { hasProcessMetrics: false }): Metrics {
+  const registry = new Registry()
+  if (options.hasProcessMetrics) collectDefaultMetrics({ register: registry })
+  const made = new Map<string, Counter | Gauge | Histogram>()
+
+  const once = <M extends Counter | Gauge | Histogram>(name: string, make: () => M): M => {
+    const known = made.get(name)
+    // The type holds, since a name has one kind in the table.
+    if (known !== undefined) return known as M
+    const metric = make()
+    made.set(name, metric)
+    return metric
+  }
+  const settings = (name: keyof Table) => {
+    const spec: MetricSpec = metricTable[name]
+    return { name, help: spec.says, labelNames: [...spec.labels], registers: [registry] }
+  }
+  return {
+    contentType: registry.contentType,
+    counter(name) {
+      const counter = once(name, () => new Counter(settings(name)))
+      return (labels, by = 1) => {
+        assert(by >= 0, 'a counter only grows')
+        counter.inc(labels, by)
+      }
+    },
+    gauge(name) {
+      const gauge = once(name, () => new Gauge(settings(name)))
+      return (labels, value) => gauge.set(labels, value)
+    },
+    histogram(name) {
+      const buckets = [...metricTable[name].buckets]
+      const histogram = once(name, () => new Histogram({ ...settings(name), buckets }))
+      return (labels, value) => histogram.observe(labels, value)
+    },
+    render: () => registry.metrics(),
+  }
+}

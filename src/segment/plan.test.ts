@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { PersonView } from '../profile/person-view.ts'
+import { evaluateSegments, planEvaluation } from './plan.ts'
+import type { Segment, SegmentFile } from './segment.ts'
+import { longestWindows, namesOf, parseSegments } from './segment.ts'
+
+const files: readonly SegmentFile[] = [
+  { name: 'target', content: { all: [{ segment: 'loyal' }, { not: { segment: 'staff' } }] } },
+  {
+    name: 'loyal',
+    content: {
+      description: 'Comes back.',
+      rule: { all: [{ segment: 'buyers' }, { trait: 'address.city', is: 'Rome' }] },
+    },
+  },
+  { name: 'buyers', content: { event: 'Buy', within: '2d' } },
+  { name: 'staff', content: { trait: 'email', contains: '@shop' } },
+  {
+    name: 'viewers',
+    content: {
+      any: [
+        { event: 'View', within: '1h' },
+        { event: 'Buy', within: '1h' },
+      ],
+    },
+  },
+]
+
+describe('parseSegments', () => {
+  it('puts each segment after those it names', () => {
+    const names = theSegments().map((segment) => segment.name)
+    assert.deepEqual(names, ['buyers', 'loyal', 'staff', 'target', 'viewers'])
+    assert.equal(theSegments()[1]?.description, 'Comes back.')
+  })
+
+  it('refuses cycles, unknown names and names given twice, with all other faults', () => {
+    const parsed = parseSegments([
+      { name: 'a', content: { segment: 'b' } },
+      { name: 'b', content: { not: { segment: 'a' } } },
+      { name: 'c', content: { rule: { segment: 'nobody' }, extra: 1 } },
+      { name: 'd', content: { rule: { trait: 't' } } },
+      { name: 'e', content: { all: [] } },
+      { name: 'e', content: { all: [] } },
+    ])
+    assert.equal(parsed.kind, 'refused')
+    assert.deepEqual(
+      parsed.faults.map((fault) => `${fault.path}: ${fault.says}`),
+      [
+        'c/extra: is unknown here',
+        'c: names the unknown segment nobody',
+        'd/rule: a trait needs a test, e.g. `is`',
+        'e: is defined twice',
+        'a: depends on itself: a -> b -> a',
+      ],
+    )
+  })
+
+  it('tells what a rule names and how far the rules look back', () => {
+    const rules = theSegments().map((segment) => segment.rule)
+    assert.deepEqual(rules.slice(1, 2).map(namesOf), [
+      { traits: ['address.city'], events: [], segments: ['buyers'] },
+    ])
+    assert.deepEqual(
+      [...longestWindows(rules)],
+      [
+        ['Buy', 172_800_000],
+        ['View', 3_600_000],
+      ],
+    )
+  })
+})
+
+describe('planEvaluation', () => {
+  it('finds the segments a change can touch, also through others, in order', () => {
+    const plan = planEvaluation(theSegments())
+    const names = (change: Parameters<typeof plan.affected>[0]): readonly string[] =>
+      plan.affected(change).map((segment) => segment.name)
+    assert.deepEqual(names({ events: ['Buy'] }), ['buyers', 'loyal', 'target', 'viewers'])
+    assert.deepEqual(names({ events: ['View'] }), ['viewers'])
+    assert.deepEqual(names({ traits: ['address'] }), ['loyal', 'target'])
+    assert.deepEqual(names({ traits: ['address.city', 'email'] }), ['loyal', 'staff', 'target'])
+    assert.deepEqual(names({ segments: ['staff'] }), ['target'])
+    assert.deepEqual(names({ due: ['viewers', 'gone'] }), ['viewers'])
+    assert.deepEqual(names({ events: ['Other'] }), [])
+  })
+})
+
+describe('evaluateSegments', () => {
+  const view: PersonView = {
+    traits: { address: { city: 'Rome' } },
+    activity: [{ name: 'Buy', occurredAtMs: 1_000 }],
+    totals: {},
+    memberships: [],
+  }
+
+  it('carries a turned membership on to the segments that name it', () => {
+    const plan = planEvaluation(theSegments())
+    const answers = evaluateSegments(plan, { events: ['Buy'] }, { view, nowMs: 1_000 })
+    assert.deepEqual(answers, [
+      { name: 'buyers', wasMember: false, isMember: true, changesAtMs: 172_801_000 },
+      { name: 'loyal', wasMember: false, isMember: true },
+      { name: 'target', wasMember: false, isMember: true },
+      { name: 'viewers', wasMember: false, isMember: true, changesAtMs: 3_601_000 },
+    ])
+  })
+
+  it('leaves alone what names a segment whose membership did not turn', () => {
+    const plan = planEvaluation(theSegments())
+    const member = { ...view, memberships: ['buyers', 'loyal', 'target'] }
+    const names = evaluateSegments(plan, { due: ['buyers'] }, { view: member, nowMs: 2_000 })
+    assert.deepEqual(names, [
+      { name: 'buyers', wasMember: true, isMember: true, changesAtMs: 172_801_000 },
+    ])
+    const left = evaluateSegments(plan, { due: ['buyers'] }, { view: member, nowMs: 172_801_000 })
+    assert.deepEqual(
+      left.map((answer) => [answer.name, answer.isMember]),
+      [
+        ['buyers', false],
+        ['loyal', false],
+        ['target', false],
+      ],
+    )
+  })
+})
+
+function theSegments(): readonly Segment[] {
+  const parsed = parseSegments(files)
+  assert.equal(parsed.kind, 'segments', JSON.stringify(parsed))
+  return parsed.segments
+}

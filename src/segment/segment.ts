@@ -1,0 +1,156 @@
+/**
+ * Segments as a whole: named rules that may name each other. `parseSegments` reads all files of a
+ * definition and puts them in topological order, so that one pass in that order evaluates each
+ * segment after those it names. A cycle, an unknown name or a name given twice is a fault.
+ */
+
+import { isJsonObject } from '../lib/json.ts'
+import type { Rule, RuleFault } from './rule.ts'
+import { parseRule } from './rule.ts'
+
+export const segmentCountMax = 1_000
+
+export interface SegmentFile {
+  /** The segment's name: the file's name without its ending. */
+  readonly name: string
+  /** The parsed YAML or JSON: a rule, or `{ description, rule }`. */
+  readonly content: unknown
+}
+
+export interface Segment {
+  readonly name: string
+  readonly description?: string
+  readonly rule: Rule
+}
+
+export interface RuleNames {
+  /** As written, so a dotted path stays one. */
+  readonly traits: readonly string[]
+  readonly events: readonly string[]
+  readonly segments: readonly string[]
+}
+
+export type ParsedSegments =
+  /** In topological order; ties by the order of the files. */
+  | { readonly kind: 'segments'; readonly segments: readonly Segment[] }
+  /** Paths begin with the segment's name: `buyers/all/0/within`. */
+  | { readonly kind: 'refused'; readonly faults: readonly RuleFault[] }
+
+/** Reads the segments of a definition, or refuses them with every fault found. */
+export function parseSegments(files: readonly SegmentFile[]): ParsedSegments {
+  if (files.length > segmentCountMax) {
+    const says = `there are at most ${segmentCountMax} segments`
+    return { kind: 'refused', faults: [{ path: '', says }] }
+  }
+  const faults: RuleFault[] = []
+  const segmentByName = new Map<string, Segment>()
+  const names = new Set(files.map((file) => file.name))
+  for (const file of files) {
+    const segment = parseSegment(file, faults)
+    if (segment === undefined) continue
+    if (segmentByName.has(file.name)) faults.push({ path: file.name, says: 'is defined twice' })
+    for (const name of namesOf(segment.rule).segments) {
+      if (names.has(name)) continue
+      faults.push({ path: file.name, says: `names the unknown segment ${name}` })
+    }
+    segmentByName.set(file.name, segment)
+  }
+  const segments = orderSegments(segmentByName, faults)
+  return faults.length > 0 ? { kind: 'refused', faults } : { kind: 'segments', segments }
+}
+
+/** Returns what a rule depends on, each name once, in the order met. */
+export function namesOf(rule: Rule): RuleNames {
+  const traits = new Set<string>()
+  const events = new Set<string>()
+  const segments = new Set<string>()
+  for (const part of partsOf(rule)) {
+    if (part.kind === 'trait') traits.add(part.trait)
+    if (part.kind === 'event') events.add(part.event)
+    if (part.kind === 'segment') segments.add(part.segment)
+  }
+  return { traits: [...traits], events: [...events], segments: [...segments] }
+}
+
+/**
+ * Returns the longest window that any of the rules looks back over, by event name, in milliseconds.
+ */
+export function longestWindows(rules: Iterable<Rule>): ReadonlyMap<string, number> {
+  const windowMsByEvent = new Map<string, number>()
+  for (const rule of rules) {
+    for (const part of partsOf(rule)) {
+      if (part.kind !== 'event' || part.windowMs === undefined) continue
+      const before = windowMsByEvent.get(part.event) ?? 0
+      windowMsByEvent.set(part.event, Math.max(before, part.windowMs))
+    }
+  }
+  return windowMsByEvent
+}
+
+function parseSegment(file: SegmentFile, faults: RuleFault[]): Segment | undefined {
+  const { name, content } = file
+  if (name.length === 0 || name.length > 200) {
+    faults.push({ path: name.slice(0, 200), says: 'a segment name has 1 to 200 characters' })
+    return undefined
+  }
+  const isWrapped = isJsonObject(content) && Object.hasOwn(content, 'rule')
+  const parsed = parseRule(isWrapped ? content['rule'] : content)
+  if (parsed.kind === 'refused') {
+    const root = isWrapped ? `${name}/rule` : name
+    for (const { path, says } of parsed.faults) faults.push({ path: root + path, says })
+  }
+  if (!isWrapped) {
+    return parsed.kind === 'rule' ? { name, rule: parsed.rule } : undefined
+  }
+  for (const key of Object.keys(content)) {
+    if (key === 'rule' || key === 'description' || key === 'name') continue
+    faults.push({ path: `${name}/${key.slice(0, 100)}`, says: 'is unknown here' })
+  }
+  if (content['name'] !== undefined && content['name'] !== name) {
+    faults.push({ path: `${name}/name`, says: "differs from the file's name" })
+  }
+  const description = content['description']
+  if (description !== undefined && typeof description !== 'string') {
+    faults.push({ path: `${name}/description`, says: 'must be a text' })
+  }
+  if (parsed.kind === 'refused') return undefined
+  if (typeof description !== 'string') return { name, rule: parsed.rule }
+  return { name, description, rule: parsed.rule }
+}
+
+/** Depth first: a segment comes after all it names. Reports each cycle where it is closed. */
+function orderSegments(
+  segmentByName: ReadonlyMap<string, Segment>,
+  faults: RuleFault[],
+): readonly Segment[] {
+  const ordered: Segment[] = []
+  const done = new Set<string>()
+  const trail: string[] = []
+  const visit = (segment: Segment): void => {
+    if (done.has(segment.name)) return
+    const start = trail.indexOf(segment.name)
+    if (start >= 0) {
+      const cycle = [...trail.slice(start), segment.name].join(' -> ')
+      faults.push({ path: segment.name, says: `depends on itself: ${cycle}` })
+      return
+    }
+    trail.push(segment.name)
+    for (const name of namesOf(segment.rule).segments) {
+      const named = segmentByName.get(name)
+      if (named !== undefined) visit(named)
+    }
+    trail.pop()
+    done.add(segment.name)
+    ordered.push(segment)
+  }
+  for (const segment of segmentByName.values()) visit(segment)
+  return ordered
+}
+
+function* partsOf(rule: Rule): Generator<Rule> {
+  yield rule
+  if (rule.kind === 'not') yield* partsOf(rule.rule)
+  if (rule.kind === 'all' || rule.kind === 'any') {
+    for (const part of rule.rules) yield* partsOf(part)
+  }
+}

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { parseServerConfig, serverTable } from './config.ts'
+
+const fileOf = (name: string) => readFileSync(new URL(`../config/${name}`, import.meta.url), 'utf8')
+
+describe('the configuration of the server', () => {
+  it('has a default for all that it needs to start', () => {
+    const parsed = parseServerConfig({ environment: {} })
+    assert.ok(parsed.kind === 'config')
+    assert.equal(parsed.values['server.port'], 8_080)
+    assert.equal(parsed.values['server.host'], '127.0.0.1')
+    assert.equal(parsed.values['server.publicUrl'], undefined)
+    assert.equal(Object.isFrozen(parsed.values), true)
+  })
+
+  it('loads the minimal file', () => {
+    const parsed = parseServerConfig({ file: fileOf('minimal.jsonc'), environment: {} })
+    assert.ok(parsed.kind === 'config', JSON.stringify(parsed))
+    assert.equal(parsed.values['delivery.from'], 'Shop <news@shop.example>')
+    assert.equal(parsed.sources['delivery.from'], 'file')
+  })
+
+  it('loads the reference file, which is the defaults', () => {
+    const parsed = parseServerConfig({ file: fileOf('reference.jsonc'), environment: {} })
+    const defaults = parseServerConfig({ environment: {} })
+    assert.ok(parsed.kind === 'config' && defaults.kind === 'config', JSON.stringify(parsed))
+    assert.deepEqual(parsed.values, defaults.values)
+  })
+
+  it('accepts http for the public URL only on this machine, and only an origin', () => {
+    const kindOf = (publicUrl: string) =>
+      parseServerConfig({ environment: {}, flags: { 'server.publicUrl': publicUrl } }).kind
+    const accepted = [
+      'https://a.example',
+      'http://localhost:8080',
+      'http://127.0.0.1:1',
+      'http://[::1]',
+    ]
+    const refused = ['http://a.example', 'http://127.0.0.1.a.example', 'https://a.example/x']
+    refused.push('https://u:p@a.example', 'https://a.example?x', 'ftp://a.example', 'a.example')
+    for (const url of accepted) assert.equal(kindOf(url), 'config', url)
+    for (const url of refused) assert.equal(kindOf(url), 'refused', url)
+  })
+
+  it('refuses an event size above the size of a request', () => {
+    const flags = { 'collect.eventBytesMax': 65_536, 'collect.batchBytesMax': 32_768 }
+    const parsed = parseServerConfig({ environment: {}, flags })
+    assert.ok(parsed.kind === 'refused')
+    assert.deepEqual(
+      parsed.faults.map((fault) => fault.says),
+      ['must be at most collect.batchBytesMax (32768)'],
+    )
+  })
+
+  it('says each option in one sentence, with a default that its own bounds accept', () => {
+    for (const [name, spec] of Object.entries(serverTable)) {
+      assert.match(spec.says, /^[A-Z].*\.$/, name)
+      if (!('default' in spec)) continue
+      const parsed = parseServerConfig({ environment: {}, flags: { [name]: spec.default } })
+      assert.equal(parsed.kind, 'config', name)
+    }
+  })
+})

@@ -1,0 +1,203 @@
+/**
+ * The options of the server, and the only reader of the environment. How file, environment and flags are joined is in
+ * `lib/parse-config.ts`; what a value may be is in `lib/option.ts`. The reference pages are printed from `serverTable`.
+ */
+
+import type { OptionTable, OptionValues } from './lib/option.ts'
+import {
+  type ConfigFault,
+  type ConfigInput,
+  type ParsedConfig,
+  parseConfig,
+} from './lib/parse-config.ts'
+
+/** All options of the server. */
+export const serverTable = {
+  'server.host': {
+    kind: 'string',
+    default: '127.0.0.1',
+    says: 'Address to listen on; 0.0.0.0 for all of this machine.',
+  },
+  'server.port': {
+    kind: 'integer',
+    default: 8_080,
+    min: 0,
+    max: 65_535,
+    says: 'Port to listen on; 0 for any free one.',
+  },
+  'server.dataDir': {
+    kind: 'path',
+    default: '.attune',
+    says: 'Folder of the log, the state and the side store. One server at a time.',
+  },
+  'server.publicUrl': {
+    kind: 'url',
+    schemes: ['https', 'http'],
+    says: 'Where links in emails reach this server; https unless loopback. Needed to send.',
+  },
+  'server.definitionsDir': {
+    kind: 'path',
+    says: 'Folder of definitions that is applied at start when it has changed.',
+  },
+  'server.stopMsMax': {
+    kind: 'durationMs',
+    default: 10_000,
+    min: 0,
+    max: 600_000,
+    says: 'Longest time to finish the work in hand after a signal to stop.',
+  },
+  'delivery.from': {
+    kind: 'address',
+    says: 'Sender of all messages, unless a template names another. Needed to send.',
+  },
+  'delivery.smtpUrl': {
+    kind: 'url',
+    schemes: ['smtp', 'smtps'],
+    isSecret: true,
+    says: 'The SMTP relay: `smtps://user:password@host:465`, or without user and password.',
+  },
+  'delivery.connectionCountMax': {
+    kind: 'integer',
+    default: 8,
+    min: 1,
+    max: 256,
+    says: 'Connections to the relay at a time.',
+  },
+  'delivery.ratePerSecondMax': {
+    kind: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 100_000,
+    unit: 'messages per second',
+    says: 'Most hand-overs in a second.',
+  },
+  'log.partitionCount': {
+    kind: 'integer',
+    default: 64,
+    min: 1,
+    max: 1_024,
+    says: 'Partitions of log and state. Fixed for ever when the data folder is made.',
+  },
+  'log.queueBytesHigh': {
+    kind: 'integer',
+    default: 67_108_864,
+    min: 1_048_576,
+    max: 4_294_967_296,
+    unit: 'bytes',
+    says: 'Bytes waiting for the disk at which intake answers 503.',
+  },
+  'collect.eventBytesMax': {
+    kind: 'integer',
+    default: 32_768,
+    min: 1_024,
+    max: 1_048_576,
+    unit: 'bytes',
+    says: 'Size of one event; a larger one is rejected and kept.',
+  },
+  'collect.batchBytesMax': {
+    kind: 'integer',
+    default: 524_288,
+    min: 1_024,
+    max: 16_777_216,
+    unit: 'bytes',
+    says: 'Size of one request; a larger one is answered 413.',
+  },
+  'collect.batchCountMax': {
+    kind: 'integer',
+    default: 2_500,
+    min: 1,
+    max: 100_000,
+    says: 'Events in one request.',
+  },
+  'collect.lagMsMax': {
+    kind: 'durationMs',
+    default: 60_000,
+    min: 1_000,
+    max: 86_400_000,
+    says: 'Lag of the fold at which intake answers 429.',
+  },
+  'process.batchCountMax': {
+    kind: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 100_000,
+    says: 'Records in one commit of the fold.',
+  },
+  'process.batchMsMax': {
+    kind: 'durationMs',
+    default: 20,
+    min: 1,
+    max: 1_000,
+    says: 'Longest time of one batch of the fold before it is committed.',
+  },
+  'recommend.eventCountMax': {
+    kind: 'integer',
+    default: 5_000_000,
+    min: 1_000,
+    max: 100_000_000,
+    says: 'Newest events that the recommendation index holds.',
+  },
+  'render.threadCount': {
+    kind: 'integer',
+    default: 1,
+    min: 1,
+    max: 64,
+    says: 'Threads that render messages.',
+  },
+  'render.hardMs': {
+    kind: 'durationMs',
+    default: 2_000,
+    min: 10,
+    max: 60_000,
+    says: 'Time after which a rendering thread is killed and replaced.',
+  },
+  logLevel: {
+    kind: 'string',
+    choices: ['debug', 'info', 'warn', 'error'],
+    default: 'info',
+    says: 'Least weight of the log lines that are written.',
+  },
+} as const satisfies OptionTable
+
+export type ServerValues = OptionValues<typeof serverTable>
+
+/** Variables that are no options: where the configuration file is, and the time limit of a test file. */
+const otherVariables = ['ATTUNE_CONFIG', 'ATTUNE_TEST_FILE_MS'] as const
+
+/** Reads the configuration of a server, relations between options included. */
+export function parseServerConfig(
+  input: Pick<ConfigInput<typeof serverTable>, 'file' | 'environment' | 'flags'>,
+): ParsedConfig<typeof serverTable> {
+  return parseConfig({ ...input, table: serverTable, otherVariables, relations: serverRelations })
+}
+
+function serverRelations(values: ServerValues): readonly ConfigFault[] {
+  const faults: ConfigFault[] = []
+  const publicUrl = values['server.publicUrl']
+  if (publicUrl !== undefined && !isSafePublicUrl(new URL(publicUrl))) {
+    const says = 'must be https, without path, query or password; http only for this machine'
+    faults.push({ name: 'server.publicUrl', value: JSON.stringify(publicUrl), says })
+  }
+  const eventBytes = values['collect.eventBytesMax']
+  if (eventBytes > values['collect.batchBytesMax']) {
+    const says = `must be at most collect.batchBytesMax (${values['collect.batchBytesMax']})`
+    faults.push({ name: 'collect.eventBytesMax', value: `${eventBytes}`, says })
+  }
+  return faults
+}
+
+/** Links in emails are `publicUrl` plus a path, so it must be an origin alone. */
+function isSafePublicUrl(url: URL): boolean {
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') return false
+  if (url.username !== '' || url.password !== '') return false
+  return url.protocol === 'https:' || isLoopback(url.hostname)
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+/** Returns the environment of this process. Only `main.ts` and commands ask. */
+export function processEnvironment(): Readonly<Record<string, string | undefined>> {
+  return process.env
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { summaryLines, unexcusedSkips } from './test.ts'
+
+const tap = `TAP version 13
+# Subtest: outer
+    # Subtest: inner
+    ok 1 - reads sessions # SKIP shared data is absent
+    ok 2 - talks to redis # SKIP
+    ok 3 - talks to kafka # SKIP no KAFKA_BROKERS
+    1..3
+ok 1 - outer
+# tests 3
+# pass 0
+# skipped 3
+# duration_ms 12.5
+`
+
+describe('the test script', () => {
+  it('excuses only skips whose reason names the shared data', () => {
+    assert.deepEqual(unexcusedSkips(tap), [
+      'talks to redis: no reason given',
+      'talks to kafka: no KAFKA_BROKERS',
+    ])
+  })
+
+  it('ends with the summary of the runner', () => {
+    assert.deepEqual(summaryLines(tap), [
+      '# tests 3',
+      '# pass 0',
+      '# skipped 3',
+      '# duration_ms 12.5',
+    ])
+  })
+})

@@ -1,0 +1,89 @@
+/**
+ * Finds the tests and runs them with node's own runner.
+ *
+ *     npm test                      all `*.test.ts`
+ *     npm test -- src/log campaign  those whose path contains one of the words
+ *     npm test -- --faults          `test/faults/*.faults-test.ts` instead
+ *
+ * With CI=true a skipped test is a failure, since a guard that is off guards nothing. One reason is accepted: a reason
+ * that names "shared data", for data sets that may not be copied into the repository.
+ * The output ends with the runner's own summary (`# tests`, `# pass`, `# fail`, ...).
+ */
+
+import { spawnSync } from 'node:child_process'
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const folders = ['src', 'test', 'examples', 'bench', 'scripts', 'sdk', 'web']
+const concurrencyCountMax = 2
+/** The whole run may take this long, whatever happens; a single file is limited by `file-limit.ts`. */
+const runMsMax = 3_600_000
+
+/** Returns the skipped tests of a TAP report that are not excused, as `name: reason`. */
+export function unexcusedSkips(tap: string): readonly string[] {
+  const skips: string[] = []
+  for (const line of tap.split('\n')) {
+    const match = /^\s*(?:not )?ok \d+ - (.*?) # SKIP ?(.*)$/.exec(line)
+    if (match === null) continue
+    const reason = match[2] ?? ''
+    if (!reason.includes('shared data')) skips.push(`${match[1]}: ${reason || 'no reason given'}`)
+  }
+  return skips
+}
+
+/** Returns the summary lines at the end of a TAP report. */
+export function summaryLines(tap: string): readonly string[] {
+  const names = 'tests|suites|pass|fail|cancelled|skipped|todo|duration_ms'
+  return tap.split('\n').filter((line) => new RegExp(`^# (?:${names}) [\\d.]+$`).test(line))
+}
+
+function findFiles(isFaults: boolean, words: readonly string[]): readonly string[] {
+  const patterns = isFaults
+    ? ['test/faults/**/*.faults-test.ts']
+    : folders.map((folder) => `${folder}/**/*.test.ts`)
+  return globSync(patterns, { cwd: root, exclude: (name) => name === 'node_modules' })
+    .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
+    .sort()
+}
+
+function main(parameters: readonly string[]): number {
+  const isFaults = parameters.includes('--faults')
+  const words = parameters.filter((parameter) => !parameter.startsWith('--'))
+  const files = findFiles(isFaults, words)
+  if (files.length === 0) {
+    console.error(`No test file found${words.length > 0 ? ` for ${words.join(', ')}` : ''}.`)
+    return 1
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'attune-test-'))
+  const tapPath = join(folder, 'report.tap')
+  try {
+    const run = spawnSync(
+      process.execPath,
+      [
+        '--import=./scripts/file-limit.ts',
+        '--test',
+        `--test-concurrency=${isFaults ? 1 : concurrencyCountMax}`,
+        '--test-reporter=spec',
+        '--test-reporter-destination=stdout',
+        '--test-reporter=tap',
+        `--test-reporter-destination=${tapPath}`,
+        ...files,
+      ],
+      { cwd: root, stdio: 'inherit', timeout: runMsMax },
+    )
+    const tap = readFileSync(tapPath, 'utf8')
+    const skips = process.env['CI'] === 'true' ? unexcusedSkips(tap) : []
+    for (const skip of skips) console.error(`Skipped, which CI does not allow: ${skip}`)
+    console.log(summaryLines(tap).join('\n'))
+    return run.status === 0 && skips.length === 0 ? 0 : 1
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  process.exitCode = main(process.argv.slice(2))
+}

@@ -1,0 +1,289 @@
+/** The promises of `EventLog`, as a suite for every adapter. */
+
+import assert from 'node:assert/strict'
+import { describe, it, type TestContext } from 'node:test'
+import fc from 'fast-check'
+import type { EventLog, Place } from './event-log.ts'
+import { type LogRecord, type NewRecord, recordBytesMax } from './record.ts'
+
+export interface LogUnderTest {
+  /** Empty, of at least four partitions. */
+  readonly log: EventLog
+  /** Opens the same log once more, as another owner or another process does; a second close is the suite's. */
+  again(): Promise<EventLog>
+  /** Loses the records up to and with `through`. */
+  trim(partition: number, through: number): Promise<void>
+  setFault(fault: 'DISK_FULL' | 'STORE_IO' | undefined): void
+}
+
+/** Makes a record for tests; what matters to a test is what it sets. */
+export function aRecord(given: Partial<NewRecord> = {}): NewRecord {
+  return {
+    partition: 0,
+    key: 'user:ada',
+    kind: 'event',
+    id: new Uint8Array(16).fill(7),
+    recordedAtMs: 1_790_000_000_000,
+    isBackfill: false,
+    keyId: 0,
+    skeleton: { eventId: 'e1' },
+    body: new TextEncoder().encode('{"name":"Product Viewed"}'),
+    ...given,
+  }
+}
+
+const never = new AbortController().signal
+
+export function describeEventLog(
+  adapter: string,
+  open: (t: TestContext) => Promise<LogUnderTest>,
+): void {
+  describe(`${adapter} event log`, () => {
+    describeAppend(open)
+    describeRead(open)
+    describeWait(open)
+    describeFaults(open)
+  })
+}
+
+function describeAppend(open: (t: TestContext) => Promise<LogUnderTest>): void {
+  it('gives back what was appended, whole and in order, at the places it told', async (t) => {
+    const { log } = await open(t)
+    const model: NewRecord[][] = [[], [], [], []]
+    const lastOffsets = [0, 0, 0, 0]
+    await fc.assert(
+      fc.asyncProperty(fc.array(recordsArbitrary, { maxLength: 4 }), async (calls) => {
+        const answers = await Promise.all(calls.map((records) => log.append(records)))
+        for (const [call, records] of calls.entries()) {
+          assert.equal(answers[call]?.length, records.length)
+          for (const [index, record] of records.entries()) {
+            const place: Place | undefined = answers[call]?.[index]
+            assert.equal(place?.partition, record.partition)
+            assert.ok(place.offset > (lastOffsets[record.partition] ?? 0))
+            lastOffsets[record.partition] = place.offset
+            model[record.partition]?.push(record)
+          }
+        }
+        for (const [partition, expected] of model.entries()) {
+          const records = await readAll(log, partition, 7)
+          assert.deepEqual(records.map(withoutPlace), expected.map(plain))
+          assert.equal(await log.end(partition), records.at(-1)?.offset ?? 0)
+          assert.equal(await log.start(partition), records[0]?.offset ?? 0)
+        }
+      }),
+      { numRuns: 25 },
+    )
+  })
+
+  it('keeps the order of one key over calls that follow each other without waiting', async (t) => {
+    const { log } = await open(t)
+    const calls = Array.from({ length: 300 }, (_, n) => log.append([aRecord({ keyId: n })]))
+    await Promise.all(calls)
+    const keyIds = (await readAll(log, 0, 50)).map((record) => record.keyId)
+    assert.deepEqual(
+      keyIds,
+      Array.from({ length: 300 }, (_, n) => n),
+    )
+  })
+
+  it('shows what another owner of the same log appended', async (t) => {
+    const { log, again } = await open(t)
+    const other = await again()
+    await other.append([aRecord({ key: 'user:bea' })])
+    await log.append([aRecord({ key: 'user:ada' })])
+    for (const reader of [log, other]) {
+      const keys = (await readAll(reader, 0, 10)).map(({ key }) => key)
+      assert.deepEqual(keys, ['user:bea', 'user:ada'])
+    }
+    assert.deepEqual(other.identity, log.identity)
+  })
+
+  it('takes a record of the greatest size, and refuses a larger one before it writes', async (t) => {
+    const { log } = await open(t)
+    const spare = recordBytesMax - 31 - 2 - 8 - 4 - 16
+    const largest = aRecord({ body: new Uint8Array(spare) })
+    const tooLarge = aRecord({ body: new Uint8Array(spare + 1) })
+    await assert.rejects(log.append([aRecord(), tooLarge]))
+    assert.equal(await log.end(0), 0)
+    await log.append([largest])
+    assert.equal((await readAll(log, 0, 1))[0]?.body.length, spare)
+  })
+
+  it('keeps nothing of the buffers it was given', async (t) => {
+    const { log } = await open(t)
+    const body = new Uint8Array([1, 2, 3])
+    const appended = log.append([aRecord({ body })])
+    body.fill(9)
+    await appended
+    assert.deepEqual([...((await readAll(log, 0, 1))[0]?.body ?? [])], [1, 2, 3])
+  })
+}
+
+function describeRead(open: (t: TestContext) => Promise<LogUnderTest>): void {
+  it('returns at most the count asked for, and nothing at the end', async (t) => {
+    const { log } = await open(t)
+    const places = await log.append([1, 2, 3].map((keyId) => aRecord({ keyId })))
+    assert.equal((await log.read(0, 0, 2)).length, 2)
+    assert.equal((await log.read(0, 0, 0)).length, 0)
+    assert.deepEqual(await log.read(0, places[2]?.offset ?? 0, 5), [])
+    assert.deepEqual(await log.read(1, 0, 5), [])
+  })
+
+  it('refuses to read behind an offset whose next records are lost', async (t) => {
+    const { log, trim } = await open(t)
+    const places = await log.append([1, 2, 3].map((keyId) => aRecord({ keyId })))
+    const second = places[1]?.offset ?? 0
+    await trim(0, second)
+    await assert.rejects(log.read(0, 0, 5), { code: 'LOG_OFFSET_LOST' })
+    await assert.rejects(log.read(0, places[0]?.offset ?? 0, 5), { code: 'LOG_OFFSET_LOST' })
+    assert.deepEqual(
+      (await log.read(0, second, 5)).map(({ keyId }) => keyId),
+      [3],
+    )
+    assert.equal(await log.start(0), places[2]?.offset)
+  })
+
+  it('refuses to read behind an offset that was never given', async (t) => {
+    const { log } = await open(t)
+    const places = await log.append([aRecord()])
+    await assert.rejects(log.read(0, (places[0]?.offset ?? 0) + 1, 5), { code: 'LOG_OFFSET_LOST' })
+  })
+
+  it('goes on behind the last offset after everything was trimmed', async (t) => {
+    const { log, trim } = await open(t)
+    const [first] = await log.append([aRecord()])
+    await trim(0, first?.offset ?? 0)
+    assert.equal(await log.start(0), 0)
+    assert.deepEqual(await log.read(0, first?.offset ?? 0, 5), [])
+    await assert.rejects(log.read(0, 0, 5), { code: 'LOG_OFFSET_LOST' })
+    const [second] = await log.append([aRecord()])
+    assert.ok((second?.offset ?? 0) > (first?.offset ?? 0))
+  })
+
+  it('assigns all partitions once, and ends when it is told to', async (t) => {
+    const { log } = await open(t)
+    const stopping = new AbortController()
+    const assigned: (readonly number[])[] = []
+    for await (const partitions of log.assign(stopping.signal)) {
+      assigned.push(partitions)
+      setImmediate(() => stopping.abort())
+    }
+    assert.deepEqual(assigned, [Array.from({ length: log.identity.partitionCount }, (_, n) => n)])
+  })
+}
+
+function describeWait(open: (t: TestContext) => Promise<LogUnderTest>): void {
+  it('waits no longer where a record is there already', async (t) => {
+    const { log } = await open(t)
+    await log.append([aRecord({ partition: 2 })])
+    await log.wait([0, 2], [0, 0], never)
+  })
+
+  it('wakes all who wait when a record comes, and those of other partitions stay asleep', async (t) => {
+    const { log, again } = await open(t)
+    const other = await again()
+    const woken: string[] = []
+    const stopping = new AbortController()
+    const sleeper = log.wait([3], [0], stopping.signal).then(() => woken.push('sleeper'))
+    const waits = [log, other].map((one, index) =>
+      one.wait([0, 1], [0, 0], never).then(() => woken.push(`waiter ${index}`)),
+    )
+    await other.append([aRecord({ partition: 1 })])
+    await Promise.all(waits)
+    assert.deepEqual(woken.sort(), ['waiter 0', 'waiter 1'])
+    assert.equal((await log.read(1, 0, 1)).length, 1)
+    stopping.abort()
+    await sleeper
+  })
+
+  it('wakes for each record, however soon it follows', async (t) => {
+    const { log } = await open(t)
+    let after = 0
+    for (let round = 0; round < 50; round++) {
+      const waiting = log.wait([0], [after], never)
+      const appended = log.append([aRecord()])
+      await waiting
+      after = (await log.read(0, after, 10)).at(-1)?.offset ?? 0
+      await appended
+    }
+    assert.equal(after, await log.end(0))
+  })
+
+  it('stops waiting without an error when it is told to', async (t) => {
+    const { log } = await open(t)
+    const stopping = new AbortController()
+    const waiting = log.wait([0], [0], stopping.signal)
+    setImmediate(() => stopping.abort())
+    await waiting
+    await log.wait([0], [0], stopping.signal)
+  })
+}
+
+function describeFaults(open: (t: TestContext) => Promise<LogUnderTest>): void {
+  it('refuses on a full disk, keeps what it acknowledged, and goes on when there is room', async (t) => {
+    const { log, setFault } = await open(t)
+    const large = (keyId: number): NewRecord => aRecord({ keyId, body: new Uint8Array(50_000) })
+    await log.append([large(1)])
+    setFault('DISK_FULL')
+    await assert.rejects(log.append([large(2), large(3)]), { code: 'DISK_FULL', retryable: true })
+    await assert.rejects(log.append([large(4)]), { code: 'DISK_FULL' })
+    setFault(undefined)
+    await log.append([large(5)])
+    assert.deepEqual(
+      (await readAll(log, 0, 10)).map(({ keyId }) => keyId),
+      [1, 5],
+    )
+  })
+
+  it('refuses for good after any other failure', async (t) => {
+    const { log, setFault } = await open(t)
+    await log.append([aRecord({ keyId: 1 })])
+    setFault('STORE_IO')
+    await assert.rejects(log.append([aRecord({ keyId: 2 })]), { code: 'STORE_IO' })
+    setFault(undefined)
+    await assert.rejects(log.append([aRecord({ keyId: 3 })]), { code: 'STORE_IO' })
+    assert.equal((await readAll(log, 0, 10))[0]?.keyId, 1)
+  })
+}
+
+const recordsArbitrary = fc.array(
+  fc.record({
+    partition: fc.nat(3),
+    key: fc.string({ unit: 'binary', maxLength: 30 }),
+    kind: fc.constantFrom('event', 'tick', 'owner', 'forwarded'),
+    id: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    recordedAtMs: fc.nat(),
+    isBackfill: fc.boolean(),
+    keyId: fc.nat(),
+    skeleton: fc.jsonValue(),
+    body: fc.uint8Array({ maxLength: 300 }),
+  }) satisfies fc.Arbitrary<NewRecord>,
+  { maxLength: 8 },
+)
+
+async function readAll(log: EventLog, partition: number, countMax: number): Promise<LogRecord[]> {
+  const records: LogRecord[] = []
+  let after = ((await log.start(partition)) || 1) - 1
+  for (;;) {
+    const batch = await log.read(partition, after, countMax)
+    assert.ok(batch.length <= countMax)
+    if (batch.length === 0) return records
+    records.push(...batch)
+    after = batch.at(-1)?.offset ?? after
+  }
+}
+
+function withoutPlace(record: LogRecord): NewRecord {
+  const { offset: _, ...rest } = record
+  return plain(rest)
+}
+
+/** Buffers become arrays, and JSON its own round trip (-0 is 0), so that records compare by value. */
+function plain(record: NewRecord): NewRecord {
+  return {
+    ...record,
+    id: Uint8Array.from(record.id),
+    body: Uint8Array.from(record.body),
+    skeleton: JSON.parse(JSON.stringify(record.skeleton)),
+  }
+}

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import fc from 'fast-check'
+import { aRecord } from './event-log.contract.ts'
+import { decodeRecord, encodeRecord, type NewRecord, partitionOf, recordKinds } from './record.ts'
+
+const recordArbitrary = fc.record({
+  partition: fc.nat(63),
+  key: fc.string({ unit: 'binary' }),
+  kind: fc.constantFrom(...recordKinds),
+  id: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+  recordedAtMs: fc.double({ noNaN: true }),
+  isBackfill: fc.boolean(),
+  keyId: fc.nat(2 ** 32 - 1),
+  outbox: fc.record(
+    {
+      source: fc.nat(4095),
+      offset: fc.nat(2 ** 40),
+      index: fc.nat(2 ** 32 - 1),
+      previousOffset: fc.nat(2 ** 40),
+      previousIndex: fc.nat(2 ** 32 - 1),
+    },
+    { noNullPrototype: true },
+  ),
+  skeleton: fc
+    .jsonValue({ noUnicodeString: false })
+    .map((value) => JSON.parse(JSON.stringify(value))),
+  body: fc.uint8Array({ maxLength: 500 }),
+}) satisfies fc.Arbitrary<NewRecord>
+
+it('gives back every record that it encodes, with an outbox id and without', () => {
+  fc.assert(
+    fc.property(recordArbitrary, fc.boolean(), fc.nat(2 ** 40), (given, hasOutbox, offset) => {
+      const { outbox, ...rest } = given
+      const record: NewRecord = hasOutbox ? { ...rest, outbox } : rest
+      const decoded = decodeRecord(record.partition, offset, encodeRecord(record))
+      const { id, body } = decoded
+      const plain = { ...decoded, id: Uint8Array.from(id), body: Uint8Array.from(body) }
+      assert.deepEqual(plain, { ...record, offset })
+    }),
+    { numRuns: 300 },
+  )
+})
+
+it('refuses a version or a kind that it does not know', () => {
+  for (const place of [0, 1]) {
+    const bytes = encodeRecord(aRecord())
+    bytes[place] = 200
+    assert.throws(() => decodeRecord(0, 1, bytes), /is known/)
+  }
+})
+
+it('puts a key in the same partition for ever, by workspace and key', () => {
+  const keys = ['user:ada', 'user:bea', 'anonymous:1', 'item:42']
+  const partitions = keys.map((key) => partitionOf('default', key, 64))
+  assert.deepEqual(partitions, [46, 28, 53, 22])
+  assert.equal(partitionOf('other', 'user:ada', 64), 53)
+})

@@ -1,0 +1,358 @@
+/**
+ * The log in a SQLite file, as one thread of the process sees it.
+ *
+ * `append` encodes on the calling thread, into one buffer that is handed to the writer's thread without a copy.
+ * Calls of one turn of the event loop travel together. Reading goes straight to the file, over a connection of
+ * this thread. A waiting reader raises a flag in shared memory, and the writer tells it when records came.
+ *
+ * `openSqliteEventLogReader` is for another process: it has no writer to hear from, so it looks every 50 ms.
+ */
+
+import type { DatabaseSync } from 'node:sqlite'
+import type { MessagePort } from 'node:worker_threads'
+import { crc32 } from 'node:zlib'
+import { assert } from '../lib/assert.ts'
+import { type Clock, systemClock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { EventLog, LogIdentity, Place } from './event-log.ts'
+import { encodeRecord, type LogRecord, type NewRecord, recordBytesMax } from './record.ts'
+import { crcBytes, LogFileReader, type LogStream, openLogFile } from './sqlite-log-file.ts'
+import {
+  type FromWriter,
+  frameHeadBytes,
+  SharedBlock,
+  type ToWriter,
+} from './sqlite-log-protocol.ts'
+
+export interface SqliteEventLogOptions {
+  readonly dataDir: string
+  readonly stream: LogStream
+  /** From `LogThread.connect`, for this log alone; closed with it. */
+  readonly port: MessagePort
+}
+
+interface EncodedRecord {
+  readonly partition: number
+  readonly bytes: Uint8Array
+}
+
+interface Call {
+  readonly encoded: readonly EncodedRecord[]
+  /** Of all its frames. */
+  readonly bytes: number
+  resolve(places: readonly Place[]): void
+  reject(error: Error): void
+}
+
+const pollMs = 50
+
+/** Opens the log for a thread of the server. Rejects if the writer refuses or has ended. */
+export async function openSqliteEventLog(options: SqliteEventLogOptions): Promise<EventLog> {
+  const db = openLogFile(options.dataDir, options.stream, true)
+  try {
+    const { port, stream } = options
+    const welcome = Promise.withResolvers<Extract<FromWriter, { readonly kind: 'welcome' }>>()
+    const onClose = (): void => welcome.reject(writerEnded())
+    port.on('close', onClose)
+    port.once('message', (message: FromWriter) => {
+      if (message.kind === 'welcome') welcome.resolve(message)
+      else if (message.kind === 'unwelcome') {
+        welcome.reject(new OperatingError(message.code, message.says))
+      }
+    })
+    port.postMessage({ kind: 'hello', stream } satisfies ToWriter)
+    const { buffer, client, identity, queueBytesHigh } = await welcome.promise
+    port.off('close', onClose)
+    const shared = new SharedBlock(identity.partitionCount, buffer)
+    return new SqliteEventLog(db, { port, stream, shared, client, queueBytesHigh })
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/** Opens the log of `dataDir` for reading only, also while a server writes to it. */
+export async function openSqliteEventLogReader(options: {
+  readonly dataDir: string
+  readonly stream: LogStream
+  readonly clock?: Clock
+}): Promise<EventLog> {
+  const db = openLogFile(options.dataDir, options.stream, true)
+  return new SqliteEventLogReader(db, options.clock ?? systemClock)
+}
+
+class SqliteEventLogReader implements EventLog {
+  readonly identity: LogIdentity
+  readonly #db: DatabaseSync
+  readonly #reader: LogFileReader
+  readonly #clock: Clock
+
+  constructor(db: DatabaseSync, clock: Clock) {
+    this.#db = db
+    this.#clock = clock
+    this.#reader = new LogFileReader(db)
+    this.identity = this.#reader.identity
+  }
+
+  async append(): Promise<readonly Place[]> {
+    throw new Error('broken belief: nobody appends to a log that is open for reading only')
+  }
+
+  async read(partition: number, after: number, countMax: number): Promise<readonly LogRecord[]> {
+    return this.#reader.read(partition, after, countMax)
+  }
+
+  async wait(
+    partitions: readonly number[],
+    after: readonly number[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const isThere = (partition: number, index: number): boolean =>
+      this.#reader.end(partition) > (after[index] ?? 0)
+    while (!signal.aborted && !partitions.some(isThere)) await this.#clock.sleep(pollMs, signal)
+  }
+
+  async end(partition: number): Promise<number> {
+    return this.#reader.end(partition)
+  }
+
+  async start(partition: number): Promise<number> {
+    return this.#reader.start(partition)
+  }
+
+  assign(signal: AbortSignal): AsyncIterable<readonly number[]> {
+    return assignAll(this.identity.partitionCount, signal)
+  }
+
+  async close(): Promise<void> {
+    this.#db.close()
+  }
+}
+
+class SqliteEventLog implements EventLog {
+  readonly identity: LogIdentity
+  readonly #db: DatabaseSync
+  readonly #reader: LogFileReader
+  readonly #port: MessagePort
+  readonly #stream: LogStream
+  readonly #shared: SharedBlock
+  readonly #client: number
+  readonly #queueBytesHigh: number
+  /** Calls of this turn of the event loop, not sent yet. */
+  #unsent: Call[] = []
+  /** Calls by the number of the message they went with. */
+  readonly #sent = new Map<number, readonly Call[]>()
+  /** Called at each `grown`. */
+  readonly #waiters = new Set<() => void>()
+  #messageCount = 0
+  /** Set when the writer ended or this log was closed; no more appends then. */
+  #ended: OperatingError | undefined
+  #isPortClosed = false
+  #isClosed = false
+  /** Set by `close` while calls are in hand. */
+  #onDrained: (() => void) | undefined
+
+  constructor(
+    db: DatabaseSync,
+    link: {
+      readonly port: MessagePort
+      readonly stream: LogStream
+      readonly shared: SharedBlock
+      readonly client: number
+      readonly queueBytesHigh: number
+    },
+  ) {
+    this.#db = db
+    this.#reader = new LogFileReader(db)
+    this.identity = this.#reader.identity
+    this.#port = link.port
+    this.#stream = link.stream
+    this.#shared = link.shared
+    this.#client = link.client
+    this.#queueBytesHigh = link.queueBytesHigh
+    this.#port.on('message', (message: FromWriter) => this.#take(message))
+    this.#port.on('close', () => this.#endPort())
+    this.#port.unref()
+  }
+
+  async append(records: readonly NewRecord[]): Promise<readonly Place[]> {
+    if (this.#ended) throw this.#ended
+    if (records.length === 0) return []
+    const encoded = records.map((record) => encodeChecked(record, this.identity.partitionCount))
+    const bytes = encoded.reduce(
+      (sum, one) => sum + frameHeadBytes + crcBytes + one.bytes.length,
+      0,
+    )
+    if (!this.#shared.takeRoom(bytes, this.#queueBytesHigh)) {
+      throw new OperatingError('LOG_OVERLOADED', `append ${records.length} records`)
+    }
+    return new Promise((resolve, reject) => {
+      if (this.#unsent.length === 0) setImmediate(() => this.#send())
+      this.#unsent.push({ encoded, bytes, resolve, reject })
+    })
+  }
+
+  async read(partition: number, after: number, countMax: number): Promise<readonly LogRecord[]> {
+    return this.#reader.read(partition, after, countMax)
+  }
+
+  wait(
+    partitions: readonly number[],
+    after: readonly number[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const isThere = (): boolean =>
+      partitions.some(
+        (partition, index) => this.#shared.end(this.#stream, partition) > (after[index] ?? 0),
+      )
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        this.#waiters.delete(look)
+        signal.removeEventListener('abort', finish)
+        this.#holdOpen()
+        resolve()
+      }
+      const look = (): void => {
+        // The flag goes up before the look: records that come between the two still send a message.
+        this.#shared.raiseFlag(this.#client)
+        if (isThere() || signal.aborted) finish()
+      }
+      this.#waiters.add(look)
+      this.#holdOpen()
+      signal.addEventListener('abort', finish, { once: true })
+      look()
+    })
+  }
+
+  async end(partition: number): Promise<number> {
+    assert(
+      partition >= 0 && partition < this.identity.partitionCount,
+      'a partition is one of the log',
+    )
+    return this.#shared.end(this.#stream, partition)
+  }
+
+  async start(partition: number): Promise<number> {
+    return this.#reader.start(partition)
+  }
+
+  assign(signal: AbortSignal): AsyncIterable<readonly number[]> {
+    return assignAll(this.identity.partitionCount, signal)
+  }
+
+  /** Resolves when all calls in hand are answered. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#ended ??= new OperatingError('STORE_IO', 'use a log that is closed')
+    this.#send()
+    if (this.#sent.size > 0) {
+      const drained = Promise.withResolvers<void>()
+      this.#onDrained = drained.resolve
+      await drained.promise
+    }
+    this.#port.close()
+    this.#db.close()
+  }
+
+  #send(): void {
+    const calls = this.#unsent
+    this.#unsent = []
+    if (calls.length === 0) return
+    const frames = packFrames(calls)
+    const call = ++this.#messageCount
+    this.#sent.set(call, calls)
+    this.#holdOpen()
+    const count = calls.reduce((sum, { encoded }) => sum + encoded.length, 0)
+    const message: ToWriter = { kind: 'append', call, frames, count }
+    this.#port.postMessage(message, [frames])
+    if (this.#isPortClosed) this.#endPort()
+  }
+
+  #take(message: FromWriter): void {
+    if (message.kind === 'grown') {
+      for (const look of [...this.#waiters]) look()
+      return
+    }
+    assert(message.kind === 'placed' || message.kind === 'refused', 'the writer answers calls')
+    const calls = this.#sent.get(message.call) ?? []
+    this.#sent.delete(message.call)
+    if (message.kind === 'placed') placeCalls(calls, message.offsets)
+    else {
+      for (const call of calls) call.reject(new OperatingError(message.code, message.says))
+    }
+    this.#holdOpen()
+    if (this.#sent.size === 0) this.#onDrained?.()
+  }
+
+  #endPort(): void {
+    this.#isPortClosed = true
+    this.#ended ??= writerEnded()
+    const calls = [...[...this.#sent.values()].flat(), ...this.#unsent]
+    this.#sent.clear()
+    this.#unsent = []
+    for (const call of calls) call.reject(this.#ended)
+    this.#onDrained?.()
+  }
+
+  /** Keeps the thread alive while somebody waits for the writer, and no longer. */
+  #holdOpen(): void {
+    if (this.#sent.size > 0 || this.#waiters.size > 0) this.#port.ref()
+    else this.#port.unref()
+  }
+}
+
+function encodeChecked(record: NewRecord, partitionCount: number): EncodedRecord {
+  const { partition } = record
+  assert(
+    Number.isInteger(partition) && partition >= 0 && partition < partitionCount,
+    'a partition is one of the log',
+  )
+  const bytes = encodeRecord(record)
+  assert(bytes.length <= recordBytesMax, 'a record is at most recordBytesMax')
+  return { partition, bytes }
+}
+
+function packFrames(calls: readonly Call[]): ArrayBuffer {
+  const size = calls.reduce((sum, call) => sum + call.bytes, 0)
+  const frames = Buffer.from(new ArrayBuffer(size))
+  let at = 0
+  for (const call of calls) {
+    for (const { partition, bytes } of call.encoded) {
+      frames.writeUInt32BE(partition, at)
+      frames.writeUInt32BE(crcBytes + bytes.length, at + 4)
+      frames.writeUInt32BE(crc32(bytes), at + frameHeadBytes)
+      frames.set(bytes, at + frameHeadBytes + crcBytes)
+      at += frameHeadBytes + crcBytes + bytes.length
+    }
+  }
+  assert(at === size, 'the frames fill the buffer')
+  return frames.buffer as ArrayBuffer
+}
+
+function placeCalls(calls: readonly Call[], offsets: Float64Array): void {
+  let at = 0
+  for (const call of calls) {
+    call.resolve(
+      call.encoded.map(({ partition }, index) => ({ partition, offset: offsets[at + index] ?? 0 })),
+    )
+    at += call.encoded.length
+  }
+  assert(at === offsets.length, 'the writer places each record')
+}
+
+async function* assignAll(
+  partitionCount: number,
+  signal: AbortSignal,
+): AsyncGenerator<readonly number[]> {
+  if (signal.aborted) return
+  yield Array.from({ length: partitionCount }, (_, partition) => partition)
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function writerEnded(): OperatingError {
+  return new OperatingError('STORE_IO', 'reach the thread that writes the log')
+}

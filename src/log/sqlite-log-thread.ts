@@ -1,0 +1,134 @@
+/**
+ * Starts the thread that writes both logs, and watches it from outside.
+ *
+ * A commit that does not come back cannot be noticed by the thread that waits for it. So this side looks at the
+ * number of the commit, and when it is in the same commit at each look for `stuckMs`, calls the thread stuck. It
+ * counts looks and not time: a process that was stopped and goes on has looked only once.
+ */
+
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import { assert } from '../lib/assert.ts'
+import { type Clock, systemClock } from '../lib/clock.ts'
+import { type ErrorCode, OperatingError } from '../lib/errors.ts'
+import { SharedBlock } from './sqlite-log-protocol.ts'
+
+export interface LogThreadOptions {
+  /** Bytes that may wait for a commit, of all callers together; beyond it `append` rejects. */
+  readonly queueBytesHigh?: number
+  /** A commit that takes longer is a disk that does not answer. */
+  readonly stuckMs?: number
+  readonly clock?: Clock
+  /** Only in tests, see `LogFaults`. */
+  readonly faults?: SharedArrayBuffer
+}
+
+export interface LogThread {
+  /** Returns a port for one `openSqliteEventLog`; it can be transferred to another worker. */
+  connect(): MessagePort
+  /** Resolves with the first failure that is for good: STORE_IO, STORE_CORRUPT or STORE_STUCK. */
+  readonly failed: Promise<OperatingError>
+  /** Looks at the running commit once; called by itself every `stuckMs` / 20. */
+  checkStuck(): void
+  /** Bytes that wait for a commit, for metrics. */
+  queueBytes(): number
+  /** Commits what waits, closes the files, ends the thread. */
+  close(): Promise<void>
+}
+
+export type LogThreadOrder =
+  | { readonly kind: 'connect'; readonly port: MessagePort }
+  | { readonly kind: 'close' }
+
+export type LogThreadMessage =
+  | { readonly kind: 'ready'; readonly buffer: SharedArrayBuffer; readonly partitionCount: number }
+  | { readonly kind: 'unready'; readonly code: ErrorCode; readonly says: string }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly says: string }
+
+const queueBytesHighDefault = 64 * 1024 * 1024
+const stuckMsDefault = 10_000
+const lookCountMax = 20
+
+/** Opens both logs of `dataDir` in a new thread. Rejects where they are not there or of another format. */
+export async function startLogThread(
+  dataDir: string,
+  options: LogThreadOptions = {},
+): Promise<LogThread> {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  const worker = new Worker(new URL(`../main-log.${extension}`, import.meta.url), {
+    workerData: {
+      dataDir,
+      queueBytesHigh: options.queueBytesHigh ?? queueBytesHighDefault,
+      ...(options.faults ? { faults: options.faults } : {}),
+    },
+  })
+  const failed = Promise.withResolvers<OperatingError>()
+  const exited = Promise.withResolvers<void>()
+  const ready = Promise.withResolvers<SharedBlock>()
+  let isClosing = false
+  const fail = (error: OperatingError): void => {
+    failed.resolve(error)
+    ready.reject(error)
+  }
+  worker.on('message', (message: LogThreadMessage) => {
+    if (message.kind === 'ready') {
+      ready.resolve(new SharedBlock(message.partitionCount, message.buffer))
+    } else fail(new OperatingError(message.code, message.says))
+  })
+  worker.on('error', (error) => fail(new OperatingError('STORE_IO', 'run the log thread', error)))
+  worker.on('exit', () => {
+    if (!isClosing) fail(new OperatingError('STORE_IO', 'run the log thread, which ended'))
+    exited.resolve()
+  })
+
+  const shared = await ready.promise
+  const watching = new AbortController()
+  const watch = createStuckWatch(shared, failed.resolve)
+  const lookEveryMs = (options.stuckMs ?? stuckMsDefault) / lookCountMax
+  const watched = runWatch(watch, options.clock ?? systemClock, lookEveryMs, watching.signal)
+  return {
+    failed: failed.promise,
+    checkStuck: watch,
+    queueBytes: () => shared.queueBytes,
+    connect() {
+      assert(!isClosing, 'an open log thread is asked for a port')
+      const { port1, port2 } = new MessageChannel()
+      worker.postMessage({ kind: 'connect', port: port1 } satisfies LogThreadOrder, [port1])
+      return port2
+    },
+    async close() {
+      isClosing = true
+      watching.abort()
+      worker.postMessage({ kind: 'close' } satisfies LogThreadOrder)
+      await Promise.all([watched, exited.promise])
+    },
+  }
+}
+
+function createStuckWatch(
+  shared: SharedBlock,
+  onStuck: (error: OperatingError) => void,
+): () => void {
+  let lastNumber = 0
+  let lookCount = 0
+  return () => {
+    const number = shared.commitNumber
+    const isSameCommit = number % 2 !== 0 && number === lastNumber
+    lookCount = isSameCommit ? lookCount + 1 : 0
+    lastNumber = number
+    if (lookCount === lookCountMax) {
+      onStuck(new OperatingError('STORE_STUCK', 'commit to the log'))
+    }
+  }
+}
+
+async function runWatch(
+  watch: () => void,
+  clock: Clock,
+  everyMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(everyMs, signal)
+    if (!signal.aborted) watch()
+  }
+}

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { it } from 'node:test'
+import fc from 'fast-check'
+import { compareKeys } from './key-order.ts'
+import { createMemoryStateStore } from './memory-state-store.ts'
+import { aCommit, describeStateStore } from './state-store.contract.ts'
+
+describeStateStore('memory', async () => createMemoryStateStore())
+
+it('goes back to a snapshot, whole, as often as asked', async () => {
+  const store = createMemoryStateStore()
+  await store.acquire(0, 1, 'n1')
+  const value = new Uint8Array([1])
+  await store.commit([aCommit({ changes: [{ key: 'a', value }] })])
+  const snapshot = store.snapshot()
+  for (let round = 0; round < 2; round++) {
+    const changes = [
+      { key: 'a', value: undefined },
+      { key: 'b', value },
+    ]
+    assert.deepEqual(await store.commit([aCommit({ previousOffset: 1, offset: 2, changes })]), [
+      'committed',
+    ])
+    await store.acquire(1, 1, 'n1')
+    store.restore(snapshot)
+    assert.equal((await store.head(0)).offset, 1)
+    assert.equal((await store.head(1)).epoch, 0)
+    assert.deepEqual(
+      (await store.scan(0, '', '', 9)).map(({ key }) => key),
+      ['a'],
+    )
+    assert.equal(store.count(0), 1)
+  }
+})
+
+it('orders keys as their UTF-8 bytes do', () => {
+  const key = fc.string({ unit: 'binary', maxLength: 4 })
+  fc.assert(
+    fc.property(key, key, (left, right) => {
+      const expected = Buffer.compare(Buffer.from(left), Buffer.from(right))
+      assert.equal(Math.sign(compareKeys(left, right)), expected)
+    }),
+    { numRuns: 500 },
+  )
+})

@@ -4,7 +4,8 @@
  * Contract, checked for every adapter by `event-log.contract.ts`:
  * - `append` resolves only when the records would survive a crash of this machine, with their places in the
  *   order given; when it rejects, the records may or may not be there, and the caller may append them again;
- * - records of one key keep their append order, within a call and between calls that follow each other;
+ * - records of one key keep their append order, within a call and between calls that follow each other; records of
+ *   one partition keep theirs within a call;
  * - offsets increase within a partition, start above 0, and may have gaps;
  * - `read` returns at most `countMax` records behind `after`, oldest first, and never waits for more;
  * - `read` behind an offset whose next records are lost rejects with LOG_OFFSET_LOST. It never jumps;

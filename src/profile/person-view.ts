@@ -9,6 +9,8 @@ export interface Activity {
   /** The event's name, e.g. `Product Viewed`. */
   readonly name: string
   readonly occurredAtMs: number
+  /** The same for all entries of one event; tells events of one instant apart. */
+  readonly eventRef?: string
   readonly itemId?: string
   readonly quantity?: number
   /** Money of this line (price x quantity), in the shop's currency. */

@@ -1,0 +1,248 @@
+/**
+ * One attempt to deliver one message.
+ *
+ * Order of effects:
+ *   1. wait until the profile is fresh enough;
+ *   2. append the claim, and wait for the fold's answer (`granted` is committed when it is heard);
+ *   3. read, render, and store the evidence;
+ *   4. read the suppression of the address; hand over; where over 2 s passed since the check, check again first;
+ *   5. append the result.
+ * A crash behind 2 leaves a grant without a result: the next owner makes it `unknown`. Nothing is handed over twice.
+ */
+
+import type { Message, ResultSkeleton } from '../campaign/message.ts'
+import type { Event } from '../event/event.ts'
+import { parseAddress } from '../event/address.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { JsonObject } from '../lib/json.ts'
+import { textTrait, viewPerson } from '../profile/view-person.ts'
+import type { BlobStore } from '../state/blob-store.ts'
+import type { RenderedMessage, Renderer, RenderInput, Template } from '../template/template.ts'
+import { rendererVersion } from '../template/renderer-version.ts'
+import { encodeEvidence, evidenceFormat } from './evidence.ts'
+import type { HandOver, Mailer } from './mailer.ts'
+import { type FoundPerson, findMessage, findPerson, findSuppression } from './read-state.ts'
+import { type BuiltValues, buildValues, type ValueDeps } from './render-values.ts'
+import { addressKeyOf, isSuppressed } from './suppression.ts'
+
+/** The greatest time between the check of the suppression and the first byte. */
+export const checkMsMax = 2000
+
+export interface DeliverDeps extends ValueDeps {
+  readonly clock: Clock
+  readonly renderer: Renderer
+  readonly mailer: Mailer
+  readonly blobs: Pick<BlobStore, 'put'>
+  /** Appends a claim and resolves with the fold's answer once it is committed. */
+  claim(message: Message, attempt: number): Promise<boolean>
+  /** Appends a result; resolves when it is durable. */
+  report(message: Message, result: ResultSkeleton): Promise<void>
+  /** Greatest age of what the state shows of this partition. */
+  ageMs(partition: number): number
+  /** The definitions that were in force when the message was made. */
+  templateOf(message: Message): Promise<PreparedTemplate | undefined>
+  triggerEventOf(partition: number, message: Message): Promise<Event | undefined>
+}
+
+export interface PreparedTemplate {
+  readonly template: Template
+  readonly templateHash: string
+  readonly shop: JsonObject
+}
+
+export interface DeliverOptions {
+  readonly from: string
+  readonly publicUrl: string
+  readonly signingKeyId: string
+  readonly addressSecret: Uint8Array
+  /** How often the age of the data is looked at while it is too old. */
+  readonly staleWaitMs: number
+}
+
+type Prepared =
+  | {
+      readonly kind: 'prepared'
+      readonly address: string
+      readonly message: RenderedMessage
+      readonly evidenceHash: string
+    }
+  | { readonly kind: 'refused'; readonly says: string }
+
+/** `soft` asks to begin nothing more; `hard` to end what is under way. */
+export interface StopSignals {
+  readonly soft: AbortSignal
+  readonly hard: AbortSignal
+}
+
+/** Makes one attempt. Resolves when its result is in the log, or when there is nothing to do. */
+export async function deliverMessage(
+  deps: DeliverDeps,
+  options: DeliverOptions,
+  messageId: string,
+  { soft, hard }: StopSignals,
+): Promise<void> {
+  const message = await findMessage(deps.place, messageId)
+  if (message?.state.kind !== 'due') return
+  await waitUntilFresh(deps, options, message, soft)
+  if (soft.aborted) return
+  const attempt = message.state.attempt + 1
+  if (!(await deps.claim(message, attempt))) return
+  await waitUntilFresh(deps, options, message, hard)
+  const prepared = await prepareMessage(deps, options, message, attempt)
+  const result = { messageId, attempt }
+  if (prepared.kind === 'refused') {
+    await deps.report(message, { ...result, result: 'failed', says: prepared.says })
+    return
+  }
+  const { evidenceHash } = prepared
+  const answer = await checkAndHandOver(deps, options, { message, attempt, prepared }, hard)
+  await deps.report(message, { ...result, ...answer, evidenceHash })
+}
+
+async function waitUntilFresh(
+  deps: DeliverDeps,
+  options: DeliverOptions,
+  message: Message,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = await findPerson(deps.place, message.personKey)
+  const partition = found?.partition
+  if (partition === undefined) return
+  while (!signal.aborted && deps.ageMs(partition) > message.freshWithinMs) {
+    if (deps.clock.nowMs() > message.notAfterMs) return
+    await deps.clock.sleep(options.staleWaitMs, signal)
+  }
+}
+
+async function prepareMessage(
+  deps: DeliverDeps,
+  options: DeliverOptions,
+  message: Message,
+  attempt: number,
+): Promise<Prepared> {
+  const found = await findPerson(deps.place, message.personKey)
+  const prepared = await deps.templateOf(message)
+  if (prepared === undefined) return { kind: 'refused', says: `no template ${message.template}` }
+  if (found === undefined) return { kind: 'refused', says: 'the profile is gone' }
+  const traits = viewPerson(found.person, found.traits).traits
+  const parsed = parseAddress(textTrait(traits, 'email'))
+  if (parsed.kind === 'refused') return { kind: 'refused', says: 'no usable email address' }
+  const nowMs = deps.clock.nowMs()
+  const event = await deps.triggerEventOf(found.partition, message)
+  const built = await buildValues(deps, {
+    found,
+    nowMs,
+    recommendationCount: message.recommendationCount,
+    campaign: message.campaign,
+    shop: prepared.shop,
+    publicUrl: options.publicUrl,
+    ...(event === undefined ? {} : { event }),
+  })
+  const input: RenderInput = {
+    rendererVersion,
+    template: prepared.template,
+    values: built.values,
+    message: {
+      messageId: message.messageId,
+      from: options.from,
+      to: parsed.address,
+      dateMs: Math.floor(nowMs / 1000) * 1000,
+      publicUrl: options.publicUrl,
+      signingKeyId: options.signingKeyId,
+      topic: message.topic,
+    },
+  }
+  const answer = await deps.renderer.render(input)
+  if (answer.kind === 'refused') {
+    return { kind: 'refused', says: `render: ${answer.reason}: ${answer.says}` }
+  }
+  const evidenceHash = await storeEvidence(deps, {
+    message,
+    attempt,
+    found,
+    input,
+    templateHash: prepared.templateHash,
+    built,
+    rendered: answer.message,
+    nowMs,
+  })
+  return { kind: 'prepared', address: parsed.address, message: answer.message, evidenceHash }
+}
+
+interface Attempt {
+  readonly message: Message
+  readonly attempt: number
+  readonly found: FoundPerson
+  readonly input: RenderInput
+  readonly templateHash: string
+  readonly built: BuiltValues
+  readonly rendered: RenderedMessage
+  readonly nowMs: number
+}
+
+async function storeEvidence(deps: DeliverDeps, made: Attempt): Promise<string> {
+  const { message, attempt, found, built, rendered } = made
+  const { template: _stored, ...input } = made.input
+  const [rawHash = ''] = await deps.blobs.put([rendered.raw])
+  const evidence = encodeEvidence({
+    format: evidenceFormat,
+    messageId: message.messageId,
+    attempt,
+    input,
+    templateHash: made.templateHash,
+    rawHash,
+    subject: rendered.subject,
+    links: rendered.links,
+    decision: {
+      campaign: message.campaign,
+      step: message.step,
+      trigger: message.trigger,
+      definitionsHash: message.definitionsHash,
+      profileKey: found.person.key,
+      profileVersion: found.person.version,
+      profileAgeMs: Math.max(0, Math.round(deps.ageMs(found.partition))),
+      freshWithinMs: message.freshWithinMs,
+      segments: built.view.memberships,
+      recommendations: built.advice.recommendations,
+      learnedCount: built.advice.learnedCount,
+      renderedAtMs: made.nowMs,
+    },
+  })
+  const [hash = ''] = await deps.blobs.put([evidence])
+  return hash
+}
+
+async function checkAndHandOver(
+  deps: DeliverDeps,
+  options: DeliverOptions,
+  made: {
+    readonly message: Message
+    readonly attempt: number
+    readonly prepared: Extract<Prepared, { kind: 'prepared' }>
+  },
+  signal: AbortSignal,
+): Promise<Pick<ResultSkeleton, 'result' | 'says' | 'reason' | 'checkedAtMs'>> {
+  const { message, attempt, prepared } = made
+  const key = addressKeyOf(options.addressSecret, prepared.address)
+  let checkedAtMs: number
+  let checkedAt: number
+  do {
+    checkedAtMs = deps.clock.nowMs()
+    checkedAt = deps.clock.monotonicMs()
+    const suppression = await findSuppression(deps.place, key)
+    if (isSuppressed(suppression, message.topic)) {
+      return { result: 'refused', reason: 'suppressed', says: 'the address is suppressed', checkedAtMs }
+    }
+  } while (deps.clock.monotonicMs() - checkedAt > checkMsMax)
+  const handOver: HandOver = await deps.mailer.handOver(
+    {
+      messageId: message.messageId,
+      attempt,
+      envelopeFrom: options.from,
+      envelopeTo: prepared.address,
+      raw: prepared.message.raw,
+    },
+    signal,
+  )
+  return { result: handOver.kind, says: handOver.response.slice(0, 500), checkedAtMs }
+}

@@ -1,0 +1,35 @@
+/**
+ * Addresses that must not be written to. Kept in the partition of the address, under its HMAC, so the list survives
+ * the erasure of a person and does not tell who is on it.
+ */
+
+import { normalizeAddress } from '../event/address.ts'
+import { hmacBase64Url } from '../lib/hash.ts'
+
+export const suppressionPrefix = 'suppression/'
+export const suppressionReasons = ['unsubscribed', 'bounced', 'complained', 'manual'] as const
+export type SuppressionReason = (typeof suppressionReasons)[number]
+
+/** What a `suppress` record says; its skeleton. The record's key is the address key. */
+export interface SuppressSkeleton {
+  /** One topic, or `*` for all mail. */
+  readonly topic: string
+  readonly reason: SuppressionReason
+  readonly atMs: number
+  /** True lifts the suppression. */
+  readonly isLifted: boolean
+}
+
+/** By topic. */
+export type Suppression = Record<string, { readonly reason: SuppressionReason; readonly atMs: number }>
+
+/** Returns the identity key of an address: `address:` and its HMAC. */
+export function addressKeyOf(secret: Uint8Array, address: string): string {
+  return `address:${hmacBase64Url(secret, normalizeAddress(address), 18)}`
+}
+
+/** Tells whether mail of `topic` must not be sent. */
+export function isSuppressed(suppression: Suppression | undefined, topic: string): boolean {
+  if (suppression === undefined) return false
+  return Object.hasOwn(suppression, '*') || Object.hasOwn(suppression, topic)
+}

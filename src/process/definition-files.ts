@@ -1,0 +1,157 @@
+/**
+ * Reads a folder of definitions (as a map of path to text) into one document, with every fault named at once.
+ *
+ * Forms: `shop.yaml`, `sources/*.yaml`, `schemas/*.json` (named by sources), `segments/*.yaml`, `campaigns/*.yaml`,
+ * `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay file changes values by path; the demo uses
+ * it to shorten waits.
+ */
+
+import { parse as parseYaml } from 'yaml'
+import { parseSource } from '../event/source.ts'
+import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import { compileTemplate } from '../template/compile-template.ts'
+import type { Template } from '../template/template.ts'
+import {
+  compileDefinitions,
+  type DefinitionFault,
+  type DefinitionsDocument,
+  documentFormat,
+} from './definitions.ts'
+
+export type DefinitionFiles = ReadonlyMap<string, string>
+
+export type DocumentAnswer =
+  | { readonly kind: 'document'; readonly document: DefinitionsDocument }
+  | { readonly kind: 'refused'; readonly faults: readonly DefinitionFault[] }
+
+/** Parses and checks all files. `overlay` names a file of the folder that is laid over the others. */
+export async function parseDefinitionFiles(
+  files: DefinitionFiles,
+  overlay?: string,
+): Promise<DocumentAnswer> {
+  const faults: DefinitionFault[] = []
+  const read = (path: string): Json => readYaml(files, path, faults)
+  const shop = files.has('shop.yaml') ? read('shop.yaml') : {}
+  const sources = listOf(files, /^sources\/[^/]+\.ya?ml$/).map((path) =>
+    readSource(path, read(path), files, faults),
+  )
+  const segments = listOf(files, /^segments\/[^/]+\.ya?ml$/).map((path) => ({
+    name: baseName(path),
+    content: read(path),
+  }))
+  const laid = overlay === undefined ? {} : read(overlay)
+  const campaigns = listOf(files, /^campaigns\/[^/]+\.ya?ml$/).map((path) =>
+    layOver(read(path), baseName(path), laid),
+  )
+  const templates = await readTemplates(files, faults)
+  const document: DefinitionsDocument = {
+    format: documentFormat,
+    shop: isJsonObject(shop) ? shop : {},
+    sources,
+    segments,
+    campaigns,
+    templates,
+  }
+  const compiled = compileDefinitions(document, 'check')
+  const all = compiled.kind === 'refused' ? [...faults, ...compiled.faults] : faults
+  return all.length > 0 ? { kind: 'refused', faults: all } : { kind: 'document', document }
+}
+
+function readYaml(files: DefinitionFiles, file: string, faults: DefinitionFault[]): Json {
+  const text = files.get(file)
+  if (text === undefined) {
+    faults.push({ file, path: '', says: 'is not there' })
+    return {}
+  }
+  try {
+    return (parseYaml(text, { maxAliasCount: 20 }) ?? {}) as Json
+  } catch (error) {
+    const says = error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'is not YAML'
+    faults.push({ file, path: '', says })
+    return {}
+  }
+}
+
+/** Puts schemas in place of the names of their files, and lets the source part check the whole. */
+function readSource(
+  file: string,
+  content: Json,
+  files: DefinitionFiles,
+  faults: DefinitionFault[],
+): Json {
+  const plan = isJsonObject(content) ? content['trackingPlan'] : undefined
+  const events = isJsonObject(plan) ? plan['events'] : undefined
+  let source = content
+  if (isJsonObject(content) && isJsonObject(plan) && isJsonObject(events)) {
+    const inlined = Object.entries(events).map(([name, entry]) => {
+      const schema = isJsonObject(entry) ? entry['schema'] : undefined
+      if (typeof schema !== 'string' || !isJsonObject(entry)) return [name, entry] as const
+      return [name, { ...entry, schema: readYaml(files, schema, faults) }] as const
+    })
+    source = { ...content, trackingPlan: { ...plan, events: Object.fromEntries(inlined) } }
+  }
+  const parsed = parseSource(source)
+  if (parsed.kind === 'refused') {
+    for (const { path, says } of parsed.faults) faults.push({ file, path, says })
+  }
+  return source
+}
+
+/** Lays `campaigns.<name>` of the overlay over a campaign: steps by index, other fields whole. */
+function layOver(campaign: Json, name: string, overlay: Json): Json {
+  const all = isJsonObject(overlay) ? overlay['campaigns'] : undefined
+  const laid = isJsonObject(all) ? all[name] : undefined
+  if (!isJsonObject(laid) || !isJsonObject(campaign)) return campaign
+  const steps = campaign['steps']
+  const laidSteps = laid['steps']
+  if (!Array.isArray(steps) || !Array.isArray(laidSteps)) return { ...campaign, ...laid }
+  const merged = steps.map((step: Json, index): Json => {
+    const over: Json | undefined = laidSteps[index]
+    return isJsonObject(over) && isJsonObject(step) ? layOverObject(step, over) : step
+  })
+  return { ...campaign, ...laid, steps: merged }
+}
+
+function layOverObject(below: JsonObject, above: JsonObject): JsonObject {
+  const entries = Object.entries(above).map(([name, value]) => {
+    const before = below[name]
+    const isDeep = isJsonObject(before) && isJsonObject(value)
+    return [name, isDeep ? layOverObject(before, value) : value] as const
+  })
+  return { ...below, ...Object.fromEntries(entries) }
+}
+
+async function readTemplates(
+  files: DefinitionFiles,
+  faults: DefinitionFault[],
+): Promise<Readonly<Record<string, Template>>> {
+  const templates: Record<string, Template> = {}
+  for (const path of listOf(files, /^templates\/[^/]+\/template\.mjml$/)) {
+    const folder = path.slice(0, path.lastIndexOf('/'))
+    const text = files.get(`${folder}/text.liquid`)
+    const subject = files.get(`${folder}/subject.liquid`)
+    if (subject === undefined) {
+      faults.push({ file: `${folder}/subject.liquid`, path: '', says: 'is not there' })
+      continue
+    }
+    const name = baseName(folder)
+    const mjml = files.get(path) ?? ''
+    const source = { name, mjml, subject, ...(text === undefined ? {} : { text }) }
+    const answer = await compileTemplate(source)
+    if (answer.kind === 'compiled') templates[name] = answer.template
+    else {
+      for (const { file, line, says } of answer.faults) {
+        faults.push({ file: `${folder}/${file}`, path: line === undefined ? '' : `line ${line}`, says })
+      }
+    }
+  }
+  return templates
+}
+
+function listOf(files: DefinitionFiles, pattern: RegExp): readonly string[] {
+  return [...files.keys()].filter((path) => pattern.test(path)).sort()
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1).replace(/\.ya?ml$/, '')
+}

@@ -1,0 +1,242 @@
+/**
+ * The stages of an event: deduplicate, resolve identity, apply, evaluate, trigger, feed.
+ *
+ * A late event, one of a backfill and one forwarded from a merged device change the profile and may end an
+ * enrollment, but start none.
+ */
+
+import { activityOf } from '../event/activity.ts'
+import type { Event } from '../event/event.ts'
+import type { Json } from '../lib/json.ts'
+import type { LogRecord } from '../log/record.ts'
+import { appendActivity, type PackedActivity } from '../profile/activity-pack.ts'
+import {
+  addToTotals,
+  findPart,
+  type Person,
+  type PersonTraits,
+  partCountMax,
+  type ProfilePart,
+} from '../profile/person.ts'
+import { addSeen, hasSeen, seenPrefix } from '../profile/seen.ts'
+import { interactionKindOf } from '../recommend/advisor.ts'
+import type { Interaction, InteractionKind } from '../recommend/recommender.ts'
+import { updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
+import { decodeJson } from './meta.ts'
+import {
+  bytesCodec,
+  type FoldScope,
+  feedPrefix,
+  hex,
+  jsonCodec,
+  keysOfPerson,
+  readPerson,
+  readTraits,
+  send,
+  writePerson,
+  writeTraits,
+} from './scope.ts'
+import type { Change } from '../segment/plan.ts'
+import { exitCampaigns, startByEvent, startBySegments } from './trigger.ts'
+
+/** How far behind fold time an event may have occurred and still trigger. */
+export const graceMs = 3_600_000
+const hopCountMax = 4
+export const traitCountMax = 200
+/** Entries of the feed kept per partition; the index is rebuilt from them. */
+export const feedCountMax = 200_000
+
+export interface ForwardedSkeleton {
+  /** Identity key at which the event first landed: its part. */
+  readonly partKey: string
+  readonly hopCount: number
+}
+
+/** Calls that say who somebody is; they are no activity. */
+const identityTypes: ReadonlySet<string> = new Set(['identify', 'alias', 'group'])
+
+/** Folds an event that a collector appended. */
+export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<void> {
+  await scope.view.load(keysOfPerson(record.key))
+  if (!isNew(scope, record)) return
+  const event = decodeJson<Event>(record.body)
+  const person = readPerson(scope, record.key)
+  if (person.pointer !== undefined) {
+    forward(scope, person.pointer, record, { partKey: record.key, hopCount: 1 })
+    return
+  }
+  claimDevice(scope, person, event)
+  applyEvent(scope, person, record, event, record.key, true)
+}
+
+/** Folds an event of a device that belongs to this person now. */
+export async function foldForwarded(scope: FoldScope, record: LogRecord): Promise<void> {
+  const skeleton = record.skeleton as ForwardedSkeleton
+  await scope.view.load(keysOfPerson(record.key))
+  const person = readPerson(scope, record.key)
+  if (person.pointer === undefined) {
+    const event = decodeJson<Event>(record.body)
+    applyEvent(scope, person, record, event, skeleton.partKey, false)
+  } else if (skeleton.hopCount < hopCountMax) {
+    forward(scope, person.pointer, record, { ...skeleton, hopCount: skeleton.hopCount + 1 })
+  }
+}
+
+function isNew(scope: FoldScope, record: LogRecord): boolean {
+  const key = seenPrefix + record.key
+  const before = scope.view.read(key, bytesCodec) ?? new Uint8Array(0)
+  if (hasSeen(before, record.id, scope.nowMs)) {
+    scope.meta.counts.duplicates++
+    return false
+  }
+  const { seen, isCut } = addSeen(before, record.id, scope.nowMs)
+  if (isCut) scope.meta.counts.horizonCut++
+  scope.view.write(key, seen, bytesCodec)
+  scope.meta.counts.applied++
+  return true
+}
+
+function forward(
+  scope: FoldScope,
+  pointer: string,
+  record: LogRecord,
+  skeleton: ForwardedSkeleton,
+): void {
+  const { body, isBackfill } = record
+  send(scope, { kind: 'forwarded', key: pointer, skeleton, body: Uint8Array.from(body), isBackfill })
+}
+
+/** Asks for the device's past when a user is first seen on it. */
+function claimDevice(scope: FoldScope, person: Person, event: Event): void {
+  if (event.userId === undefined || event.anonymousId === undefined) return
+  const device = `anonymous:${event.anonymousId}`
+  if (person.claimed.includes(device)) return
+  if (person.claimed.length >= partCountMax - 1) {
+    scope.meta.counts.mergesRefused++
+    return
+  }
+  person.claimed.push(device)
+  send(scope, { kind: 'identity-claim', key: device, skeleton: { userKey: person.key } })
+}
+
+function applyEvent(
+  scope: FoldScope,
+  person: Person,
+  record: LogRecord,
+  event: Event,
+  partKey: string,
+  mayTrigger: boolean,
+): void {
+  const isFirst = person.version === 0
+  const part = findPart(person, partKey) ?? person.parts[0]
+  if (part === undefined) return
+  const traits = readTraits(scope, person.key)
+  const changedTraits = applyTraits(traits, part.key, event)
+  if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
+  const activity = applyActivity(part, record, event)
+  if (event.name === 'Unsubscribed') withdraw(person, event.properties?.['topic'], scope.nowMs)
+  const entered = isFirst
+    ? enterFirst(scope, person, traits)
+    : enterByChange(scope, person, traits, { events: [event.name], traits: changedTraits })
+  exitCampaigns(scope, person, event.name)
+  const isLate = scope.nowMs - event.occurredAtMs > graceMs
+  if (mayTrigger && !record.isBackfill && !isLate) {
+    const { offset } = record
+    startByEvent(scope, person, { kind: 'event', name: event.name, offset, atMs: scope.nowMs })
+    startBySegments(scope, person, entered)
+  }
+  writePerson(scope, person)
+  feed(scope, person.key, event, activity)
+}
+
+function enterFirst(scope: FoldScope, person: Person, traits: PersonTraits): readonly string[] {
+  person.rulesHash = scope.definitions.segmentsHash
+  return updateAllMemberships(scope, person, traits)
+}
+
+/** Returns the segments entered by a change; what new rules alone change triggers nothing. */
+export function enterByChange(
+  scope: FoldScope,
+  person: Person,
+  traits: PersonTraits,
+  change: Change,
+): readonly string[] {
+  if (person.rulesHash !== scope.definitions.segmentsHash) {
+    updateAllMemberships(scope, person, traits)
+    person.rulesHash = scope.definitions.segmentsHash
+    return []
+  }
+  return updateMemberships(scope, person, traits, change)
+}
+
+function applyTraits(traits: PersonTraits, partKey: string, event: Event): readonly string[] {
+  if (event.traits === undefined) return []
+  const stored = (traits[partKey] ??= {})
+  const changed: string[] = []
+  for (const [name, value] of Object.entries(event.traits) as [string, Json][]) {
+    const before = Object.hasOwn(stored, name) ? stored[name] : undefined
+    if (before !== undefined && before[1] > event.occurredAtMs) continue
+    if (before === undefined && Object.keys(stored).length >= traitCountMax) continue
+    stored[name] = [value, event.occurredAtMs, event.sourceId]
+    changed.push(name)
+  }
+  return changed
+}
+
+function applyActivity(
+  part: ProfilePart,
+  record: LogRecord,
+  event: Event,
+): readonly PackedActivity[] {
+  const isActivity = !identityTypes.has(event.type)
+  const { id } = record
+  const eventRef = new DataView(id.buffer, id.byteOffset).getUint32(0)
+  const activity = isActivity ? activityOf(event).map((entry) => ({ ...entry, eventRef })) : []
+  const value = activity.reduce((sum, entry) => sum + (entry.value ?? 0), 0)
+  addToTotals(part, { name: event.name, occurredAtMs: event.occurredAtMs, value })
+  if (activity.length > 0) part.activity = appendActivity(part.activity, activity)
+  return activity
+}
+
+/** Takes back permission for one topic, or for all. */
+export function withdraw(person: Person, topic: Json | undefined, nowMs: number): void {
+  person.withdrawn[typeof topic === 'string' ? topic : '*'] = nowMs
+}
+
+function feed(
+  scope: FoldScope,
+  profileId: string,
+  event: Event,
+  activity: readonly PackedActivity[],
+): void {
+  const kind = Object.hasOwn(interactionKindOf, event.name)
+    ? interactionKindOf[event.name]
+    : undefined
+  if (kind === undefined) return
+  const { occurredAtMs } = event
+  const interactions = activity.flatMap(({ itemId }): readonly Interaction[] =>
+    itemId === undefined ? [] : [{ profileId, itemId, kind, occurredAtMs }],
+  )
+  if (interactions.length === 0) return
+  const { meta, view } = scope
+  const next = meta.feedNext++
+  view.write(feedPrefix + hex(next, 12), interactions.map(packInteraction), feedCodec)
+  if (next > feedCountMax) view.remove(feedPrefix + hex(next - feedCountMax, 12))
+  scope.effects.push({ kind: 'learned', interactions })
+}
+
+type PackedInteraction = [profileId: string, itemId: string, kind: InteractionKind, atMs: number]
+const feedCodec = jsonCodec<readonly PackedInteraction[]>()
+
+function packInteraction(interaction: Interaction): PackedInteraction {
+  const { profileId, itemId, kind, occurredAtMs } = interaction
+  return [profileId, itemId, kind, occurredAtMs]
+}
+
+/** Returns the interactions that one entry of the feed holds. */
+export function decodeFeed(bytes: Uint8Array): readonly Interaction[] {
+  return feedCodec
+    .decode(bytes)
+    .map(([profileId, itemId, kind, occurredAtMs]) => ({ profileId, itemId, kind, occurredAtMs }))
+}
+

@@ -1,0 +1,112 @@
+/**
+ * Identity, as messages between partitions.
+ *
+ * A user's first event on a device claims the device's key. The device's partition stores the pointer, sends what it
+ * knows as a part, and forwards later events. Pointers only go from a device to a user, so there are no cycles.
+ * The first claim gets the past; a later one gets events from that place on, and the losing user is told.
+ */
+
+import { isJsonObject } from '../lib/json.ts'
+import type { LogRecord } from '../log/record.ts'
+import {
+  decodePerson,
+  encodePerson,
+  findPart,
+  type Person,
+  type PersonTraits,
+  partCountMax,
+  traitPrefix,
+} from '../profile/person.ts'
+import { updateAllMemberships } from './evaluate-segments.ts'
+import { decodeJson } from './meta.ts'
+import { timerKey } from './partition-view.ts'
+import {
+  type FoldScope,
+  keysOfPerson,
+  readPerson,
+  readTraits,
+  send,
+  writePerson,
+  writeTraits,
+} from './scope.ts'
+import { endAllEnrollments } from './trigger.ts'
+
+interface SentPart {
+  /** Base 64 of the person as stored. */
+  readonly person: string
+  readonly traits: PersonTraits
+}
+
+/** At the device: stores the pointer and sends the past to the first user who claims it. */
+export async function foldIdentityClaim(scope: FoldScope, record: LogRecord): Promise<void> {
+  const userKey = textOf(record.skeleton, 'userKey')
+  await scope.view.load(keysOfPerson(record.key))
+  const person = readPerson(scope, record.key)
+  if (person.pointer === userKey) return
+  if (person.pointer !== undefined) {
+    const skeleton = { deviceKey: record.key, winnerKey: userKey }
+    send(scope, { kind: 'identity-refused', key: person.pointer, skeleton })
+    person.pointer = userKey
+    writePerson(scope, person)
+    return
+  }
+  endAllEnrollments(scope, person)
+  dropSegmentState(scope, person)
+  const sent: SentPart = {
+    person: Buffer.from(encodePerson(person)).toString('base64'),
+    traits: readTraits(scope, record.key),
+  }
+  const body = Buffer.from(JSON.stringify(sent))
+  send(scope, { kind: 'identity-part', key: userKey, skeleton: { deviceKey: record.key }, body })
+  person.pointer = userKey
+  person.parts = []
+  writePerson(scope, person)
+  scope.view.remove(traitPrefix + record.key)
+}
+
+/** At the user: takes the device's past in as a part. */
+export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Promise<void> {
+  await scope.view.load(keysOfPerson(record.key))
+  const person = readPerson(scope, record.key)
+  const sent = decodeJson<SentPart>(record.body)
+  const device = decodePerson(Buffer.from(sent.person, 'base64'))
+  const isRefused = person.parts.length + device.parts.length > partCountMax
+  if (isRefused || person.pointer !== undefined) {
+    scope.meta.counts.mergesRefused++
+    return
+  }
+  const traits = readTraits(scope, person.key)
+  for (const part of device.parts) {
+    if (findPart(person, part.key) !== undefined) continue
+    person.parts.push(part)
+    const partTraits = sent.traits[part.key]
+    if (partTraits !== undefined) traits[part.key] = partTraits
+  }
+  writeTraits(scope, person.key, traits)
+  updateAllMemberships(scope, person, traits)
+  person.rulesHash = scope.definitions.segmentsHash
+  for (const [topic, atMs] of Object.entries(device.withdrawn)) person.withdrawn[topic] ??= atMs
+  writePerson(scope, person)
+}
+
+/** At the user who lost the device to another: it may be claimed again by a later event. */
+export async function foldIdentityRefused(scope: FoldScope, record: LogRecord): Promise<void> {
+  const deviceKey = textOf(record.skeleton, 'deviceKey')
+  await scope.view.load(keysOfPerson(record.key))
+  const person = readPerson(scope, record.key)
+  person.claimed = person.claimed.filter((key) => key !== deviceKey)
+  writePerson(scope, person)
+}
+
+function dropSegmentState(scope: FoldScope, person: Person): void {
+  for (const [name, dueMs] of Object.entries(person.segmentTimers)) {
+    scope.view.removeTimer(timerKey(dueMs, person.key, `segment:${name}`))
+  }
+  person.memberships = {}
+  person.segmentTimers = {}
+}
+
+function textOf(skeleton: unknown, name: string): string {
+  const value = isJsonObject(skeleton) ? skeleton[name] : undefined
+  return typeof value === 'string' ? value : ''
+}

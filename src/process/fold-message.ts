@@ -1,0 +1,182 @@
+/**
+ * The stages of delivery's records: claim, result, outcome; and what a change of owner does to open grants.
+ *
+ * Delivery writes no state. It asks by a claim, and what the log's order says is the answer: a claim behind an exit, a
+ * withdrawal or the end of the message's life is refused, whatever delivery saw when it asked.
+ */
+
+import {
+  applyResult,
+  type ClaimSkeleton,
+  duePrefix,
+  grantedPrefix,
+  type Message,
+  messageInputs,
+  type OutcomeSkeleton,
+  outcomeKinds,
+  type RefusalReason,
+  type ResultSkeleton,
+} from '../campaign/message.ts'
+import { parseAddress } from '../event/address.ts'
+import type { LogRecord } from '../log/record.ts'
+import { appendActivity } from '../profile/activity-pack.ts'
+import { addToTotals, type Person } from '../profile/person.ts'
+import { currentTraits } from '../profile/view-person.ts'
+import { enterByChange, withdraw } from './fold-event.ts'
+import { countCampaign } from './meta.ts'
+import { timerKey } from './partition-view.ts'
+import {
+  type FoldScope,
+  keysOfPerson,
+  loadMessage,
+  readPerson,
+  readTraits,
+  setPresent,
+  writeMessage,
+  writePerson,
+} from './scope.ts'
+import { startBySegments } from './trigger.ts'
+
+/** Grants looked at when the owner changes: more than delivery keeps in flight. */
+export const grantedCountMax = 10_000
+
+/** Answers a claim; whoever made it hears the answer, also where it has no effect. */
+export async function foldClaim(scope: FoldScope, record: LogRecord): Promise<void> {
+  const claim = record.skeleton as ClaimSkeleton
+  const isGranted = await grant(scope, record.key, claim)
+  const { messageId, attempt } = claim
+  scope.effects.push({ kind: 'claim-answered', messageId, attempt, isGranted })
+}
+
+async function grant(scope: FoldScope, personKey: string, claim: ClaimSkeleton): Promise<boolean> {
+  const { attempt, epoch } = claim
+  if (epoch !== scope.meta.epoch) return false
+  const message = await loadMessage(scope, claim.messageId)
+  if (message === undefined || message.personKey !== personKey) return false
+  if (!messageInputs[message.state.kind].claim || attempt !== message.state.attempt + 1) return false
+  await scope.view.load(keysOfPerson(personKey))
+  const person = readPerson(scope, personKey)
+  const reason = refusalOf(scope, person, message)
+  setPresent(scope, duePrefix + message.messageId, false)
+  if (reason === undefined) {
+    message.state = { kind: 'granted', attempt, epoch, atMs: scope.nowMs }
+    setPresent(scope, grantedPrefix + message.messageId, true)
+    countCampaign(scope.meta, message.campaign, 'granted')
+  } else {
+    refuse(scope, person, message, attempt, reason)
+  }
+  writeMessage(scope, message)
+  return reason === undefined
+}
+
+function refusalOf(scope: FoldScope, person: Person, message: Message): RefusalReason | undefined {
+  if (scope.nowMs > message.notAfterMs) return 'expired'
+  if (!Object.hasOwn(person.openMessages, message.messageId)) return 'exit'
+  const { withdrawn } = person
+  if (Object.hasOwn(withdrawn, '*') || Object.hasOwn(withdrawn, message.topic)) return 'consent'
+  const traits = currentTraits(person, readTraits(scope, person.key))
+  const email = Object.hasOwn(traits, 'email') ? traits['email']?.[0] : undefined
+  return parseAddress(email).kind === 'address' ? undefined : 'no-address'
+}
+
+function refuse(
+  scope: FoldScope,
+  person: Person,
+  message: Message,
+  attempt: number,
+  reason: RefusalReason,
+): void {
+  message.state = { kind: 'refused', attempt, atMs: scope.nowMs, reason }
+  countCampaign(scope.meta, message.campaign, `refused-${reason}`)
+  closeMessage(scope, person, message)
+}
+
+export async function foldResult(scope: FoldScope, record: LogRecord): Promise<void> {
+  const result = record.skeleton as ResultSkeleton
+  const message = await loadMessage(scope, result.messageId)
+  if (message === undefined || message.personKey !== record.key) return
+  const after = applyResult(message.state, result, scope.nowMs)
+  if (after === message.state) return
+  await scope.view.load(keysOfPerson(record.key))
+  const person = readPerson(scope, record.key)
+  message.state = after
+  if (result.evidenceHash !== undefined) message.evidenceHash = result.evidenceHash
+  setPresent(scope, grantedPrefix + message.messageId, false)
+  countCampaign(scope.meta, message.campaign, after.kind)
+  if (after.kind === 'deferred') {
+    const what = `retry:${message.messageId}`
+    scope.view.addTimer(timerKey(Math.ceil(after.retryAtMs), person.key, what))
+  } else {
+    closeMessage(scope, person, message)
+  }
+  writeMessage(scope, message)
+}
+
+/** Fires the timer of a deferred message: it is due again. */
+export async function retryMessage(scope: FoldScope, messageId: string): Promise<void> {
+  const message = await loadMessage(scope, messageId)
+  if (message === undefined || !messageInputs[message.state.kind]['retry-due']) return
+  message.state = { kind: 'due', attempt: message.state.attempt }
+  writeMessage(scope, message)
+  setPresent(scope, duePrefix + messageId, true)
+  scope.effects.push({ kind: 'message-due', messageId, personKey: message.personKey })
+}
+
+/** Grants of an older epoch without a result become unknown: that owner may have handed them over. */
+export async function settleGrants(scope: FoldScope): Promise<void> {
+  const granted = await scope.view.list(grantedPrefix, grantedCountMax)
+  for (const key of granted) {
+    const message = await loadMessage(scope, key.slice(grantedPrefix.length))
+    if (message?.state.kind !== 'granted' || message.state.epoch >= scope.meta.epoch) continue
+    const { attempt } = message.state
+    const says = 'the owner changed before a result was reported'
+    message.state = { kind: 'unknown', attempt, atMs: scope.nowMs, says }
+    writeMessage(scope, message)
+    setPresent(scope, key, false)
+    countCampaign(scope.meta, message.campaign, 'unknown')
+    await scope.view.load(keysOfPerson(message.personKey))
+    closeMessage(scope, readPerson(scope, message.personKey), message)
+  }
+}
+
+/** Folds what became of a message after it was handed over; the first of each kind counts. */
+export async function foldOutcome(scope: FoldScope, record: LogRecord): Promise<void> {
+  const { messageId, outcome, atMs } = record.skeleton as OutcomeSkeleton
+  const message = await loadMessage(scope, messageId)
+  if (message === undefined || message.personKey !== record.key) return
+  if (!outcomeKinds.includes(outcome) || message.outcomes[outcome] !== undefined) return
+  message.outcomes[outcome] = atMs
+  writeMessage(scope, message)
+  countCampaign(scope.meta, message.campaign, outcome)
+  await scope.view.load(keysOfPerson(record.key))
+  const person = readPerson(scope, record.key)
+  if (outcome === 'unsubscribed') withdraw(person, message.topic, scope.nowMs)
+  applyOutcome(scope, person, eventNames[outcome], atMs)
+}
+
+/** Names of Segment's email spec. */
+const eventNames = {
+  opened: 'Email Opened',
+  clicked: 'Email Link Clicked',
+  unsubscribed: 'Unsubscribed',
+  bounced: 'Email Bounced',
+  complained: 'Email Marked as Spam',
+} as const
+
+function applyOutcome(scope: FoldScope, person: Person, name: string, atMs: number): void {
+  const part = person.parts[0]
+  if (part !== undefined) {
+    part.activity = appendActivity(part.activity, [{ name, occurredAtMs: atMs, eventRef: 0 }])
+    addToTotals(part, { name, occurredAtMs: atMs, value: 0 })
+  }
+  const traits = readTraits(scope, person.key)
+  const entered = enterByChange(scope, person, traits, { events: [name] })
+  startBySegments(scope, person, entered)
+  writePerson(scope, person)
+}
+
+function closeMessage(scope: FoldScope, person: Person, message: Message): void {
+  if (!Object.hasOwn(person.openMessages, message.messageId)) return
+  delete person.openMessages[message.messageId]
+  writePerson(scope, person)
+}

@@ -1,0 +1,216 @@
+/**
+ * The fold: what a record does to a partition's state. Deterministic: the log alone decides.
+ *
+ * Order for each record: fold time moves; timers due up to it fire, in order, each seeing its due time as now; then
+ * the record is applied. A timer may set another that is due too: cascades are included.
+ *
+ * Fold time = max(previous, min(recordedAt, the owner's last word + 60 s)). Nothing here reads a clock.
+ */
+
+import type { Item } from '../catalog/item.ts'
+import { assert } from '../lib/assert.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { LogRecord } from '../log/record.ts'
+import type { CompiledDefinitions } from './definitions.ts'
+import { enterByChange, foldEvent, foldForwarded } from './fold-event.ts'
+import { foldIdentityClaim, foldIdentityPart, foldIdentityRefused } from './fold-identity.ts'
+import { foldSuppress } from './fold-suppression.ts'
+import { foldClaim, foldOutcome, foldResult, retryMessage, settleGrants } from './fold-message.ts'
+import { aheadMsMax, metaKey, type PartitionMeta } from './meta.ts'
+import { parseTimerKey } from './partition-view.ts'
+import {
+  type FoldScope,
+  itemCodec,
+  itemPrefix,
+  keysOfPerson,
+  metaCodec,
+  readPerson,
+  readTraits,
+  send,
+  writePerson,
+} from './scope.ts'
+import { continueEnrollment, startBySegments } from './trigger.ts'
+
+export interface OwnerSkeleton {
+  readonly epoch: number
+  readonly nonce: string
+}
+
+export interface DefinitionsSkeleton {
+  readonly version: number
+  readonly hash: string
+}
+
+/** Answers with the definitions of a hash; the fold asks when a record puts them in force. */
+export type DefinitionsOf = (hash: string) => Promise<CompiledDefinitions>
+
+/**
+ * Moves fold time to that of `record` and fires due timers, at most `timerCountMax`. Answers false where more are
+ * due: commit with the offset unchanged and call again. The record itself is not applied.
+ */
+export async function foldTimers(
+  scope: FoldScope,
+  record: LogRecord,
+  timerCountMax: number,
+): Promise<boolean> {
+  const { meta, view } = scope
+  const targetMs = foldTimeOf(meta, record)
+  scope.offset = record.offset
+  for (let fired = 0; ; fired++) {
+    const key = await view.firstTimer()
+    const timer = key === undefined ? undefined : parseTimerKey(key)
+    if (key === undefined || timer === undefined || timer.dueMs > targetMs) break
+    if (fired >= timerCountMax) return false
+    view.removeTimer(key)
+    meta.foldMs = Math.max(meta.foldMs, timer.dueMs)
+    scope.nowMs = timer.dueMs
+    await fireTimer(scope, timer.personKey, timer.what)
+    writeMeta(scope)
+  }
+  meta.foldMs = targetMs
+  scope.nowMs = targetMs
+  return true
+}
+
+/** Applies one record whose timers have fired. */
+export async function foldRecord(
+  scope: FoldScope,
+  record: LogRecord,
+  definitionsOf: DefinitionsOf,
+): Promise<void> {
+  assert(scope.offset === record.offset, 'timers before a record fire first')
+  writeMeta(scope)
+  if (!isNextOfSource(scope, record)) return
+  switch (record.kind) {
+    case 'event':
+      return await foldEvent(scope, record)
+    case 'forwarded':
+      return await foldForwarded(scope, record)
+    case 'identity-claim':
+      return await foldIdentityClaim(scope, record)
+    case 'identity-part':
+      return await foldIdentityPart(scope, record)
+    case 'identity-refused':
+      return await foldIdentityRefused(scope, record)
+    case 'claim':
+      return await foldClaim(scope, record)
+    case 'result':
+      return await foldResult(scope, record)
+    case 'outcome':
+      return await foldOutcome(scope, record)
+    case 'item':
+      return await foldItem(scope, record)
+    case 'suppress':
+      return await foldSuppress(scope, record)
+    case 'owner':
+      return await foldOwner(scope, record)
+    case 'apply':
+      return foldApply(scope, record)
+    case 'definitions':
+      return await foldDefinitions(scope, record, definitionsOf)
+    case 'tick':
+    case 'skip':
+      return
+    case 'continue':
+    case 'filled':
+    case 'rules':
+      throw new Error(`records of kind ${record.kind} are not folded by this version`)
+  }
+}
+
+function foldTimeOf(meta: PartitionMeta, record: LogRecord): number {
+  const isOwners = record.kind === 'owner' || record.kind === 'tick'
+  if (isOwners) {
+    const { epoch } = record.skeleton as OwnerSkeleton
+    const counts = record.kind === 'owner' ? epoch > meta.epoch : epoch === meta.epoch
+    if (!counts) return meta.foldMs
+    meta.ownerMs = Math.max(meta.ownerMs, Math.floor(record.recordedAtMs))
+  }
+  const recordedAtMs = Math.floor(record.recordedAtMs)
+  // Before the first owner there is no word to bound by.
+  const boundMs = meta.ownerMs === 0 ? recordedAtMs : meta.ownerMs + aheadMsMax
+  return Math.max(meta.foldMs, Math.min(recordedAtMs, boundMs))
+}
+
+/** Refuses repeats from other partitions, and stops where one is missing. */
+function isNextOfSource(scope: FoldScope, record: LogRecord): boolean {
+  const { outbox } = record
+  if (outbox === undefined) return true
+  const [lastOffset, lastIndex] = scope.meta.received[outbox.source] ?? [0, 0]
+  const isRepeat =
+    outbox.offset < lastOffset || (outbox.offset === lastOffset && outbox.index <= lastIndex)
+  if (isRepeat && lastOffset > 0) return false
+  if (outbox.previousOffset !== lastOffset || outbox.previousIndex !== lastIndex) {
+    throw new OperatingError(
+      'OUTBOX_GAP',
+      `fold partition ${record.partition} at offset ${record.offset}: a record of partition ` +
+        `${outbox.source} before (${outbox.offset}, ${outbox.index}) is missing`,
+    )
+  }
+  scope.meta.received[outbox.source] = [outbox.offset, outbox.index]
+  return true
+}
+
+async function fireTimer(scope: FoldScope, personKey: string, what: string): Promise<void> {
+  const colon = what.indexOf(':')
+  const kind = what.slice(0, colon)
+  const name = what.slice(colon + 1)
+  await scope.view.load(keysOfPerson(personKey))
+  if (kind === 'retry') return await retryMessage(scope, name)
+  const person = readPerson(scope, personKey)
+  const traits = readTraits(scope, personKey)
+  if (kind === 'segment') {
+    delete person.segmentTimers[name]
+    const entered = enterByChange(scope, person, traits, { due: [name] })
+    startBySegments(scope, person, entered)
+    writePerson(scope, person)
+  } else {
+    assert(kind === 'enrollment', 'a timer is of a known kind')
+    if (continueEnrollment(scope, person, name)) writePerson(scope, person)
+  }
+}
+
+/** The first owner record of an epoch wins; later ones of the same or an older epoch have no effect. */
+async function foldOwner(scope: FoldScope, record: LogRecord): Promise<void> {
+  const { epoch, nonce } = record.skeleton as OwnerSkeleton
+  if (epoch <= scope.meta.epoch) return
+  scope.meta.epoch = epoch
+  scope.meta.nonce = nonce
+  await settleGrants(scope)
+}
+
+/** In the control partition: tells every partition which definitions are in force from its place on. */
+function foldApply(scope: FoldScope, record: LogRecord): void {
+  const { hash } = record.skeleton as DefinitionsSkeleton
+  const version = scope.meta.definitionsVersion + 1
+  const skeleton: DefinitionsSkeleton = { version, hash }
+  for (let target = 0; target < scope.partitionCount; target++) {
+    send(scope, { kind: 'definitions', key: `control:${target}`, target, skeleton })
+  }
+}
+
+async function foldDefinitions(
+  scope: FoldScope,
+  record: LogRecord,
+  definitionsOf: DefinitionsOf,
+): Promise<void> {
+  const { hash, version } = record.skeleton as DefinitionsSkeleton
+  scope.definitions = await definitionsOf(hash)
+  scope.meta.definitionsHash = hash
+  scope.meta.definitionsVersion = version
+  scope.effects.push({ kind: 'definitions-changed', hash, version })
+}
+
+async function foldItem(scope: FoldScope, record: LogRecord): Promise<void> {
+  const item = itemCodec.decode(record.body)
+  const key = itemPrefix + item.itemId
+  await scope.view.load([key])
+  const before: Item | undefined = scope.view.read(key, itemCodec)
+  if (before !== undefined && before.updatedAtMs > item.updatedAtMs) return
+  scope.view.write(key, item, itemCodec)
+  scope.effects.push({ kind: 'item-changed', item })
+}
+
+function writeMeta(scope: FoldScope): void {
+  scope.view.write(metaKey, scope.meta, metaCodec)
+}

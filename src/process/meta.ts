@@ -1,0 +1,81 @@
+/**
+ * What a partition knows of itself, in one entry that every commit writes.
+ *
+ * All of it follows from the log, so it is part of the canonical dump; who may commit is the store's head instead.
+ */
+
+import type { Json } from '../lib/json.ts'
+
+export const metaKey = 'part/meta'
+/** Fold time runs at most this far ahead of the owner's last word, so one wrong clock cannot fire every timer. */
+export const aheadMsMax = 60_000
+
+export interface PartitionMeta {
+  /** Fold time: only grows. */
+  foldMs: number
+  /** Time of the newest owner or tick record of the owner in force; 0 before the first. */
+  ownerMs: number
+  epoch: number
+  nonce: string
+  /** Definitions in force: hash of their blob; '' before the first. */
+  definitionsHash: string
+  definitionsVersion: number
+  /** Place in the outbox of the record being folded: [offset, next index]. */
+  sending: [offset: number, nextIndex: number]
+  /** Last outbox id sent, by target. */
+  sent: Record<string, [offset: number, index: number]>
+  /** Last outbox id received, by source. */
+  received: Record<string, [offset: number, index: number]>
+  feedNext: number
+  counts: {
+    applied: number
+    duplicates: number
+    skipped: number
+    horizonCut: number
+    people: number
+    mergesRefused: number
+    feedDropped: number
+  }
+  /** By campaign, then by what happened. */
+  campaigns: Record<string, Record<string, number>>
+}
+
+export function createMeta(): PartitionMeta {
+  return {
+    foldMs: 0,
+    ownerMs: 0,
+    epoch: 0,
+    nonce: '',
+    definitionsHash: '',
+    definitionsVersion: 0,
+    sending: [0, 0],
+    sent: {},
+    received: {},
+    feedNext: 1,
+    counts: {
+      applied: 0,
+      duplicates: 0,
+      skipped: 0,
+      horizonCut: 0,
+      people: 0,
+      mergesRefused: 0,
+      feedDropped: 0,
+    },
+    campaigns: {},
+  }
+}
+
+/** Adds one to a campaign's counter. */
+export function countCampaign(meta: PartitionMeta, campaign: string, what: string): void {
+  const counts = (meta.campaigns[campaign] ??= {})
+  counts[what] = (counts[what] ?? 0) + 1
+}
+
+/** JSON values as state bytes. */
+export function encodeJson(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value))
+}
+
+export function decodeJson<Value = Json>(bytes: Uint8Array): Value {
+  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) as Value
+}

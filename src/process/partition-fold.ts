@@ -1,0 +1,229 @@
+/**
+ * One partition on its way through the log: what is folded, what waits to be committed.
+ *
+ * Used by the owner and by a rebuild alike; it reads the state and never writes it, appends nothing, sends nothing.
+ *
+ * A record that cannot be folded leaves no trace: everything since the last commit is forgotten, and the records before
+ * it are folded again. Then either the log holds a `skip` record that names it, and it is passed over (a replay finds
+ * the same one), or the partition is stopped until there is one.
+ */
+
+import { assert } from '../lib/assert.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { EventLog } from '../log/event-log.ts'
+import type { LogRecord } from '../log/record.ts'
+import { commitCountMax, type Head, type PartitionCommit, type StateReader } from '../state/state-store.ts'
+import { noDefinitions } from './definitions.ts'
+import { type DefinitionsOf, foldRecord, foldTimers } from './fold.ts'
+import { createMeta, metaKey } from './meta.ts'
+import { PartitionView } from './partition-view.ts'
+import { type Effect, type FoldScope, keysOfPerson, metaCodec } from './scope.ts'
+
+/** Timers fired between two looks at the clock and the size of the commit. */
+const timerCountMax = 200
+/** Changes after which a batch is committed: a record adds few, an owner record up to its open grants. */
+const changeCountHigh = commitCountMax / 4
+const skipScanCount = 1000
+
+export interface FoldDeps {
+  readonly log: EventLog
+  readonly state: StateReader
+  readonly definitionsOf: DefinitionsOf
+}
+
+export interface FoldOptions {
+  readonly workspace: string
+  readonly partitionCount: number
+  readonly partition: number
+}
+
+export interface Stopped {
+  readonly offset: number
+  readonly cause: unknown
+  /** How far the log was searched for a `skip` of it. */
+  scannedTo: number
+}
+
+export class PartitionFold {
+  readonly partition: number
+  /** The record that cannot be folded and that nothing skips; the partition stands still before it. */
+  stopped: Stopped | undefined
+  readonly #deps: FoldDeps
+  readonly #options: FoldOptions
+  readonly #view: PartitionView
+  #scope: FoldScope | undefined
+  #head: Head | undefined
+  /** Offset of the last record folded; at most the pieces of timers lie ahead of it. */
+  #cursor = 0
+  #lastRecordId = ''
+  #skips = new Set<number>()
+
+  constructor(deps: FoldDeps, options: FoldOptions) {
+    this.#deps = deps
+    this.#options = options
+    this.partition = options.partition
+    this.#view = new PartitionView(deps.state, options.partition)
+  }
+
+  /** Reads where the state stands. */
+  async open(head: Head): Promise<void> {
+    this.#head = head
+    this.#cursor = head.offset
+    this.#lastRecordId = head.lastRecordId
+    this.#view.discard()
+    await this.#view.load([metaKey])
+    const meta = this.#view.read(metaKey, metaCodec) ?? createMeta()
+    const hash = meta.definitionsHash
+    const { workspace, partitionCount } = this.#options
+    this.#scope = {
+      workspace,
+      partitionCount,
+      view: this.#view,
+      meta,
+      definitions: hash === '' ? noDefinitions() : await this.#deps.definitionsOf(hash),
+      offset: head.offset,
+      nowMs: meta.foldMs,
+      effects: [],
+    }
+  }
+
+  get scope(): FoldScope {
+    assert(this.#scope !== undefined, 'the partition is open')
+    return this.#scope
+  }
+
+  get cursor(): number {
+    return this.#cursor
+  }
+
+  get committedOffset(): number {
+    return this.#head?.offset ?? 0
+  }
+
+  async firstTimer(): Promise<string | undefined> {
+    return await this.#view.firstTimer()
+  }
+
+  /** Folds records in order until `shouldPause` or the commit is large enough. Answers how many were folded. */
+  async fold(records: readonly LogRecord[], shouldPause: () => boolean): Promise<number> {
+    if (this.stopped !== undefined) return 0
+    await this.#view.load(records.flatMap(keysToLoad))
+    let folded = 0
+    for (const record of records) {
+      const isFull = this.#view.changeCount() >= changeCountHigh
+      if (folded > 0 && (isFull || shouldPause())) break
+      try {
+        if (!(await this.#foldOne(record))) break
+      } catch (error) {
+        await this.#recover(record, error, records.slice(0, folded))
+        break
+      }
+      folded++
+    }
+    return folded
+  }
+
+  hasChanges(): boolean {
+    return this.#view.changeCount() > 0 || this.#cursor > this.committedOffset
+  }
+
+  /** Returns what to commit, and what to publish once it is. Nothing more may be folded before `committed`. */
+  takeCommit(
+    owner: { readonly epoch: number; readonly nonce: string },
+    incarnation: string,
+  ): { readonly commit: PartitionCommit; readonly effects: readonly Effect[] } {
+    const { effects } = this.scope
+    this.scope.effects = []
+    const commit: PartitionCommit = {
+      partition: this.partition,
+      epoch: owner.epoch,
+      nonce: owner.nonce,
+      previousOffset: this.committedOffset,
+      offset: this.#cursor,
+      lastRecordId: this.#lastRecordId,
+      incarnation,
+      changes: this.#view.takeChanges(),
+    }
+    return { commit, effects }
+  }
+
+  committed(commit: PartitionCommit): void {
+    const { epoch, nonce, offset, lastRecordId, incarnation } = commit
+    this.#head = { epoch, nonce, offset, lastRecordId, incarnation }
+  }
+
+  /** Answers false where timers are left: commit what there is, then fold the same record again. */
+  async #foldOne(record: LogRecord): Promise<boolean> {
+    assert(record.offset > this.#cursor, 'records come in the order of their offsets')
+    if (!(await foldTimers(this.scope, record, timerCountMax))) return false
+    if (this.#skips.has(record.offset)) {
+      this.scope.meta.counts.skipped++
+      this.#view.write(metaKey, this.scope.meta, metaCodec)
+    } else {
+      await foldRecord(this.scope, record, this.#deps.definitionsOf)
+    }
+    this.#cursor = record.offset
+    this.#lastRecordId = Buffer.from(record.id).toString('hex')
+    return true
+  }
+
+  /** Forgets what the failed record did, and makes again what came before it. */
+  async #recover(
+    failed: LogRecord,
+    cause: unknown,
+    before: readonly LogRecord[],
+  ): Promise<void> {
+    const head = this.#head
+    assert(head !== undefined, 'the partition is open')
+    await this.open(head)
+    await this.#view.load(before.flatMap(keysToLoad))
+    for (const record of before) while (!(await this.#foldOne(record)));
+    this.stopped = { offset: failed.offset, cause, scannedTo: failed.offset }
+    await this.resume()
+  }
+
+  /** Looks whether a `skip` record for the record in the way has come; then the partition goes on. */
+  async resume(): Promise<boolean> {
+    const { stopped } = this
+    if (stopped === undefined) return true
+    for (;;) {
+      const page = await this.#deps.log.read(this.partition, stopped.scannedTo, skipScanCount)
+      if (page.some((record) => isSkipOf(record, stopped.offset))) break
+      const last = page.at(-1)
+      if (last === undefined) return false
+      stopped.scannedTo = last.offset
+    }
+    this.#skips.add(stopped.offset)
+    this.stopped = undefined
+    return true
+  }
+}
+
+export interface SkipSkeleton {
+  readonly offset: number
+  readonly reason: string
+}
+
+function isSkipOf(record: LogRecord, offset: number): boolean {
+  return record.kind === 'skip' && (record.skeleton as SkipSkeleton).offset === offset
+}
+
+/** Checks that a state was made from this log; a mismatch must never be folded on. */
+export async function checkBelongs(log: EventLog, partition: number, head: Head): Promise<void> {
+  if (head.offset === 0) return
+  const where = `open partition ${partition} at offset ${head.offset}`
+  if (head.incarnation !== log.identity.incarnation) {
+    throw new OperatingError('LOG_MISMATCH', `${where}: the state is of another log`)
+  }
+  const [record] = await log.read(partition, head.offset - 1, 1)
+  const id = record?.offset === head.offset ? Buffer.from(record.id).toString('hex') : undefined
+  if (id !== head.lastRecordId) {
+    throw new OperatingError('LOG_MISMATCH', `${where}: the log has another record there`)
+  }
+}
+
+function keysToLoad(record: LogRecord): readonly string[] {
+  return record.key.startsWith('control:') || record.key.startsWith('item:')
+    ? []
+    : keysOfPerson(record.key)
+}

@@ -1,0 +1,194 @@
+/**
+ * The state of one partition as the fold sees it between two commits.
+ *
+ * Values are decoded once and written once per commit, however many records touch them. Nothing reaches the store
+ * before `takeChanges`; `discard` forgets all since the last commit, which is how a failed record leaves no trace.
+ *
+ * Timers are keys too (`timer/<due>/<who>/<what>`), ordered by time. The earliest ones are kept in memory across
+ * commits, in pieces of `timerPageCount`, so that neither start-up nor a record reads all of them.
+ */
+
+import { assert } from '../lib/assert.ts'
+import type { Change, StateReader } from '../state/state-store.ts'
+
+export const timerPrefix = 'timer/'
+const timerPageCount = 512
+
+export interface Codec<Value> {
+  encode(value: Value): Uint8Array
+  decode(bytes: Uint8Array): Value
+}
+
+interface Cached {
+  readonly bytes: Uint8Array | undefined
+  value: unknown
+  isDecoded: boolean
+  /** Set when the value must be written; returns its bytes, or undefined to delete. */
+  encode?: () => Uint8Array | undefined
+}
+
+/**
+ * Returns the key of a timer; keys order by due time, then by the rest. Fails for a time outside 1970 to 10889.
+ * The person's key goes in as one character per byte, so that text order here is byte order in every store.
+ */
+export function timerKey(dueMs: number, personKey: string, what: string): string {
+  assert(Number.isInteger(dueMs) && dueMs >= 0 && dueMs < 2 ** 48, 'a due time is whole ms in range')
+  return `${timerPrefix}${dueMs.toString(16).padStart(12, '0')}/${what}\0${Buffer.from(personKey).toString('latin1')}`
+}
+
+export interface TimerParts {
+  readonly dueMs: number
+  readonly personKey: string
+  readonly what: string
+}
+
+export function parseTimerKey(key: string): TimerParts {
+  const separator = key.indexOf('\0')
+  const whatAt = timerPrefix.length + 13
+  return {
+    dueMs: Number.parseInt(key.slice(timerPrefix.length, timerPrefix.length + 12), 16),
+    what: key.slice(whatAt, separator),
+    personKey: Buffer.from(key.slice(separator + 1), 'latin1').toString(),
+  }
+}
+
+export class PartitionView {
+  readonly partition: number
+  readonly #state: StateReader
+  readonly #cache = new Map<string, Cached>()
+  /** Earliest timers, in order; complete up to `#timersKnownTo`. */
+  #timers: string[] | undefined
+  /** Greatest timer key that was read from the store; undefined when all were. */
+  #timersKnownTo: string | undefined
+
+  constructor(state: StateReader, partition: number) {
+    this.#state = state
+    this.partition = partition
+  }
+
+  /** Makes `keys` readable. Keys that are already here keep what the fold did to them. */
+  async load(keys: readonly string[]): Promise<void> {
+    const missing = keys.filter((key) => !this.#cache.has(key))
+    if (missing.length === 0) return
+    const values = await this.#state.get(this.partition, missing)
+    missing.forEach((key, index) => {
+      this.#cache.set(key, { bytes: values[index], value: undefined, isDecoded: false })
+    })
+  }
+
+  hasLoaded(key: string): boolean {
+    return this.#cache.has(key)
+  }
+
+  /** Returns the value of a loaded key. It may be changed in place if `write` is called for it. */
+  read<Value>(key: string, codec: Codec<Value>): Value | undefined {
+    const cached = this.#cache.get(key)
+    assert(cached !== undefined, `the key of family ${key.slice(0, key.indexOf('/'))} is loaded`)
+    if (!cached.isDecoded) {
+      cached.value = cached.bytes === undefined ? undefined : codec.decode(cached.bytes)
+      cached.isDecoded = true
+    }
+    // The codec of a family is one and the same everywhere, so the cached value has its type.
+    return cached.value as Value | undefined
+  }
+
+  write<Value>(key: string, value: Value, codec: Codec<Value>): void {
+    const cached = this.#cache.get(key) ?? { bytes: undefined, value, isDecoded: true }
+    cached.value = value
+    cached.isDecoded = true
+    cached.encode = () => codec.encode(value)
+    this.#cache.set(key, cached)
+  }
+
+  remove(key: string): void {
+    this.#cache.set(key, { bytes: undefined, value: undefined, isDecoded: true, encode: () => undefined })
+  }
+
+  /** Returns keys of a family as the store and the fold together have them. For small families only. */
+  async list(prefix: string, countMax: number): Promise<readonly string[]> {
+    const stored = await this.#state.scan(this.partition, prefix, '', countMax)
+    const keys = new Set(stored.map((entry) => entry.key))
+    for (const [key, cached] of this.#cache) {
+      if (!key.startsWith(prefix) || cached.encode === undefined) continue
+      if (cached.value === undefined) keys.delete(key)
+      else keys.add(key)
+    }
+    return [...keys].sort()
+  }
+
+  /** Returns the earliest timer, or undefined where there is none. */
+  async firstTimer(): Promise<string | undefined> {
+    if (this.#timers === undefined || (this.#timers.length === 0 && this.#timersKnownTo !== undefined)) {
+      await this.#readTimers(this.#timersKnownTo ?? '')
+    }
+    return this.#timers?.[0]
+  }
+
+  addTimer(key: string): void {
+    this.#cache.set(key, { bytes: undefined, value: 1, isDecoded: true, encode: () => emptyValue })
+    const isWithin = this.#timersKnownTo === undefined || key <= this.#timersKnownTo
+    if (this.#timers !== undefined && isWithin) insertInOrder(this.#timers, key)
+  }
+
+  removeTimer(key: string): void {
+    this.remove(key)
+    const at = this.#timers?.indexOf(key) ?? -1
+    if (at >= 0) this.#timers?.splice(at, 1)
+  }
+
+  changeCount(): number {
+    let count = 0
+    for (const cached of this.#cache.values()) if (cached.encode !== undefined) count++
+    return count
+  }
+
+  /** Returns all changes since the last call, and forgets what was read. */
+  takeChanges(): readonly Change[] {
+    const changes: Change[] = []
+    for (const [key, cached] of this.#cache) {
+      if (cached.encode !== undefined) changes.push({ key, value: cached.encode() })
+    }
+    this.#cache.clear()
+    return changes
+  }
+
+  discard(): void {
+    this.#cache.clear()
+    this.#timers = undefined
+    this.#timersKnownTo = undefined
+  }
+
+  async #readTimers(after: string): Promise<void> {
+    const page = await this.#state.scan(this.partition, timerPrefix, after, timerPageCount)
+    const isAll = page.length < timerPageCount
+    this.#timersKnownTo = isAll ? undefined : page.at(-1)?.key
+    const timers = page.map((entry) => entry.key).filter((key) => this.#isKept(key))
+    // Timers set since the last commit lie only in the cache.
+    for (const [key, cached] of this.#cache) {
+      if (!key.startsWith(timerPrefix) || cached.value === undefined || key <= after) continue
+      if (this.#timersKnownTo === undefined || key <= this.#timersKnownTo) timers.push(key)
+    }
+    this.#timers = [...new Set(timers)].sort()
+    if (this.#timers.length === 0 && this.#timersKnownTo !== undefined) {
+      await this.#readTimers(this.#timersKnownTo)
+    }
+  }
+
+  #isKept(key: string): boolean {
+    const cached = this.#cache.get(key)
+    return cached?.encode === undefined || cached.value !== undefined
+  }
+}
+
+const emptyValue = new Uint8Array(0)
+
+function insertInOrder(sorted: string[], key: string): void {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((sorted[middle] as string) < key) low = middle + 1
+    else high = middle
+  }
+  if (sorted[low] !== key) sorted.splice(low, 0, key)
+}

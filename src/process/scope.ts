@@ -1,0 +1,161 @@
+/** What the stages of the fold share while one record, or one timer, is applied; and how they reach the state. */
+
+import type { Message } from '../campaign/message.ts'
+import { messagePrefix } from '../campaign/message.ts'
+import type { Item } from '../catalog/item.ts'
+import { assert } from '../lib/assert.ts'
+import { sha256Bytes } from '../lib/hash.ts'
+import { emptyBody, encodeRecord, partitionOf, type RecordKind } from '../log/record.ts'
+import {
+  createPerson,
+  decodePerson,
+  encodePerson,
+  type Person,
+  type PersonTraits,
+  personPrefix,
+  traitPrefix,
+} from '../profile/person.ts'
+import { seenPrefix } from '../profile/seen.ts'
+import type { Interaction } from '../recommend/recommender.ts'
+import type { CompiledDefinitions } from './definitions.ts'
+import { decodeJson, encodeJson, type PartitionMeta } from './meta.ts'
+import type { Codec, PartitionView } from './partition-view.ts'
+
+/** What happened that somebody outside the fold waits for. Published after the commit, never before. */
+export type Effect =
+  | { readonly kind: 'message-due'; readonly messageId: string; readonly personKey: string }
+  | {
+      readonly kind: 'claim-answered'
+      readonly messageId: string
+      readonly attempt: number
+      readonly isGranted: boolean
+    }
+  | { readonly kind: 'learned'; readonly interactions: readonly Interaction[] }
+  | { readonly kind: 'item-changed'; readonly item: Item }
+  | { readonly kind: 'definitions-changed'; readonly hash: string; readonly version: number }
+
+export interface FoldScope {
+  readonly workspace: string
+  readonly partitionCount: number
+  readonly view: PartitionView
+  readonly meta: PartitionMeta
+  definitions: CompiledDefinitions
+  /** Offset of the record being folded; timers before it count as its own. */
+  offset: number
+  /** Fold time: the due time of the timer that fires, else that of the record. */
+  nowMs: number
+  effects: Effect[]
+}
+
+export function jsonCodec<Value>(): Codec<Value> {
+  return { encode: encodeJson, decode: (bytes) => decodeJson<Value>(bytes) }
+}
+
+export const personCodec: Codec<Person> = { encode: encodePerson, decode: decodePerson }
+export const traitsCodec: Codec<PersonTraits> = jsonCodec<PersonTraits>()
+export const messageCodec: Codec<Message> = jsonCodec<Message>()
+export const itemCodec: Codec<Item> = jsonCodec<Item>()
+export const metaCodec: Codec<PartitionMeta> = jsonCodec<PartitionMeta>()
+export const bytesCodec: Codec<Uint8Array> = { encode: (value) => value, decode: (bytes) => bytes }
+const presentCodec: Codec<1> = { encode: () => emptyBody, decode: () => 1 }
+
+export const itemPrefix = 'item/'
+export const outboxPrefix = 'outbox/'
+export const feedPrefix = 'feed/'
+
+/** Returns the keys that any record of this person may touch. */
+export function keysOfPerson(key: string): readonly string[] {
+  return [personPrefix + key, traitPrefix + key, seenPrefix + key]
+}
+
+/** Returns the person of a loaded key, made anew where nothing is known. */
+export function readPerson(scope: FoldScope, key: string): Person {
+  const known = scope.view.read(personPrefix + key, personCodec)
+  return known ?? createPerson(key, scope.nowMs)
+}
+
+export function readTraits(scope: FoldScope, key: string): PersonTraits {
+  return scope.view.read(traitPrefix + key, traitsCodec) ?? {}
+}
+
+/** Writes a person whose profile changed: the version rises with every change. */
+export function writePerson(scope: FoldScope, person: Person): void {
+  if (person.version === 0) scope.meta.counts.people++
+  person.version++
+  person.updatedAtMs = scope.nowMs
+  scope.view.write(personPrefix + person.key, person, personCodec)
+}
+
+export function writeTraits(scope: FoldScope, key: string, traits: PersonTraits): void {
+  scope.view.write(traitPrefix + key, traits, traitsCodec)
+}
+
+export async function loadMessage(scope: FoldScope, messageId: string): Promise<Message | undefined> {
+  await scope.view.load([messagePrefix + messageId])
+  return scope.view.read(messagePrefix + messageId, messageCodec)
+}
+
+export function writeMessage(scope: FoldScope, message: Message): void {
+  scope.view.write(messagePrefix + message.messageId, message, messageCodec)
+}
+
+/** Sets or clears a key that only exists or not. */
+export function setPresent(scope: FoldScope, key: string, isPresent: boolean): void {
+  if (isPresent) scope.view.write(key, 1, presentCodec)
+  else scope.view.remove(key)
+}
+
+export interface Sending {
+  readonly kind: RecordKind
+  readonly key: string
+  readonly skeleton: unknown
+  readonly body?: Uint8Array
+  readonly isBackfill?: boolean
+  /** Where `key` does not choose it. */
+  readonly target?: number
+}
+
+/** Puts a record for another partition, or this one, into the outbox; it is forwarded after the commit. */
+export function send(scope: FoldScope, sending: Sending): void {
+  const { meta, view, offset } = scope
+  const target = sending.target ?? partitionOf(scope.workspace, sending.key, scope.partitionCount)
+  assert(offset > 0, 'what is sent comes from a record')
+  if (meta.sending[0] !== offset) meta.sending = [offset, 0]
+  const index = meta.sending[1]++
+  const [previousOffset, previousIndex] = meta.sent[target] ?? [0, 0]
+  meta.sent[target] = [offset, index]
+  const bytes = encodeRecord({
+    partition: target,
+    key: sending.key,
+    kind: sending.kind,
+    id: sha256Bytes(`outbox:${view.partition}:${offset}:${index}`, 16),
+    recordedAtMs: scope.nowMs,
+    isBackfill: sending.isBackfill ?? false,
+    keyId: 0,
+    outbox: { source: view.partition, offset, index, previousOffset, previousIndex },
+    skeleton: sending.skeleton,
+    body: sending.body ?? emptyBody,
+  })
+  view.write(outboxKey(target, offset, index), bytes, bytesCodec)
+}
+
+export function outboxKey(target: number, offset: number, index: number): string {
+  return `${outboxPrefix}${hex(target, 4)}/${hex(offset, 13)}/${hex(index, 8)}`
+}
+
+export function parseOutboxKey(key: string): {
+  readonly target: number
+  readonly offset: number
+  readonly index: number
+} {
+  const [target = '', offset = '', index = ''] = key.slice(outboxPrefix.length).split('/')
+  return {
+    target: Number.parseInt(target, 16),
+    offset: Number.parseInt(offset, 16),
+    index: Number.parseInt(index, 16),
+  }
+}
+
+export function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, '0')
+}

@@ -1,0 +1,173 @@
+/**
+ * The stage that starts, ends and moves enrollments, and makes messages.
+ *
+ * At most one enrollment per campaign and person at a time; a trigger while one runs is ignored. Ids follow from
+ * (campaign, person, triggering record), so a replay makes the same ones. Exits come before triggers: an order ends
+ * the reminder before it starts the thank-you.
+ */
+
+import type { Campaign, Step } from '../campaign/campaign.ts'
+import { duePrefix, type Message } from '../campaign/message.ts'
+import { assert } from '../lib/assert.ts'
+import { hashId } from '../lib/hash.ts'
+import type { Enrollment, Person, TriggerRef } from '../profile/person.ts'
+import { countCampaign } from './meta.ts'
+import { timerKey } from './partition-view.ts'
+import { type FoldScope, setPresent, writeMessage } from './scope.ts'
+
+/** Steps passed in one go; a campaign has fewer, so reaching it is a bug. */
+const stepCountMax = 100
+
+/** Ends enrollments, and messages not yet granted, of campaigns that this event exits. */
+export function exitCampaigns(scope: FoldScope, person: Person, eventName: string): void {
+  for (const campaign of scope.definitions.campaignsExitedBy(eventName)) {
+    endEnrollment(scope, person, campaign.name, 'exited')
+    closeMessages(scope, person, (name) => name === campaign.name)
+  }
+}
+
+/** Ends all that has not been granted yet: the person's events go elsewhere from now on. */
+export function endAllEnrollments(scope: FoldScope, person: Person): void {
+  for (const campaign of Object.keys(person.enrollments)) {
+    endEnrollment(scope, person, campaign, 'merged')
+  }
+  closeMessages(scope, person, () => true)
+}
+
+export function startByEvent(scope: FoldScope, person: Person, trigger: TriggerRef): void {
+  for (const campaign of scope.definitions.campaignsStartedByEvent(trigger.name)) {
+    startEnrollment(scope, person, campaign, trigger)
+  }
+}
+
+export function startBySegments(
+  scope: FoldScope,
+  person: Person,
+  entered: readonly string[],
+): void {
+  for (const name of entered) {
+    for (const campaign of scope.definitions.campaignsStartedBySegment(name)) {
+      const trigger: TriggerRef = {
+        kind: 'segment-entry',
+        name,
+        offset: scope.offset,
+        atMs: scope.nowMs,
+      }
+      startEnrollment(scope, person, campaign, trigger)
+    }
+  }
+}
+
+/** Fires the timer of an enrollment; answers whether the person changed. */
+export function continueEnrollment(scope: FoldScope, person: Person, campaignName: string): boolean {
+  const enrollment = person.enrollments[campaignName]
+  if (enrollment === undefined || enrollment.dueAtMs !== scope.nowMs) return false
+  const campaign = scope.definitions.campaigns.get(campaignName)
+  if (campaign === undefined) {
+    endEnrollment(scope, person, campaignName, 'ended')
+    return true
+  }
+  takeSteps(scope, person, campaign, enrollment)
+  return true
+}
+
+function startEnrollment(
+  scope: FoldScope,
+  person: Person,
+  campaign: Campaign,
+  trigger: TriggerRef,
+): void {
+  if (Object.hasOwn(person.enrollments, campaign.name)) return
+  const place = `${scope.view.partition}:${trigger.offset}:${trigger.atMs}`
+  const enrollment: Enrollment = {
+    enrollmentId: hashId('enrollment', campaign.name, person.key, place),
+    campaign: campaign.name,
+    step: 0,
+    startedAtMs: scope.nowMs,
+    dueAtMs: scope.nowMs,
+    trigger,
+  }
+  person.enrollments[campaign.name] = enrollment
+  countCampaign(scope.meta, campaign.name, 'enrolled')
+  takeSteps(scope, person, campaign, enrollment)
+}
+
+/** Takes steps until one waits or the campaign ends. */
+function takeSteps(
+  scope: FoldScope,
+  person: Person,
+  campaign: Campaign,
+  enrollment: Enrollment,
+): void {
+  for (let taken = 0; taken < stepCountMax; taken++) {
+    const step = campaign.steps[enrollment.step]
+    if (step === undefined) {
+      delete person.enrollments[campaign.name]
+      countCampaign(scope.meta, campaign.name, 'completed')
+      return
+    }
+    const index = enrollment.step++
+    if (step.kind === 'send') makeMessage(scope, person, enrollment, index, step)
+    else if (step.waitMs > 0) {
+      enrollment.dueAtMs = scope.nowMs + step.waitMs
+      const what = `enrollment:${campaign.name}`
+      scope.view.addTimer(timerKey(enrollment.dueAtMs, person.key, what))
+      return
+    }
+  }
+  assert(false, 'a campaign has fewer steps than the bound')
+}
+
+function makeMessage(
+  scope: FoldScope,
+  person: Person,
+  enrollment: Enrollment,
+  index: number,
+  step: Extract<Step, { kind: 'send' }>,
+): void {
+  const hash = hashId('message', enrollment.campaign, enrollment.enrollmentId, String(index))
+  const messageId = `${scope.view.partition.toString(36).padStart(2, '0')}-${hash}`
+  const message: Message = {
+    messageId,
+    personKey: person.key,
+    campaign: enrollment.campaign,
+    enrollmentId: enrollment.enrollmentId,
+    step: index,
+    template: step.template,
+    topic: step.topic,
+    trigger: enrollment.trigger,
+    dueAtMs: scope.nowMs,
+    notAfterMs: scope.nowMs + step.notAfterMs,
+    freshWithinMs: step.freshWithinMs,
+    recommendationCount: step.recommendationCount,
+    definitionsHash: scope.definitions.hash,
+    state: { kind: 'due', attempt: 0 },
+    outcomes: {},
+  }
+  writeMessage(scope, message)
+  setPresent(scope, duePrefix + messageId, true)
+  person.openMessages[messageId] = enrollment.campaign
+  countCampaign(scope.meta, enrollment.campaign, 'due')
+  scope.effects.push({ kind: 'message-due', messageId, personKey: person.key })
+}
+
+function endEnrollment(scope: FoldScope, person: Person, campaign: string, how: string): void {
+  const enrollment = person.enrollments[campaign]
+  if (enrollment === undefined) return
+  scope.view.removeTimer(timerKey(enrollment.dueAtMs, person.key, `enrollment:${campaign}`))
+  delete person.enrollments[campaign]
+  countCampaign(scope.meta, campaign, how)
+}
+
+/** A message that is no longer open is refused when it is claimed. */
+function closeMessages(
+  scope: FoldScope,
+  person: Person,
+  isClosed: (campaign: string) => boolean,
+): void {
+  for (const [messageId, campaign] of Object.entries(person.openMessages)) {
+    if (!isClosed(campaign)) continue
+    delete person.openMessages[messageId]
+    countCampaign(scope.meta, campaign, 'closed-before-grant')
+  }
+}

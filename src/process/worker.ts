@@ -1,0 +1,214 @@
+/**
+ * The owner of partitions as a whole: the fold, and delivery beside it.
+ *
+ * The same code on threads with SQLite, in a cluster, and in the simulator: everything it touches is given. Stops from
+ * the outside in: delivery begins nothing more and ends what it has in hand, then the fold commits and stops.
+ */
+
+import type { Message } from '../campaign/message.ts'
+import { createDelivery, type Delivery, type DeliveryOptions } from '../delivery/delivery.ts'
+import type { PreparedTemplate } from '../delivery/deliver-message.ts'
+import type { Mailer } from '../delivery/mailer.ts'
+import type { StatePlace } from '../delivery/read-state.ts'
+import type { Event } from '../event/event.ts'
+import type { Clock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { Random } from '../lib/random.ts'
+import type { EventLog } from '../log/event-log.ts'
+import type { Advice, AdviceRequest } from '../recommend/advisor.ts'
+import type { Interaction } from '../recommend/recommender.ts'
+import type { Item } from '../catalog/item.ts'
+import type { BlobStore } from '../state/blob-store.ts'
+import type { StateStore } from '../state/state-store.ts'
+import type { Renderer } from '../template/template.ts'
+import { type CompiledDefinitions, compileDefinitions, type DefinitionsDocument } from './definitions.ts'
+import type { Freshness } from './freshness.ts'
+import { decodeJson } from './meta.ts'
+import { type ProcessorOptions, type Published, runProcessor } from './processor.ts'
+
+/** The recommendation index as the worker needs it; it may live on another thread. */
+export interface AdvisorPort {
+  learn(interactions: readonly Interaction[]): void
+  follow(item: Item): void
+  advise(request: AdviceRequest): Promise<Advice>
+}
+
+export interface WorkerDeps {
+  readonly log: EventLog
+  readonly state: StateStore
+  readonly blobs: BlobStore
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly freshness: Freshness
+  readonly renderer: Renderer
+  readonly advisor: AdvisorPort
+  /** Absent where nothing is to be sent: messages stay due. */
+  readonly mailer?: Mailer
+  /** Told after each commit of a partition; for those who wait for a record to be folded. */
+  onCommitted(published: Published): void
+}
+
+export interface WorkerOptions {
+  readonly processor: ProcessorOptions
+  readonly delivery: DeliveryOptions
+}
+
+/** Runs until `signal` aborts. Rejects when it cannot go on; the process should end then. */
+export async function runWorker(
+  deps: WorkerDeps,
+  options: WorkerOptions,
+  partitions: readonly number[],
+  signal: AbortSignal,
+): Promise<void> {
+  const definitions = createDefinitionsCache(deps.blobs)
+  const delivery = deps.mailer && openDelivery(deps, deps.mailer, options, definitions)
+  const folding = new AbortController()
+  const delivering = new AbortController()
+  const processor = runProcessor(
+    {
+      ...deps,
+      definitionsOf: definitions.definitionsOf,
+      publish: (published) => publish(deps, delivery, published),
+    },
+    options.processor,
+    partitions,
+    folding.signal,
+  )
+  const failed = processor.finally(() => delivering.abort())
+  const onAbort = (): void => delivering.abort()
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort, { once: true })
+  await (delivery?.run(delivering.signal) ?? untilAborted(delivering.signal))
+  folding.abort()
+  signal.removeEventListener('abort', onAbort)
+  await failed
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+/** Tells everybody what a commit made true. */
+function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Published): void {
+  for (const effect of published.effects) {
+    switch (effect.kind) {
+      case 'message-due':
+        delivery?.messageDue(effect.messageId)
+        break
+      case 'claim-answered':
+        delivery?.claimAnswered(effect.messageId, effect.attempt, effect.isGranted)
+        break
+      case 'learned':
+        deps.advisor.learn(effect.interactions)
+        break
+      case 'item-changed':
+        deps.advisor.follow(effect.item)
+        break
+      case 'definitions-changed':
+        break
+    }
+  }
+  if (published.ownedEpoch !== undefined) {
+    delivery?.owned(published.partition, published.ownedEpoch)
+  }
+  deps.onCommitted(published)
+}
+
+function openDelivery(
+  deps: WorkerDeps,
+  mailer: Mailer,
+  options: WorkerOptions,
+  definitions: DefinitionsCache,
+): Delivery {
+  const { clock, freshness, log, state } = deps
+  const { workspace } = options.processor
+  const { partitionCount } = log.identity
+  const place: StatePlace = { state, workspace, partitionCount }
+  return createDelivery(
+    {
+      place,
+      clock,
+      log,
+      mailer,
+      random: deps.random,
+      logger: deps.logger,
+      renderer: deps.renderer,
+      blobs: deps.blobs,
+      advise: (request) => deps.advisor.advise(request),
+      ageMs: (partition) => clock.nowMs() - freshness.confirmedAtMs(partition),
+      templateOf: (message) => definitions.templateOf(message.definitionsHash, message.template),
+      triggerEventOf: (partition, message) => readTriggerEvent(log, partition, message),
+    },
+    options.delivery,
+  )
+}
+
+/** Reads the event that started the enrollment, as it stands in the log. */
+async function readTriggerEvent(
+  log: EventLog,
+  partition: number,
+  message: Message,
+): Promise<Event | undefined> {
+  const { kind, offset } = message.trigger
+  if (kind !== 'event') return undefined
+  const [record] = await log.read(partition, offset - 1, 1)
+  if (record?.offset !== offset || record.kind !== 'event' || record.keyId !== 0) return undefined
+  return decodeJson<Event>(record.body)
+}
+
+export interface DefinitionsCache {
+  definitionsOf(hash: string): Promise<CompiledDefinitions>
+  templateOf(hash: string, name: string): Promise<PreparedTemplate | undefined>
+}
+
+const cacheCountMax = 16
+
+/** Keeps the newest definitions compiled; older ones are read again from the side store. */
+export function createDefinitionsCache(blobs: Pick<BlobStore, 'get' | 'put'>): DefinitionsCache {
+  const compiled = new Map<string, Promise<CompiledDefinitions>>()
+  const prepared = new Map<string, Promise<PreparedTemplate | undefined>>()
+  const definitionsOf = (hash: string): Promise<CompiledDefinitions> =>
+    remember(compiled, hash, () => readDefinitions(blobs, hash))
+  return {
+    definitionsOf,
+    templateOf: (hash, name) =>
+      remember(prepared, `${hash}/${name}`, async () => {
+        const definitions = await definitionsOf(hash)
+        const template = definitions.templates.get(name)
+        if (template === undefined) return undefined
+        const [templateHash = ''] = await blobs.put([Buffer.from(JSON.stringify(template))])
+        return { template, templateHash, shop: { ...definitions.shop } }
+      }),
+  }
+}
+
+async function readDefinitions(
+  blobs: Pick<BlobStore, 'get'>,
+  hash: string,
+): Promise<CompiledDefinitions> {
+  const bytes = await blobs.get(hash)
+  if (bytes === undefined) throw new OperatingError('BLOB_MISSING', `read definitions ${hash}`)
+  const answer = compileDefinitions(decodeJson<DefinitionsDocument>(bytes), hash)
+  if (answer.kind === 'compiled') return answer.definitions
+  const says = answer.faults.map(({ file, path, says }) => `${file} ${path} ${says}`).join('; ')
+  throw new OperatingError('DEFINITIONS_INVALID', `compile definitions ${hash}: ${says}`)
+}
+
+function remember<Value>(
+  cache: Map<string, Promise<Value>>,
+  key: string,
+  make: () => Promise<Value>,
+): Promise<Value> {
+  const known = cache.get(key)
+  if (known !== undefined) return known
+  const made = make()
+  cache.set(key, made)
+  made.catch(() => cache.delete(key))
+  if (cache.size > cacheCountMax) cache.delete(cache.keys().next().value ?? '')
+  return made
+}

@@ -1,0 +1,167 @@
+/**
+ * A person as the fold keeps it: one entry of the state, under the identity key that leads.
+ *
+ * The head is small JSON; activity lies behind it as packed bytes, so that an event appends without decoding the
+ * past. Traits are cold and live under a key of their own. A profile has one part per identity key, the leading one
+ * first; nothing is subtracted when a part is taken out, since what is shown is computed from all parts.
+ *
+ * An anonymous key that was claimed by a user holds no parts any more, only `pointer`: its events go on to the user.
+ */
+
+import { assert } from '../lib/assert.ts'
+import type { Json } from '../lib/json.ts'
+import { emptyPack } from './activity-pack.ts'
+
+/** Greatest number of identity keys that make up one profile. */
+export const partCountMax = 32
+/** Event names counted per part; later names are counted together under `other`. */
+export const totalNameCountMax = 64
+export const otherName = 'other'
+
+/** [count, sum of values, first occurredAtMs, last occurredAtMs]: an array, since it is in every head. */
+export type PackedTotal = [count: number, valueSum: number, firstAtMs: number, lastAtMs: number]
+
+export interface ProfilePart {
+  readonly key: string
+  totals: Record<string, PackedTotal>
+  activity: Uint8Array
+}
+
+/** A trait with where it came from; an older statement does not overwrite a newer one. */
+export type StoredTrait = [value: Json, statedAtMs: number, sourceId: string]
+
+/** By identity key, then by name. */
+export type PersonTraits = Record<string, Record<string, StoredTrait>>
+
+export interface Enrollment {
+  readonly enrollmentId: string
+  readonly campaign: string
+  /** Index of the step that comes next. */
+  step: number
+  readonly startedAtMs: number
+  /** When the wait ends; the timer's due time. */
+  dueAtMs: number
+  readonly trigger: TriggerRef
+}
+
+/** Names the record that started an enrollment, so that evidence can show it and render can read it. */
+export interface TriggerRef {
+  readonly kind: 'event' | 'segment-entry'
+  /** Event or segment name. */
+  readonly name: string
+  readonly offset: number
+  readonly atMs: number
+}
+
+export interface Person {
+  readonly key: string
+  version: number
+  readonly createdAtMs: number
+  updatedAtMs: number
+  /** Set on an anonymous key that belongs to a user now. */
+  pointer?: string
+  /** Anonymous keys that this user has claimed. */
+  claimed: string[]
+  parts: ProfilePart[]
+  /** Segment name to the time of entry. */
+  memberships: Record<string, number>
+  /** Segment name to the due time of its pending timer. */
+  segmentTimers: Record<string, number>
+  /** By campaign: one passage at a time. */
+  enrollments: Record<string, Enrollment>
+  /** Messages that may still be granted, to their campaign; an exit takes them out. */
+  openMessages: Record<string, string>
+  /** Topic (`*` for all) to the time of withdrawal. */
+  withdrawn: Record<string, number>
+  /** Hash of the definitions whose segments were last evaluated for this person. */
+  rulesHash: string
+}
+
+export const personPrefix = 'person/'
+export const traitPrefix = 'trait/'
+
+/** Returns a person of whom nothing is known yet. */
+export function createPerson(key: string, nowMs: number): Person {
+  return {
+    key,
+    version: 0,
+    createdAtMs: nowMs,
+    updatedAtMs: nowMs,
+    claimed: [],
+    parts: [{ key, totals: {}, activity: emptyPack }],
+    memberships: {},
+    segmentTimers: {},
+    enrollments: {},
+    openMessages: {},
+    withdrawn: {},
+    rulesHash: '',
+  }
+}
+
+const layoutVersion = 1
+const prefixBytes = 5
+
+/** Layout: u8 version | u32 head bytes | head (JSON, parts without activity) | per part u32 bytes, activity. */
+export function encodePerson(person: Person): Uint8Array {
+  const head = JSON.stringify({
+    ...person,
+    parts: person.parts.map(({ key, totals }) => [key, totals]),
+  })
+  const headBytes = Buffer.byteLength(head)
+  const packBytes = person.parts.reduce((sum, part) => sum + 4 + part.activity.length, 0)
+  const bytes = Buffer.allocUnsafe(prefixBytes + headBytes + packBytes)
+  bytes[0] = layoutVersion
+  bytes.writeUInt32BE(headBytes, 1)
+  let at = prefixBytes + bytes.write(head, prefixBytes)
+  for (const { activity } of person.parts) {
+    at = bytes.writeUInt32BE(activity.length, at)
+    bytes.set(activity, at)
+    at += activity.length
+  }
+  return bytes
+}
+
+export function decodePerson(source: Uint8Array): Person {
+  const bytes = Buffer.from(source.buffer, source.byteOffset, source.byteLength)
+  assert(bytes[0] === layoutVersion, `person layout ${bytes[0]} is known`)
+  const headEnd = prefixBytes + bytes.readUInt32BE(1)
+  const head = JSON.parse(bytes.toString('utf8', prefixBytes, headEnd)) as Omit<Person, 'parts'> & {
+    readonly parts: readonly (readonly [string, Record<string, PackedTotal>])[]
+  }
+  let at = headEnd
+  const parts = head.parts.map(([key, totals]) => {
+    const end = at + 4 + bytes.readUInt32BE(at)
+    const part = { key, totals, activity: bytes.subarray(at + 4, end) }
+    at = end
+    return part
+  })
+  return { ...head, parts }
+}
+
+/** Returns the part of `key`, or undefined where the profile has none. */
+export function findPart(person: Person, key: string): ProfilePart | undefined {
+  return person.parts.find((part) => part.key === key)
+}
+
+/** Adds one event to the totals of `part`. Names beyond the limit are counted together. */
+export function addToTotals(
+  part: ProfilePart,
+  event: { readonly name: string; readonly occurredAtMs: number; readonly value: number },
+): void {
+  const isKnown = Object.hasOwn(part.totals, event.name)
+  const hasRoom = isKnown || Object.keys(part.totals).length < totalNameCountMax
+  const name = hasRoom ? event.name : otherName
+  const before = Object.hasOwn(part.totals, name) ? part.totals[name] : undefined
+  part.totals[name] = before
+    ? [
+        before[0] + 1,
+        roundMoney(before[1] + event.value),
+        Math.min(before[2], event.occurredAtMs),
+        Math.max(before[3], event.occurredAtMs),
+      ]
+    : [1, roundMoney(event.value), event.occurredAtMs, event.occurredAtMs]
+}
+
+function roundMoney(value: number): number {
+  return Math.round(value * 100) / 100
+}

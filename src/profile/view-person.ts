@@ -1,0 +1,108 @@
+/** Turns stored parts into what rules, rankings, templates and the API see. Pure. */
+
+import type { Json } from '../lib/json.ts'
+import { decodeActivity, type PackedActivity } from './activity-pack.ts'
+import type { Person, PersonTraits, StoredTrait } from './person.ts'
+import type { Activity, EventTotal, PersonView } from './person-view.ts'
+
+/** Returns one view over all parts. */
+export function viewPerson(person: Person, traits: PersonTraits): PersonView {
+  return {
+    traits: Object.fromEntries(
+      Object.entries(currentTraits(person, traits)).map(([name, [value]]) => [name, value]),
+    ),
+    activity: mergedActivity(person),
+    totals: mergedTotals(person),
+    memberships: Object.keys(person.memberships),
+  }
+}
+
+/** Returns the winning statement of each trait: the newest; at the same instant that of the leading part. */
+export function currentTraits(
+  person: Person,
+  traits: PersonTraits,
+): Readonly<Record<string, StoredTrait>> {
+  const current: Record<string, StoredTrait> = {}
+  for (const { key } of person.parts) {
+    for (const [name, stored] of Object.entries(traits[key] ?? {})) {
+      const before = Object.hasOwn(current, name) ? current[name] : undefined
+      if (before === undefined || stored[1] > before[1]) current[name] = stored
+    }
+  }
+  return current
+}
+
+function mergedActivity(person: Person): readonly Activity[] {
+  const entries = person.parts.flatMap((part) => decodeActivity(part.activity))
+  return entries.sort(compareActivity).map(({ eventRef, ...activity }) => ({
+    ...activity,
+    eventRef: String(eventRef),
+  }))
+}
+
+function compareActivity(left: PackedActivity, right: PackedActivity): number {
+  return left.occurredAtMs - right.occurredAtMs || left.eventRef - right.eventRef
+}
+
+function mergedTotals(person: Person): Readonly<Record<string, EventTotal>> {
+  const totals: Record<string, EventTotal> = {}
+  for (const part of person.parts) {
+    for (const [name, [count, valueSum, firstAtMs, lastAtMs]] of Object.entries(part.totals)) {
+      const before = Object.hasOwn(totals, name) ? totals[name] : undefined
+      totals[name] = {
+        count: count + (before?.count ?? 0),
+        valueSum: valueSum + (before?.valueSum ?? 0),
+        firstAtMs: Math.min(firstAtMs, before?.firstAtMs ?? firstAtMs),
+        lastAtMs: Math.max(lastAtMs, before?.lastAtMs ?? lastAtMs),
+      }
+    }
+  }
+  return totals
+}
+
+export interface CartLine {
+  readonly itemId: string
+  readonly quantity: number
+  readonly addedAtMs: number
+}
+
+/** Returns what lies in the cart: added, less removed, emptied by an order; the newest line last. */
+export function cartOf(activity: readonly Activity[]): readonly CartLine[] {
+  const lines = new Map<string, CartLine>()
+  for (const { name, itemId, quantity = 1, occurredAtMs } of activity) {
+    if (name === 'Order Completed') lines.clear()
+    if (itemId === undefined) continue
+    const before = lines.get(itemId)
+    if (name === 'Product Added') {
+      lines.delete(itemId)
+      const sum = (before?.quantity ?? 0) + quantity
+      lines.set(itemId, { itemId, quantity: sum, addedAtMs: occurredAtMs })
+    } else if (name === 'Product Removed' && before) {
+      const rest = before.quantity - quantity
+      if (rest > 0) lines.set(itemId, { ...before, quantity: rest })
+      else lines.delete(itemId)
+    }
+  }
+  return [...lines.values()]
+}
+
+/** Returns the different items of events named `name`, newest first, at most `countMax`. */
+export function recentItems(
+  activity: readonly Activity[],
+  name: string,
+  countMax: number,
+): readonly Activity[] {
+  const recent = new Map<string, Activity>()
+  for (let index = activity.length - 1; index >= 0 && recent.size < countMax; index--) {
+    const entry = activity[index]
+    if (entry?.name !== name || entry.itemId === undefined) continue
+    if (!recent.has(entry.itemId)) recent.set(entry.itemId, entry)
+  }
+  return [...recent.values()]
+}
+
+/** Returns one trait as text, or undefined where it is absent or not text. */
+export function textTrait(traits: Readonly<Record<string, Json>>, name: string): string | undefined {
+  const value = Object.hasOwn(traits, name) ? traits[name] : undefined
+  return typeof value === 'string' ? value : undefined
+}

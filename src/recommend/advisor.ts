@@ -1,8 +1,10 @@
 /**
- * A recommender joined with what is known of the items: who asks gets only items that can be sold now.
+ * A recommender joined with what is known of the items: who asks gets only items that can be sold
+ * now.
  *
- * Learns from the feed of applied events and follows the catalog. Lives beside the fold's state, outside of it: it is
- * rebuilt from the feed at start, and its version is the number of interactions learned.
+ * Learns from the feed of applied events and follows the catalog. Lives beside the fold's state,
+ * outside of it: it is rebuilt from the feed at start, and its version is the number of
+ * interactions learned.
  */
 
 import { type Item, isAvailable } from '../catalog/item.ts'
@@ -60,7 +62,10 @@ export function createAdvisor(recommender: Recommender): Advisor {
   }
 }
 
-/** Returns the query for a person: their newest activity, and never what they bought or have in the cart. */
+/**
+ * Returns the query for a person: their newest activity, and never what they bought or have in the
+ * cart.
+ */
 export function adviceRequestOf(
   view: PersonView,
   cartItemIds: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * The interface of every recommendation algorithm. Pure data structures: no clock, no chance, no I/O, so that the
- * same interactions in the same order give the same answers.
+ * The interface of every recommendation algorithm. Pure data structures: no clock, no chance, no
+ * I/O, so that the same interactions in the same order give the same answers.
  */
 
 export const interactionKinds = ['view', 'cart', 'purchase'] as const
@@ -37,7 +37,10 @@ export interface Recommendation {
 }
 
 export interface Recommender {
-  /** Learns from one applied interaction. Interactions of one profile come in the order they were applied. */
+  /**
+   * Learns from one applied interaction. Interactions of one profile come in the order they were
+   * applied.
+   */
   learn(interaction: Interaction): void
   /** Returns at most `countMax` different items, best first; fewer only where fewer are allowed. */
   recommend(query: RecommendQuery): readonly Recommendation[]

@@ -1,0 +1,49 @@
+/**
+ * What a query looks at: the items of the person's last ten interactions, each once, heaviest
+ * first. The weight is by kind (view 1, cart 6, purchase 3; after the winners of the OTTO contest),
+ * halved for each day that the interaction is older than the newest one, and lessened by its place
+ * from the end.
+ */
+
+import { queryItemCountMax } from './candidates.ts'
+import type { ItemTable } from './item-table.ts'
+import { slotOf } from './item-table.ts'
+import type { InteractionKind, RecommendQuery } from './recommender.ts'
+
+export const kindWeights: Readonly<Record<InteractionKind, number>> = {
+  view: 1,
+  cart: 6,
+  purchase: 3,
+}
+
+const ageHalvedMs = 86_400_000
+
+export interface OwnItem {
+  readonly slot: number
+  readonly itemId: string
+  readonly kind: InteractionKind
+  readonly weight: number
+}
+
+/** Returns the person's own items that the index knows, heaviest first. */
+export function weighOwnItems(
+  activity: RecommendQuery['activity'],
+  items: ItemTable,
+): readonly OwnItem[] {
+  const newestAtMs = activity.at(-1)?.occurredAtMs ?? 0
+  const bySlot = new Map<number, OwnItem>()
+  const last = activity.slice(-queryItemCountMax).reverse()
+  for (const [index, { itemId, kind, occurredAtMs }] of last.entries()) {
+    const key = items.find(itemId)
+    if (key < 0) continue
+    const slot = slotOf(key)
+    const ageMs = Math.max(0, newestAtMs - occurredAtMs)
+    const weight = (kindWeights[kind] * 2 ** -(ageMs / ageHalvedMs)) / Math.log10(index + 2.7)
+    const before = bySlot.get(slot)
+    if (before === undefined || before.weight < weight) {
+      bySlot.set(slot, { slot, itemId, kind, weight })
+    }
+  }
+  // The sort is stable, so among equals the newest stays first.
+  return [...bySlot.values()].sort((left, right) => right.weight - left.weight)
+}

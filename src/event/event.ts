@@ -18,14 +18,23 @@ export interface Event {
   readonly name: string
   readonly userId?: string
   readonly anonymousId?: string
+  /** Of an alias call: the id the person had before. */
+  readonly previousId?: string
+  /** Of a group call. */
+  readonly groupId?: string
   /** At the producer, corrected for its clock and kept within bounds. */
   readonly occurredAtMs: number
   readonly receivedAtMs: number
   /** Set where the producer's time had to be corrected or bounded. */
-  readonly timeNote?: 'skew-corrected' | 'future-bounded' | 'past-bounded' | 'missing' | 'unreadable'
-  /** Of a track or page call. */
+  readonly timeNote?:
+    | 'skew-corrected'
+    | 'future-bounded'
+    | 'past-bounded'
+    | 'missing'
+    | 'unreadable'
+  /** Of a track, page or screen call. */
   readonly properties?: JsonObject
-  /** Of an identify call. */
+  /** Of an identify or group call. */
   readonly traits?: JsonObject
   readonly context?: JsonObject
 }
@@ -39,5 +48,7 @@ export interface EventSkeleton {
 
 /** Returns the identity key of the person an event is about: the user where known, else the device. */
 export function personKeyOf(event: Pick<Event, 'userId' | 'anonymousId'>): string {
-  return event.userId === undefined ? `anonymous:${event.anonymousId ?? ''}` : `user:${event.userId}`
+  return event.userId === undefined
+    ? `anonymous:${event.anonymousId ?? ''}`
+    : `user:${event.userId}`
 }

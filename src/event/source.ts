@@ -1,0 +1,151 @@
+/**
+ * A source: an authenticated producer of events, as a file `sources/*.yaml` defines it.
+ *
+ * Write keys are public (they stand in web pages), so they identify and do not protect. What protects a browser
+ * source is its list of origins.
+ */
+
+import { isJsonObject, type JsonObject } from '../lib/json.ts'
+
+export const trackingPlanModes = ['lenient', 'strict'] as const
+export type TrackingPlanMode = (typeof trackingPlanModes)[number]
+
+/** A JSON Schema in the definition itself, or the path of a file beside it. */
+export type SchemaRef =
+  | { readonly kind: 'inline'; readonly schema: JsonObject }
+  | { readonly kind: 'file'; readonly file: string }
+
+export interface TrackingPlanDefinition {
+  readonly mode: TrackingPlanMode
+  /** By event name. */
+  readonly events: Readonly<Record<string, { readonly schema: SchemaRef }>>
+}
+
+export interface Source {
+  readonly sourceId: string
+  readonly writeKeys: readonly string[]
+  /** Origins such as `https://shop.example`; absent means any. */
+  readonly allowedOrigins?: readonly string[]
+  readonly trackingPlan?: TrackingPlanDefinition
+}
+
+export interface DefinitionFault {
+  /** JSON pointer into the definition. */
+  readonly path: string
+  readonly says: string
+}
+
+export type ParsedSource =
+  | { readonly kind: 'source'; readonly source: Source }
+  | { readonly kind: 'refused'; readonly faults: readonly DefinitionFault[] }
+
+const writeKeyCountMax = 20
+const originCountMax = 100
+const planEventCountMax = 1_000
+
+const namePattern = /^[a-z0-9][a-z0-9_-]{0,63}$/
+const writeKeyPattern = /^[A-Za-z0-9._:-]{8,128}$/
+const schemaFilePattern = /^(?!.*\.\.)[\w-][\w./-]{0,199}\.json$/
+
+export function parseSource(input: unknown): ParsedSource {
+  const faults: DefinitionFault[] = []
+  if (!isJsonObject(input))
+    return { kind: 'refused', faults: [{ path: '', says: 'Not a mapping.' }] }
+  refuseUnknown(input, ['name', 'writeKeys', 'allowedOrigins', 'trackingPlan'], '', faults)
+  const sourceId = typeof input.name === 'string' ? input.name : ''
+  if (!namePattern.test(sourceId)) {
+    faults.push({ path: '/name', says: 'A name has 1 to 64 of a-z, 0-9, - and _.' })
+  }
+  const writeKeys = parseTexts(input.writeKeys, writeKeyCountMax, '/writeKeys', faults)
+  writeKeys.forEach((key, index) => {
+    if (writeKeyPattern.test(key)) return
+    const says = 'A write key has 8 to 128 of letters, digits, dot, colon, - and _.'
+    faults.push({ path: `/writeKeys/${index}`, says })
+  })
+  if (new Set(writeKeys).size < writeKeys.length) {
+    faults.push({ path: '/writeKeys', says: 'A write key stands here twice.' })
+  }
+  const allowedOrigins = parseOrigins(input.allowedOrigins, faults)
+  const trackingPlan = parseTrackingPlan(input.trackingPlan, faults)
+  if (faults.length > 0) return { kind: 'refused', faults }
+  const source = {
+    sourceId,
+    writeKeys,
+    ...(allowedOrigins === undefined ? {} : { allowedOrigins }),
+    ...(trackingPlan === undefined ? {} : { trackingPlan }),
+  }
+  return { kind: 'source', source }
+}
+
+function parseTexts(
+  input: unknown,
+  countMax: number,
+  path: string,
+  faults: DefinitionFault[],
+): readonly string[] {
+  const isList = Array.isArray(input) && input.length > 0 && input.length <= countMax
+  if (isList && input.every((each) => typeof each === 'string')) return input
+  faults.push({ path, says: `Must be a list of 1 to ${countMax} texts.` })
+  return []
+}
+
+function parseOrigins(input: unknown, faults: DefinitionFault[]): readonly string[] | undefined {
+  if (input === undefined || input === null) return undefined
+  const origins = parseTexts(input, originCountMax, '/allowedOrigins', faults)
+  origins.forEach((origin, index) => {
+    if (/^https?:\/\/[^/\s]+$/.test(origin) && URL.parse(origin)?.origin === origin) return
+    const says = 'An origin is like https://shop.example, in small letters, without a path.'
+    faults.push({ path: `/allowedOrigins/${index}`, says })
+  })
+  return origins
+}
+
+function parseTrackingPlan(
+  input: unknown,
+  faults: DefinitionFault[],
+): TrackingPlanDefinition | undefined {
+  if (input === undefined || input === null) return undefined
+  if (!isJsonObject(input)) {
+    faults.push({ path: '/trackingPlan', says: 'Must be a mapping with mode and events.' })
+    return undefined
+  }
+  refuseUnknown(input, ['mode', 'events'], '/trackingPlan', faults)
+  const mode = trackingPlanModes.find((each) => each === (input.mode ?? 'lenient'))
+  if (mode === undefined) {
+    faults.push({ path: '/trackingPlan/mode', says: `Must be ${trackingPlanModes.join(' or ')}.` })
+  }
+  const named = input.events
+  if (!isJsonObject(named) || Object.keys(named).length > planEventCountMax) {
+    const says = `Must be a mapping of at most ${planEventCountMax} event names.`
+    faults.push({ path: '/trackingPlan/events', says })
+    return undefined
+  }
+  const events = Object.entries(named).map(([name, definition]) => {
+    const path = `/trackingPlan/events/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
+    return [name, { schema: parseSchemaRef(definition, path, faults) }] as const
+  })
+  return { mode: mode ?? 'lenient', events: Object.fromEntries(events) }
+}
+
+function parseSchemaRef(input: unknown, path: string, faults: DefinitionFault[]): SchemaRef {
+  const schema = isJsonObject(input) ? input.schema : undefined
+  if (isJsonObject(schema)) return { kind: 'inline', schema }
+  if (typeof schema === 'string' && schemaFilePattern.test(schema)) {
+    return { kind: 'file', file: schema }
+  }
+  const says = 'Must be a JSON Schema, or the relative path of a .json file.'
+  faults.push({ path: `${path}/schema`, says })
+  return { kind: 'inline', schema: {} }
+}
+
+function refuseUnknown(
+  input: JsonObject,
+  known: readonly string[],
+  path: string,
+  faults: DefinitionFault[],
+): void {
+  for (const name of Object.keys(input)) {
+    if (known.includes(name)) continue
+    faults.push({ path: `${path}/${name}`, says: `Unknown name; known are ${known.join(', ')}.` })
+  }
+}

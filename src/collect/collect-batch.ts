@@ -1,0 +1,323 @@
+/**
+ * Takes a request of events from any transport, and answers when each of them is safe.
+ *
+ * Promise: every event of a request ends as an `event` record in the log or as a record in the `rejected` log,
+ * with the reason; both are durable before the answer. When either log rejects, `collect` rejects with its error,
+ * nothing is counted, and the producer sends again: the event id makes what was already there a duplicate.
+ *
+ * Order of effects: judge all, append good and bad at once, count, answer.
+ */
+
+import type { Event, EventSkeleton, EventType } from '../event/event.ts'
+import { personKeyOf } from '../event/event.ts'
+import { type EventLimits, findLimitFault } from '../event/event-limits.ts'
+import { parseTimeMs } from '../event/event-time.ts'
+import {
+  type EventRefusalReason,
+  type ParseEventDeps,
+  parseEvent,
+  pointerOf,
+} from '../event/parse-event.ts'
+import type { PlanRefusal, TrackingPlan } from '../event/tracking-plan.ts'
+import { assert } from '../lib/assert.ts'
+import type { Clock } from '../lib/clock.ts'
+import { sha256Bytes } from '../lib/hash.ts'
+import { isJsonObject, type JsonObject } from '../lib/json.ts'
+import type { Random } from '../lib/random.ts'
+import type { EventLog } from '../log/event-log.ts'
+import { type NewRecord, partitionOf } from '../log/record.ts'
+import type { SourceDirectory } from './source-directory.ts'
+
+/** Why a whole request is refused. */
+export const requestReasons = [
+  'body-empty',
+  'body-too-large',
+  'body-not-inflatable',
+  'body-not-utf8',
+  'body-not-json',
+  'body-not-an-object',
+  'batch-missing',
+  'batch-empty',
+  'batch-too-long',
+  'context-invalid',
+] as const
+export type RequestReason = (typeof requestReasons)[number]
+export type RejectReason = EventRefusalReason | PlanRefusal['reason'] | RequestReason
+
+export type CollectCall = {
+  /** The body, read as JSON. */
+  readonly body: unknown
+  /** The bytes it was read from: kept where the value cannot be written again. */
+  readonly bytes: Uint8Array
+  /** True for events of the past that must not trigger anything. */
+  readonly isBackfill: boolean
+} & ({ readonly kind: 'single'; readonly type: EventType } | { readonly kind: 'batch' })
+
+export type EventResult =
+  | { readonly status: 'accepted'; readonly eventId: string }
+  | {
+      readonly status: 'rejected'
+      readonly reason: RejectReason
+      readonly path: string
+      readonly says: string
+    }
+
+export type CollectAnswer =
+  | {
+      readonly kind: 'taken'
+      readonly acceptedCount: number
+      readonly rejectedCount: number
+      /** One for each event, in the order of the request. */
+      readonly results: readonly EventResult[]
+    }
+  | { readonly kind: 'refused'; readonly reason: RequestReason; readonly says: string }
+
+/** Counts of what is durable: accepted + rejected = received. */
+export interface CollectMetrics {
+  accepted(sourceId: string, count: number): void
+  rejected(sourceId: string, reason: RejectReason, count: number): void
+}
+
+export interface CollectorDeps {
+  readonly log: EventLog
+  readonly rejected: EventLog
+  readonly clock: Clock
+  readonly random: Random
+  readonly sources: SourceDirectory
+  readonly metrics: CollectMetrics
+}
+
+export interface CollectorOptions {
+  readonly workspace: string
+  readonly limits: EventLimits
+  readonly batchCountMax: number
+  /** The context of a batch is copied into each of its events. */
+  readonly batchContextBytesMax: number
+  /** Most bytes kept of what is rejected. */
+  readonly rejectedBytesMax: number
+}
+
+export interface Collector {
+  /** Rejects with an `OperatingError` where a log does. */
+  collect(sourceId: string, call: CollectCall): Promise<CollectAnswer>
+  /** Keeps a request that could not be read, and counts it as one event. */
+  rejectRequest(sourceId: string, refusal: RefusedRequest): Promise<void>
+}
+
+export interface RefusedRequest {
+  readonly reason: RequestReason
+  readonly says: string
+  /** As they came: compressed bytes stay so. */
+  readonly bytes: Uint8Array
+  /** Events in the request where they could be counted. */
+  readonly count?: number
+}
+
+const idBytes = 16
+
+interface Judged {
+  readonly events: NewRecord[]
+  readonly rejected: NewRecord[]
+  readonly reasons: RejectReason[]
+  readonly results: EventResult[]
+}
+
+interface Judge {
+  readonly deps: CollectorDeps
+  readonly options: CollectorOptions
+  readonly call: CollectCall
+  readonly plan: TrackingPlan | undefined
+  readonly parseDeps: ParseEventDeps
+}
+
+export function createCollector(deps: CollectorDeps, options: CollectorOptions): Collector {
+  assert(options.batchCountMax > 0, 'a batch holds at least one event')
+  const { metrics } = deps
+
+  const rejectRequest = async (sourceId: string, refusal: RefusedRequest): Promise<void> => {
+    const { reason, bytes } = refusal
+    const kept = { sourceId, reason, path: '', receivedAtMs: deps.clock.nowMs() }
+    await deps.rejected.append([rejectedRecord(kept, bytes, deps, options)])
+    metrics.rejected(sourceId, reason, refusal.count ?? 1)
+  }
+
+  const collect = async (sourceId: string, call: CollectCall): Promise<CollectAnswer> => {
+    const request = readRequest(call, options)
+    if (request.kind === 'refused') {
+      const { reason, says, count } = request
+      await rejectRequest(sourceId, { reason, says, count, bytes: call.bytes })
+      return { kind: 'refused', reason, says }
+    }
+    const parseDeps: ParseEventDeps = {
+      sourceId,
+      receivedAtMs: deps.clock.nowMs(),
+      makeEventId: () => Buffer.from(deps.random.bytes(idBytes)).toString('hex'),
+      limits: options.limits,
+      ...(call.kind === 'single' ? { type: call.type } : {}),
+      ...(request.sentAtMs === undefined ? {} : { sentAtMs: request.sentAtMs }),
+      ...(request.context === undefined ? {} : { batchContext: request.context }),
+    }
+    const isBackfill = call.isBackfill || request.isBackfill
+    const judge = {
+      deps,
+      options,
+      call: { ...call, isBackfill },
+      plan: deps.sources.byId(sourceId)?.plan,
+      parseDeps,
+    }
+    const judged = judgeAll(request.items, judge)
+    await Promise.all([
+      judged.events.length === 0 ? undefined : deps.log.append(judged.events),
+      judged.rejected.length === 0 ? undefined : deps.rejected.append(judged.rejected),
+    ])
+    if (judged.events.length > 0) metrics.accepted(sourceId, judged.events.length)
+    for (const reason of judged.reasons) metrics.rejected(sourceId, reason, 1)
+    return {
+      kind: 'taken',
+      acceptedCount: judged.events.length,
+      rejectedCount: judged.rejected.length,
+      results: judged.results,
+    }
+  }
+  return { collect, rejectRequest }
+}
+
+type ReadRequest =
+  | {
+      readonly kind: 'request'
+      readonly items: readonly unknown[]
+      readonly context?: JsonObject
+      readonly sentAtMs?: number
+      readonly isBackfill: boolean
+    }
+  | {
+      readonly kind: 'refused'
+      readonly reason: RequestReason
+      readonly says: string
+      readonly count: number
+    }
+
+function readRequest(call: CollectCall, options: CollectorOptions): ReadRequest {
+  const { body } = call
+  if (!isJsonObject(body)) {
+    return refuse('body-not-an-object', 'The body is a JSON object.')
+  }
+  if (call.kind === 'single') return { kind: 'request', items: [body], isBackfill: false }
+  const { batch } = body
+  if (!Array.isArray(batch))
+    return refuse('batch-missing', 'The field batch is an array of events.')
+  if (batch.length === 0) return refuse('batch-empty', 'The batch has no events.')
+  if (batch.length > options.batchCountMax) {
+    const says = `The batch has ${batch.length} events; at most ${options.batchCountMax}.`
+    return refuse('batch-too-long', says, batch.length)
+  }
+  const context = body.context ?? undefined
+  if (context !== undefined) {
+    const says = contextFault(context, options)
+    if (says !== undefined) return refuse('context-invalid', says, batch.length)
+  }
+  const sentAtMs = parseTimeMs(body.sentAt)
+  return {
+    kind: 'request',
+    items: batch,
+    isBackfill: body.historical_migration === true || body.backfill === true,
+    ...(isJsonObject(context) ? { context } : {}),
+    ...(sentAtMs === undefined ? {} : { sentAtMs }),
+  }
+}
+
+function contextFault(context: unknown, options: CollectorOptions): string | undefined {
+  if (!isJsonObject(context)) return 'The context of the batch is not an object.'
+  const limits = { ...options.limits, eventBytesMax: options.batchContextBytesMax }
+  const fault = findLimitFault(context, limits)
+  if (fault === undefined) return undefined
+  return `The context of the batch is refused at ${pointerOf(['context', ...fault.path])}.`
+}
+
+function refuse(reason: RequestReason, says: string, count = 1): ReadRequest {
+  return { kind: 'refused', reason, says, count }
+}
+
+function judgeAll(items: readonly unknown[], judge: Judge): Judged {
+  const judged: Judged = { events: [], rejected: [], reasons: [], results: [] }
+  const { parseDeps, deps, options } = judge
+  for (const item of items) {
+    const parsed = parseEvent(item, parseDeps)
+    const refusal = parsed.kind === 'refused' ? parsed : judge.plan?.validate(parsed.event)
+    if (parsed.kind === 'event' && refusal === undefined) {
+      judged.events.push(eventRecord(parsed.event, judge))
+      judged.results.push({ status: 'accepted', eventId: parsed.event.eventId })
+    } else if (refusal !== undefined) {
+      const { reason, path, says } = refusal
+      const { sourceId, receivedAtMs } = parseDeps
+      const bytes = bytesOf(item, judge.call.bytes)
+      judged.rejected.push(
+        rejectedRecord({ sourceId, reason, path, receivedAtMs }, bytes, deps, options),
+      )
+      judged.reasons.push(reason)
+      judged.results.push({ status: 'rejected', reason, path, says })
+    }
+  }
+  return judged
+}
+
+function eventRecord(event: Event, judge: Judge): NewRecord {
+  const { eventId, sourceId, name } = event
+  const skeleton: EventSkeleton = { eventId, sourceId, name }
+  const key = personKeyOf(event)
+  const { partitionCount } = judge.deps.log.identity
+  return {
+    partition: partitionOf(judge.options.workspace, key, partitionCount),
+    key,
+    kind: 'event',
+    id: sha256Bytes(`${sourceId}\0${eventId}`, idBytes),
+    recordedAtMs: event.receivedAtMs,
+    isBackfill: judge.call.isBackfill,
+    keyId: 0,
+    skeleton,
+    body: Buffer.from(JSON.stringify(event)),
+  }
+}
+
+/** The clear part of a record in the `rejected` log. */
+export interface RejectedSkeleton {
+  readonly sourceId: string
+  readonly reason: RejectReason
+  readonly path: string
+  readonly receivedAtMs: number
+}
+
+function rejectedRecord(
+  skeleton: RejectedSkeleton,
+  bytes: Uint8Array,
+  deps: CollectorDeps,
+  options: CollectorOptions,
+): NewRecord {
+  const key = `source:${skeleton.sourceId}`
+  return {
+    partition: partitionOf(options.workspace, key, deps.rejected.identity.partitionCount),
+    key,
+    kind: 'event',
+    id: deps.random.bytes(idBytes),
+    recordedAtMs: skeleton.receivedAtMs,
+    isBackfill: false,
+    keyId: 0,
+    skeleton,
+    body: bytes.subarray(0, options.rejectedBytesMax),
+  }
+}
+
+/** Returns the JSON of one item. One nested too deep to be written again is kept as the whole request. */
+function bytesOf(item: unknown, requestBytes: Uint8Array): Uint8Array {
+  try {
+    return Buffer.from(JSON.stringify(item, keepNumber))
+  } catch (error) {
+    if (error instanceof RangeError) return requestBytes
+    throw error
+  }
+}
+
+/** JSON text would say null for 1e400, which is read as Infinity. */
+function keepNumber(_name: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
+}

@@ -1,0 +1,144 @@
+/**
+ * Reads the body of a request to its end, inflates it, and reads it as JSON, within limits at each step.
+ *
+ * A body over its limit is not kept, but a little more of it is read away before the answer: a client that is
+ * cut off while it writes sees a broken connection and sends the same again.
+ */
+
+import type { IncomingMessage } from 'node:http'
+import { promisify } from 'node:util'
+import { brotliDecompress, gunzip, inflate, inflateRaw } from 'node:zlib'
+import type { RequestReason } from './collect-batch.ts'
+
+export type ReadBody =
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  /** `isEnded` is false where the client was still writing. */
+  | { readonly kind: 'too-large'; readonly bytes: Uint8Array; readonly isEnded: boolean }
+  | { readonly kind: 'overloaded' }
+  /** The client went away. */
+  | { readonly kind: 'gone' }
+
+export type ParsedBody =
+  | { readonly kind: 'json'; readonly body: unknown; readonly bytes: Uint8Array }
+  | { readonly kind: 'refused'; readonly reason: RequestReason; readonly says: string }
+
+/** Bytes of all bodies in hand, shared by all requests. */
+export interface BodyBudget {
+  readonly bytesMax: number
+  bytesInFlight: number
+}
+
+export const bodyEncodings = ['identity', 'gzip', 'deflate', 'br'] as const
+export type BodyEncoding = (typeof bodyEncodings)[number]
+
+const drainBytesMax = 1024 * 1024
+
+const gunzipAsync = promisify(gunzip)
+const inflateAsync = promisify(inflate)
+const inflateRawAsync = promisify(inflateRaw)
+const brotliAsync = promisify(brotliDecompress)
+const textDecoder = new TextDecoder('utf-8', { fatal: true })
+
+/** Returns the encoding that a header names; undefined for one that is not taken, or several. */
+export function encodingOf(header: string | undefined): BodyEncoding | undefined {
+  const name = (header ?? '').trim().toLowerCase()
+  if (name === '') return 'identity'
+  return name === 'x-gzip' ? 'gzip' : bodyEncodings.find((each) => each === name)
+}
+
+/** Resolves when the body has ended or is refused. The caller gives back `bytes.length` to the budget. */
+export function readBody(
+  request: IncomingMessage,
+  bytesMax: number,
+  budget: BodyBudget,
+): Promise<ReadBody> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    let keptBytes = 0
+    let readBytes = 0
+    let isDone = false
+    const finish = (result: ReadBody): void => {
+      if (isDone) return
+      isDone = true
+      if (result.kind === 'gone' || result.kind === 'overloaded') budget.bytesInFlight -= keptBytes
+      request.off('data', take)
+      resolve(result)
+    }
+    const take = (chunk: Buffer): void => {
+      readBytes += chunk.length
+      if (readBytes > bytesMax) {
+        if (readBytes <= bytesMax + drainBytesMax) return
+        finish({ kind: 'too-large', bytes: Buffer.concat(chunks), isEnded: false })
+      } else if (budget.bytesInFlight + chunk.length > budget.bytesMax) {
+        finish({ kind: 'overloaded' })
+      } else {
+        chunks.push(chunk)
+        keptBytes += chunk.length
+        budget.bytesInFlight += chunk.length
+      }
+    }
+    request.on('data', take)
+    request.once('end', () => {
+      const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
+      if (readBytes > bytesMax) finish({ kind: 'too-large', bytes, isEnded: true })
+      else finish({ kind: 'bytes', bytes })
+    })
+    const leave = (): void => finish({ kind: 'gone' })
+    request.once('close', leave)
+    request.once('error', leave)
+  })
+}
+
+/** Inflates and reads `bytes`. Never rejects: a body that cannot be read is a value. */
+export async function parseBody(
+  bytes: Uint8Array,
+  encoding: BodyEncoding,
+  inflatedBytesMax: number,
+): Promise<ParsedBody> {
+  if (bytes.length === 0) return refuse('body-empty', 'The body is empty.')
+  if (encoding === 'identity') return parseJson(bytes)
+  try {
+    return parseJson(await inflateBody(bytes, encoding, inflatedBytesMax))
+  } catch (error) {
+    if (error instanceof RangeError) {
+      return refuse('body-too-large', `The body inflates to more than ${inflatedBytesMax} bytes.`)
+    }
+    return refuse('body-not-inflatable', `The body is not whole ${encoding} data.`)
+  }
+}
+
+function inflateBody(
+  bytes: Uint8Array,
+  encoding: Exclude<BodyEncoding, 'identity'>,
+  bytesMax: number,
+): Promise<Uint8Array> {
+  // Stops with a RangeError as soon as the output passes the limit.
+  const options = { maxOutputLength: bytesMax }
+  if (encoding === 'gzip') return gunzipAsync(bytes, options)
+  if (encoding === 'br') return brotliAsync(bytes, options)
+  // Some clients send deflate without the zlib head, whose first byte ends in 8.
+  const hasHead = ((bytes[0] ?? 0) & 0x0f) === 8
+  return hasHead ? inflateAsync(bytes, options) : inflateRawAsync(bytes, options)
+}
+
+function parseJson(bytes: Uint8Array): ParsedBody {
+  let text: string
+  try {
+    text = textDecoder.decode(bytes)
+  } catch {
+    return refuse('body-not-utf8', 'The body is not UTF-8.')
+  }
+  if (text.trim() === '') return refuse('body-empty', 'The body is empty.')
+  try {
+    return { kind: 'json', body: JSON.parse(text) as unknown, bytes }
+  } catch (error) {
+    // The engine's message quotes the body, which may be personal: only the place is taken from it.
+    const place = error instanceof Error ? /at position (\d+)/.exec(error.message)?.[1] : undefined
+    const where = place === undefined ? '' : ` (at character ${place})`
+    return refuse('body-not-json', `The body is not JSON${where}.`)
+  }
+}
+
+function refuse(reason: RequestReason, says: string): ParsedBody {
+  return { kind: 'refused', reason, says }
+}

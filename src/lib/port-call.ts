@@ -33,10 +33,14 @@ export function servePort(port: Port, handlers: Handlers): void {
   })
 }
 
-/** Returns a function that calls the other side of `port`. */
-export function createPortCaller(
-  port: Port,
-): <Result>(name: string, input?: unknown) => Promise<Result> {
+export interface PortCaller {
+  call<Result>(name: string, input?: unknown): Promise<Result>
+  /** Calls without an answer; what it throws is lost. */
+  tell(name: string, input?: unknown): void
+}
+
+/** Returns what calls the other side of `port`. */
+export function createPortCaller(port: Port): PortCaller {
   const waiting = new Map<number, PromiseWithResolvers<unknown>>()
   let next = 1
   port.on('message', (message) => {
@@ -52,23 +56,32 @@ export function createPortCaller(
   }
   port.on('close', onEnd)
   port.on('exit', onEnd)
-  return <Result>(name: string, input?: unknown): Promise<Result> => {
-    const call = Promise.withResolvers<unknown>()
-    waiting.set(next, call)
-    port.postMessage({ call: next, name, input } satisfies Request)
-    next++
-    // The handler of this name on the other side answers with this type.
-    return call.promise as Promise<Result>
+  return {
+    call<Result>(name: string, input?: unknown): Promise<Result> {
+      const call = Promise.withResolvers<unknown>()
+      waiting.set(next, call)
+      port.postMessage({ call: next, name, input } satisfies Request)
+      next++
+      // The handler of this name on the other side answers with this type.
+      return call.promise as Promise<Result>
+    },
+    tell(name, input) {
+      port.postMessage({ call: tellNumber, name, input } satisfies Request)
+    },
   }
 }
+
+/** The number of a call that wants no answer. */
+const tellNumber = 0
 
 async function answer(port: Port, handlers: Handlers, request: Request): Promise<void> {
   const handler = Object.hasOwn(handlers, request.name) ? handlers[request.name] : undefined
   try {
     if (handler === undefined) throw new Error(`no call named ${request.name}`)
     const value = await handler(request.input as never)
-    port.postMessage({ answer: request.call, value } satisfies Reply)
+    if (request.call !== tellNumber) port.postMessage({ answer: request.call, value } satisfies Reply)
   } catch (error) {
+    if (request.call === tellNumber) return
     const code = error instanceof OperatingError ? error.code : ''
     const says = error instanceof Error ? error.message : String(error)
     port.postMessage({ answer: request.call, code, says } satisfies Reply)

@@ -35,6 +35,8 @@ export interface ProcessorDeps {
   readonly freshness: Freshness
   /** Told what a commit made true, after it. */
   publish(published: Published): void
+  /** Told when a partition stops before a record, and (without one) when it goes on. */
+  reportStopped(partition: number, stopped?: { readonly offset: number; readonly says: string }): void
 }
 
 export interface Published {
@@ -72,6 +74,8 @@ interface Owned {
   /** Time of the newest tick appended; it is on its way until the fold has seen it. */
   tickedAtMs: number
   isStopKnown: boolean
+  /** The log's end at an instant: once the state has reached it, it is as fresh as that. */
+  mark?: { readonly end: number; readonly atMs: number } | undefined
 }
 
 /** Runs until `signal` aborts; resolves after the work in hand is committed and forwarded. */
@@ -84,12 +88,11 @@ export async function runProcessor(
   const processor = new Processor(deps, options)
   for (const partition of partitions) await processor.own(partition)
   while (!signal.aborted) {
-    const startedAtMs = deps.clock.nowMs()
     const isBusy = await processor.round()
     await processor.forward()
+    await processor.confirm()
     if (isBusy) await processor.tick()
-    if (isBusy) continue
-    await processor.idle(startedAtMs, signal)
+    else await processor.idle(signal)
   }
   await processor.round()
   await processor.forward()
@@ -153,12 +156,11 @@ class Processor {
     await this.#forwarder.run()
   }
 
-  /** Nothing to fold: confirms freshness, lets due timers fire, deletes what was forwarded, then waits. */
-  async idle(startedAtMs: number, signal: AbortSignal): Promise<void> {
+  /** Nothing to fold: lets due timers fire, deletes what was forwarded, then waits. */
+  async idle(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps
     const forwarded = this.#owned.filter(({ fold }) => this.#forwarder.hasForwarded(fold.partition))
     if (forwarded.length > 0) await this.#commit(forwarded)
-    await this.#confirm(startedAtMs)
     const dueMs = await this.tick()
     const waitMs = Math.min(this.#options.idleMs, Math.max(1, dueMs - clock.nowMs()))
     const woken = new AbortController()
@@ -262,6 +264,9 @@ class Processor {
       const { offset, cause } = stopped
       const says = cause instanceof Error ? cause.message : String(cause)
       this.#deps.logger.error({ partition, offset, cause: says }, 'a record cannot be folded')
+      this.#deps.reportStopped(partition, { offset, says })
+    } else if (stopped === undefined && owned.isStopKnown) {
+      this.#deps.reportStopped(partition)
     }
     owned.isStopKnown = stopped !== undefined
     if (owned.isOwner || meta.epoch < owned.epoch) return
@@ -269,13 +274,17 @@ class Processor {
     await this.#announce(owned)
   }
 
-  async #confirm(atMs: number): Promise<void> {
-    for (const { fold } of this.#owned) {
-      const end = await this.#deps.log.end(fold.partition)
-      const isCurrent = fold.stopped === undefined && fold.committedOffset >= end
-      if (isCurrent && this.#forwarder.pendingCount(fold.partition) === 0) {
-        this.#deps.freshness.confirm(fold.partition, atMs)
-      }
+  /** Confirms freshness where the state has reached what was the log's end when it was last looked at. */
+  async confirm(): Promise<void> {
+    const { clock, freshness, log } = this.#deps
+    for (const owned of this.#owned) {
+      const { fold } = owned
+      const atMs = clock.nowMs()
+      owned.mark ??= { end: await log.end(fold.partition), atMs }
+      const isReached = fold.stopped === undefined && fold.committedOffset >= owned.mark.end
+      if (!isReached || this.#forwarder.pendingCount(fold.partition) > 0) continue
+      freshness.confirm(fold.partition, owned.mark.atMs)
+      owned.mark = undefined
     }
   }
 

@@ -48,6 +48,8 @@ export interface WorkerDeps {
   readonly mailer?: Mailer
   /** Told after each commit of a partition; for those who wait for a record to be folded. */
   onCommitted(published: Published): void
+  /** Told when a partition stops before a record that cannot be folded, and when it goes on. */
+  reportStopped?(partition: number, stopped?: { readonly offset: number; readonly says: string }): void
 }
 
 export interface WorkerOptions {
@@ -71,6 +73,7 @@ export async function runWorker(
       ...deps,
       definitionsOf: definitions.definitionsOf,
       publish: (published) => publish(deps, delivery, published),
+      reportStopped: (partition, stopped) => deps.reportStopped?.(partition, stopped),
     },
     options.processor,
     partitions,

@@ -1,0 +1,125 @@
+/**
+ * Thread of the owner: folds all partitions, and delivers beside the fold. The state's file is written here alone.
+ *
+ * The main thread calls `start`, `render`, `waitCommitted`, `health` and `stop`; it is told `definitions` and `failed`.
+ */
+
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import type { DeliveryOptions } from './delivery/delivery.ts'
+import { openSmtpMailer } from './delivery/smtp-mailer.ts'
+import { assert } from './lib/assert.ts'
+import { systemClock } from './lib/clock.ts'
+import { OperatingError } from './lib/errors.ts'
+import { createPortCaller, servePort } from './lib/port-call.ts'
+import { systemRandom } from './lib/random.ts'
+import type { Place } from './log/event-log.ts'
+import { openSqliteEventLog } from './log/sqlite-event-log.ts'
+import { createCommitWaiter } from './process/commit-waiter.ts'
+import { createFreshness } from './process/freshness.ts'
+import type { ProcessorOptions, Published } from './process/processor.ts'
+import { type AdvisorPort, runWorker } from './process/worker.ts'
+import { openSqliteBlobStore } from './state/sqlite-blob-store.ts'
+import { openSqliteStateStore } from './state/sqlite-state-store.ts'
+import type { SigningKeys } from './template/links.ts'
+import { openRenderPool, type RenderPoolOptions } from './template/render-pool.ts'
+import type { RenderInput } from './template/template.ts'
+
+export interface WorkWorkerData {
+  readonly dataDir: string
+  readonly partitionCount: number
+  readonly logPort: MessagePort
+  readonly advisorPort: MessagePort
+  readonly freshness: SharedArrayBuffer
+  readonly processor: ProcessorOptions
+  readonly render: RenderPoolOptions
+  readonly signingKeys: SigningKeys
+  /** Absent where the server was started without what is needed to send. */
+  readonly sending?: {
+    readonly smtpUrl: string
+    readonly connectionCountMax: number
+    readonly timeLimitMs: number
+    readonly delivery: DeliveryOptions
+  }
+}
+
+async function run(data: WorkWorkerData): Promise<void> {
+  assert(parentPort !== null, 'main-work runs as a worker')
+  const main = createPortCaller(parentPort)
+  const { dataDir, partitionCount } = data
+  const state = await openSqliteStateStore({ dataDir })
+  const blobs = await openSqliteBlobStore({ dataDir })
+  const log = await openSqliteEventLog({ dataDir, stream: 'events', port: data.logPort })
+  const renderer = await openRenderPool(data.render, data.signingKeys)
+  const mailer = data.sending && (await openSmtpMailer(data.sending))
+  const waiter = createCommitWaiter(systemClock)
+  const stop = new AbortController()
+  const onCommitted = (published: Published): void => {
+    waiter.committed(published.partition, published.offset)
+    for (const effect of published.effects) {
+      if (effect.kind === 'definitions-changed' && published.partition === 0) {
+        main.tell('definitions', effect.hash)
+      }
+    }
+  }
+  const say = (level: string) => (fields: Record<string, unknown>, event: string) =>
+    main.tell('log', { level, fields, event })
+  const worker = runWorker(
+    {
+      log,
+      state,
+      blobs,
+      renderer,
+      advisor: connectAdvisor(data.advisorPort),
+      clock: systemClock,
+      random: systemRandom,
+      logger: { info: say('info'), warn: say('warn'), error: say('error') },
+      freshness: createFreshness(data.freshness),
+      onCommitted,
+      ...(mailer === undefined ? {} : { mailer }),
+    },
+    { processor: data.processor, delivery: data.sending?.delivery ?? noDelivery },
+    Array.from({ length: partitionCount }, (_, partition) => partition),
+    stop.signal,
+  )
+  worker.catch((error: unknown) => {
+    const code = error instanceof OperatingError ? error.code : 'STORE_IO'
+    main.tell('failed', { code, says: error instanceof Error ? (error.stack ?? '') : String(error) })
+  })
+  servePort(parentPort, {
+    render: (input: RenderInput) => renderer.render(input),
+    waitCommitted: (asked: { places: readonly Place[]; msMax: number }) =>
+      waiter.wait(asked.places, asked.msMax),
+    stop: async () => {
+      stop.abort()
+      await worker
+      await renderer.close()
+      await mailer?.close()
+      await log.close()
+      await state.close()
+      await blobs.close()
+      data.advisorPort.close()
+    },
+  })
+  main.tell('opened')
+}
+
+const noDelivery: DeliveryOptions = {
+  from: '',
+  publicUrl: '',
+  signingKeyId: '',
+  addressSecret: new Uint8Array(0),
+  staleWaitMs: 100,
+  attemptCountMax: 1,
+  queueCountMax: 1,
+}
+
+function connectAdvisor(port: MessagePort): AdvisorPort {
+  const caller = createPortCaller(port)
+  return {
+    learn: (interactions) => caller.tell('learn', interactions),
+    follow: (item) => caller.tell('follow', item),
+    advise: (request) => caller.call('advise', request),
+  }
+}
+
+await run(workerData as WorkWorkerData)

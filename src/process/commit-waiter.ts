@@ -1,0 +1,33 @@
+import type { Clock } from '../lib/clock.ts'
+import type { Place } from '../log/event-log.ts'
+
+/** Lets callers wait until the state holds a record they appended. */
+export interface CommitWaiter {
+  committed(partition: number, offset: number): void
+  /** Answers false where `msMax` passes first. */
+  wait(places: readonly Place[], msMax: number): Promise<boolean>
+}
+
+export function createCommitWaiter(clock: Clock): CommitWaiter {
+  const offsets = new Map<number, number>()
+  const waiting = new Set<() => void>()
+  const hasAll = (places: readonly Place[]): boolean =>
+    places.every(({ partition, offset }) => (offsets.get(partition) ?? 0) >= offset)
+  return {
+    committed(partition, offset) {
+      offsets.set(partition, offset)
+      for (const look of [...waiting]) look()
+    },
+    async wait(places, msMax) {
+      if (hasAll(places)) return true
+      const done = new AbortController()
+      const look = (): void => {
+        if (hasAll(places)) done.abort()
+      }
+      waiting.add(look)
+      await clock.sleep(msMax, done.signal)
+      waiting.delete(look)
+      return hasAll(places)
+    },
+  }
+}

@@ -9,7 +9,8 @@
  * The files hold one session per line, items in order, without times; sessions are spread evenly
  * over the time that the set covers.
  *
- *     node bench/recommend-quality.ts <folder with diginetica/ and yoochoose1_64/> [--tune]
+ *     node bench/recommend-quality.ts <folder with diginetica/ and yoochoose1_64/>  \
+ *       [--tune] ['--options={"neighbourCountMax":100}']
  *
  * `--tune` scores the last tenth of the training sessions instead of the test sessions, so that
  * settings can be chosen without looking at the test.

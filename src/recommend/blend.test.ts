@@ -173,6 +173,15 @@ describe('createBlend', () => {
     assert.deepEqual(reasonedIds(recommender, 'f').toSorted(), ['c', 'd', 'e'])
   })
 
+  it('gives an item nothing of the one whose slot it took', () => {
+    const recommender = createBlend({ itemCountMax: 2 })
+    visit(recommender, 'ann', ['old', 'stays'], 0)
+    for (let nth = 0; nth < 9; nth++) view(recommender, `p${nth}`, 'stays', dayMs)
+    view(recommender, 'bob', 'new', 2 * dayMs)
+    assert.deepEqual(reasonedIds(recommender, 'new'), [])
+    assert.deepEqual(reasonedIds(recommender, 'stays'), [])
+  })
+
   it('bounds the work of a session without end', () => {
     const recommender = createBlend()
     for (let nth = 0; nth < 20_000; nth++) view(recommender, 'robot', `i${nth % 500}`, nth)

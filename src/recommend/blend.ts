@@ -55,7 +55,7 @@ export const blendDefaults: BlendOptions = {
   neighbourPoolMax: 1024,
   neighbourCountMax: 300,
   rarityWeight: 2,
-  pairCountMax: 32,
+  pairCountMax: 64,
   pairHalfLifeMs: 30 * dayMs,
   trendingHalfLifeMs: 7 * dayMs,
   neighbourWeight: 1,

@@ -8,6 +8,12 @@ import { growTo } from './typed-array.ts'
 
 export const blockLengthMin = 4
 
+/** Returns the length of the smallest block for `count` numbers; 0 for none. */
+export function blockLengthFor(count: number): number {
+  if (count <= blockLengthMin) return count === 0 ? 0 : blockLengthMin
+  return 1 << (32 - Math.clz32(count - 1))
+}
+
 export class BlockArena {
   /** The numbers. Replaced when the arena grows, so it is read anew after each `borrow`. */
   ints = new Int32Array(1024)

@@ -8,7 +8,7 @@
  * most.
  */
 
-import { BlockArena, blockLengthMin } from './block-arena.ts'
+import { BlockArena, blockLengthFor, blockLengthMin } from './block-arena.ts'
 import type { Candidates } from './candidates.ts'
 import type { ItemTable } from './item-table.ts'
 import { slotOf } from './item-table.ts'
@@ -22,7 +22,7 @@ export interface CoVisitationOptions {
 }
 
 /** Items of the session that an interaction is paired with. */
-export const pairReachCount = 6
+export const pairReachCount = 4
 
 /** What came before an item counts this much of what came after it. */
 const backwardShare = 0.4
@@ -35,9 +35,11 @@ export class CoVisitation {
   readonly #items: ItemTable
   readonly #options: CoVisitationOptions
   readonly #arena = new BlockArena()
-  /** By item slot: a block with `length` keys and, behind them, as many weights. */
+  /**
+   * By item slot: a block with room for keys and, behind them, as many weights; the count tells the
+   * room.
+   */
   #offsets = new Int32Array(256)
-  #lengths = new Int32Array(256)
   #counts = new Int32Array(256)
   #beganAtMs: number | undefined
 
@@ -64,10 +66,9 @@ export class CoVisitation {
 
   /** Forgets an evicted item. Other items' lists recognise its key as stale. */
   forget(slot: number): void {
-    const length = this.#lengths[slot] ?? 0
+    const length = blockLengthFor(this.#counts[slot] ?? 0)
     if (length === 0) return
     this.#arena.giveBack(this.#offsets[slot] ?? 0, length * 2)
-    this.#lengths[slot] = 0
     this.#counts[slot] = 0
   }
 
@@ -76,8 +77,8 @@ export class CoVisitation {
     const { ints, floats } = this.#arena
     for (const [place, own] of ownItems.entries()) {
       const start = this.#offsets[own.slot] ?? 0
-      const length = this.#lengths[own.slot] ?? 0
       const count = this.#counts[own.slot] ?? 0
+      const length = blockLengthFor(count)
       let sum = 0
       for (let at = start; at < start + count; at++) sum += floats[at + length] ?? 0
       for (let at = start; at < start + count; at++) {
@@ -92,11 +93,10 @@ export class CoVisitation {
   #strengthen(slot: number, key: number, weight: number): void {
     if (slot >= this.#offsets.length) {
       this.#offsets = growTo(this.#offsets, slot + 1)
-      this.#lengths = growTo(this.#lengths, slot + 1)
       this.#counts = growTo(this.#counts, slot + 1)
     }
     const count = this.#counts[slot] ?? 0
-    let length = this.#lengths[slot] ?? 0
+    let length = blockLengthFor(count)
     const { ints } = this.#arena
     const start = this.#offsets[slot] ?? 0
     for (let at = start; at < start + count; at++) {
@@ -138,7 +138,6 @@ export class CoVisitation {
       this.#arena.giveBack(before, length * 2)
     }
     this.#offsets[slot] = offset
-    this.#lengths[slot] = longer
     return longer
   }
 }

@@ -11,7 +11,7 @@
  * The cost is bounded by the own items, the pool and the session length, however much is learned.
  */
 
-import { BlockArena, blockLengthMin } from './block-arena.ts'
+import { BlockArena, blockLengthFor, blockLengthMin } from './block-arena.ts'
 import type { Candidates } from './candidates.ts'
 import { queryItemCountMax } from './candidates.ts'
 import type { ItemTable } from './item-table.ts'
@@ -43,7 +43,6 @@ export class SessionNeighbours {
    * pushes.
    */
   #offsets = new Int32Array(256)
-  #lengths = new Int32Array(256)
   #pushes = new Int32Array(256)
   /** Sessions that ever held the item, by slot. */
   #frequencies = new Float64Array(256)
@@ -72,13 +71,12 @@ export class SessionNeighbours {
   learn(slot: number, session: number): void {
     if (slot >= this.#offsets.length) {
       this.#offsets = growTo(this.#offsets, slot + 1)
-      this.#lengths = growTo(this.#lengths, slot + 1)
       this.#pushes = growTo(this.#pushes, slot + 1)
       this.#frequencies = growTo(this.#frequencies, slot + 1)
     }
     this.#frequencies[slot] = (this.#frequencies[slot] ?? 0) + 1
-    let length = this.#lengths[slot] ?? 0
     const pushes = this.#pushes[slot] ?? 0
+    let length = this.#ringLength(pushes)
     if (pushes === length && length < this.#options.neighbourPoolMax) {
       length = this.#growRing(slot, length)
     }
@@ -88,10 +86,9 @@ export class SessionNeighbours {
 
   /** Forgets an evicted item. */
   forget(slot: number): void {
-    const length = this.#lengths[slot] ?? 0
+    if (slot >= this.#pushes.length) return
+    const length = this.#ringLength(this.#pushes[slot] ?? 0)
     if (length > 0) this.#arena.giveBack(this.#offsets[slot] ?? 0, length)
-    if (slot >= this.#lengths.length) return
-    this.#lengths[slot] = 0
     this.#pushes[slot] = 0
     this.#frequencies[slot] = 0
   }
@@ -111,6 +108,10 @@ export class SessionNeighbours {
     }
   }
 
+  #ringLength(pushes: number): number {
+    return Math.min(blockLengthFor(pushes), this.#options.neighbourPoolMax)
+  }
+
   #growRing(slot: number, length: number): number {
     const longer = Math.max(blockLengthMin, length * 2)
     const offset = this.#arena.borrow(longer)
@@ -120,7 +121,6 @@ export class SessionNeighbours {
       this.#arena.giveBack(before, length)
     }
     this.#offsets[slot] = offset
-    this.#lengths[slot] = longer
     return longer
   }
 
@@ -163,8 +163,8 @@ export class SessionNeighbours {
 
   /** Looks at the next older session of a ring; a session no longer held ends it. */
   #advance(index: number, slot: number): void {
-    const length = this.#lengths[slot] ?? 0
     const pushes = this.#pushes[slot] ?? 0
+    const length = this.#ringLength(pushes)
     const taken = this.#taken[index] ?? 0
     this.#ages[index] = noAge
     if (taken >= Math.min(pushes, length)) return

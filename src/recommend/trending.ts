@@ -3,7 +3,7 @@
  * Forward decay (Cormode et al. 2009) makes newer interactions heavier instead of older ones
  * lighter, so the order of the items changes only when one is met.
  *
- * Items lie in buckets of an eighth of an octave of weight, each a ring of linked items, the one
+ * Items lie in buckets of a quarter of an octave of weight, each a ring of linked items, the one
  * that entered last first. So both ends are found without sorting: the heaviest to recommend, the
  * lightest to evict.
  */
@@ -12,7 +12,7 @@ import { kindWeights } from './own-items.ts'
 import type { InteractionKind } from './recommender.ts'
 import { growTo } from './typed-array.ts'
 
-const bucketsPerOctave = 8
+const bucketsPerOctave = 4
 /** Weights lie between 2^-1000 and 2^1000: 19 years of half-lives from the first interaction. */
 const exponentMax = 900
 const bucketCount = 2 * 1024 * bucketsPerOctave

@@ -6,13 +6,13 @@
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { DeliveryOptions } from './delivery/delivery.ts'
-import { openSmtpMailer } from './delivery/smtp-mailer.ts'
+import { openSmtpMailer, type SmtpMailerOptions } from './delivery/smtp-mailer.ts'
 import { assert } from './lib/assert.ts'
 import { systemClock } from './lib/clock.ts'
 import { OperatingError } from './lib/errors.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { systemRandom } from './lib/random.ts'
-import type { Place } from './log/event-log.ts'
+import type { EventLog, Place } from './log/event-log.ts'
 import { openSqliteEventLog } from './log/sqlite-event-log.ts'
 import { createCommitWaiter } from './process/commit-waiter.ts'
 import { createFreshness } from './process/freshness.ts'
@@ -20,6 +20,7 @@ import type { ProcessorOptions, Published } from './process/processor.ts'
 import { type AdvisorPort, runWorker } from './process/worker.ts'
 import { openSqliteBlobStore } from './state/sqlite-blob-store.ts'
 import { openSqliteStateStore } from './state/sqlite-state-store.ts'
+import type { StateStore } from './state/state-store.ts'
 import type { SigningKeys } from './template/links.ts'
 import { openRenderPool, type RenderPoolOptions } from './template/render-pool.ts'
 import type { RenderInput } from './template/template.ts'
@@ -35,9 +36,7 @@ export interface WorkWorkerData {
   readonly signingKeys: SigningKeys
   /** Absent where the server was started without what is needed to send. */
   readonly sending?: {
-    readonly smtpUrl: string
-    readonly connectionCountMax: number
-    readonly timeLimitMs: number
+    readonly smtp: SmtpMailerOptions
     readonly delivery: DeliveryOptions
   }
 }
@@ -50,7 +49,7 @@ async function run(data: WorkWorkerData): Promise<void> {
   const blobs = await openSqliteBlobStore({ dataDir })
   const log = await openSqliteEventLog({ dataDir, stream: 'events', port: data.logPort })
   const renderer = await openRenderPool(data.render, data.signingKeys)
-  const mailer = data.sending && (await openSmtpMailer(data.sending))
+  const mailer = data.sending && (await openSmtpMailer(data.sending.smtp))
   const waiter = createCommitWaiter(systemClock)
   const stop = new AbortController()
   const onCommitted = (published: Published): void => {
@@ -75,6 +74,7 @@ async function run(data: WorkWorkerData): Promise<void> {
       logger: { info: say('info'), warn: say('warn'), error: say('error') },
       freshness: createFreshness(data.freshness),
       onCommitted,
+      reportStopped: (partition, stopped) => main.tell('stopped', { partition, stopped }),
       ...(mailer === undefined ? {} : { mailer }),
     },
     { processor: data.processor, delivery: data.sending?.delivery ?? noDelivery },
@@ -89,6 +89,7 @@ async function run(data: WorkWorkerData): Promise<void> {
     render: (input: RenderInput) => renderer.render(input),
     waitCommitted: (asked: { places: readonly Place[]; msMax: number }) =>
       waiter.wait(asked.places, asked.msMax),
+    counts: async () => ({ lagCount: await countLag(log, state), messagesWaiting: 0 }),
     stop: async () => {
       stop.abort()
       await worker
@@ -103,8 +104,19 @@ async function run(data: WorkWorkerData): Promise<void> {
   main.tell('opened')
 }
 
+/** Counts records that are in the log and not in the state. Offsets of this log have no gaps. */
+async function countLag(log: EventLog, state: StateStore): Promise<number> {
+  let count = 0
+  for (let partition = 0; partition < log.identity.partitionCount; partition++) {
+    const { offset } = await state.head(partition)
+    count += (await log.end(partition)) - offset
+  }
+  return count
+}
+
 const noDelivery: DeliveryOptions = {
   from: '',
+  envelopeFrom: '',
   publicUrl: '',
   signingKeyId: '',
   addressSecret: new Uint8Array(0),

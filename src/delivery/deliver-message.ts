@@ -51,7 +51,10 @@ export interface PreparedTemplate {
 }
 
 export interface DeliverOptions {
+  /** Address, or display name and address, of the From header. */
   readonly from: string
+  /** The address alone. */
+  readonly envelopeFrom: string
   readonly publicUrl: string
   readonly signingKeyId: string
   readonly addressSecret: Uint8Array
@@ -238,7 +241,7 @@ async function checkAndHandOver(
     {
       messageId: message.messageId,
       attempt,
-      envelopeFrom: options.from,
+      envelopeFrom: options.envelopeFrom,
       envelopeTo: prepared.address,
       raw: prepared.message.raw,
     },

@@ -1,8 +1,10 @@
 /**
- * Metrics for Prometheus, as a thin wrap of prom-client. Every metric is in `metricTable`, with its kind, labels and meaning,
- * so that a name is written once, a label cannot be forgotten, and the reference page is printed from here.
+ * Metrics for Prometheus, as a thin wrap of prom-client. Every metric is in `metricTable`, with its
+ * kind, labels and meaning, so that a name is written once, a label cannot be forgotten, and the
+ * reference page is printed from here.
  *
- * Labels have few values (a reason, a kind, a partition), never an id or an address: each value is a series for ever.
+ * Labels have few values (a reason, a kind, a partition), never an id or an address: each value is
+ * a series for ever.
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
@@ -31,6 +33,11 @@ export const metricTable = {
     kind: 'counter',
     labels: ['reason'],
     says: 'Rejected events by reason. They are kept: see `attune rejected`.',
+  },
+  attune_collect_refused_total: {
+    kind: 'counter',
+    labels: ['status', 'code'],
+    says: 'Requests to the collector that were not answered 200, by status and code.',
   },
   attune_collect_paused: {
     kind: 'gauge',
@@ -119,7 +126,10 @@ export interface Metrics {
 }
 
 export interface MetricsOptions {
-  /** Also collects memory, event loop delay and garbage collection of this process. One such in a process is enough. */
+  /**
+   * Also collects memory, event loop delay and garbage collection of this process. One such in a
+   * process is enough.
+   */
   readonly hasProcessMetrics: boolean
 }
 

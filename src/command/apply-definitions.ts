@@ -1,0 +1,81 @@
+/** Applies a folder of definitions at start, where it differs from what is in force. */
+
+import type { Clock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { Random } from '../lib/random.ts'
+import { parseDefinitionFiles } from '../process/definition-files.ts'
+import { encodeDocument } from '../process/definitions.ts'
+import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import type { StateReader } from '../state/state-store.ts'
+import { describeDefinitionFaults, readDefinitionFolder } from './definition-folder.ts'
+import type { ServerOptions, Stores } from './server.ts'
+import { emptyBody } from '../log/record.ts'
+import { sha256Hex } from '../lib/hash.ts'
+
+export interface ApplyDeps extends Stores {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+const applyMsMax = 30_000
+const lookMs = 10
+
+/** Resolves when the definitions are in force in every partition. */
+export async function applyDefinitions(deps: ApplyDeps, options: ServerOptions): Promise<void> {
+  const folder = options.values['server.definitionsDir']
+  if (folder === undefined) return
+  const answer = await parseDefinitionFiles(await readDefinitionFolder(folder), options.overlay)
+  if (answer.kind === 'refused') {
+    const says = describeDefinitionFaults(answer.faults)
+    throw new OperatingError('DEFINITIONS_INVALID', `read ${folder}:\n${says}`)
+  }
+  const bytes = encodeDocument(answer.document)
+  const hash = sha256Hex(bytes)
+  const { log, state, blobs } = deps
+  const { partitionCount } = log.identity
+  if (await isInForce(state, partitionCount, hash)) return
+  await blobs.put([bytes])
+  await log.append([
+    {
+      partition: 0,
+      key: 'control:0',
+      kind: 'apply',
+      id: deps.random.bytes(16),
+      recordedAtMs: deps.clock.nowMs(),
+      isBackfill: false,
+      keyId: 0,
+      skeleton: { hash },
+      body: emptyBody,
+    },
+  ])
+  const startedAtMs = deps.clock.monotonicMs()
+  while (!(await isInForce(state, partitionCount, hash))) {
+    if (deps.clock.monotonicMs() - startedAtMs > applyMsMax) {
+      deps.logger.warn({ hash }, 'the definitions are not in force everywhere yet; going on')
+      return
+    }
+    await deps.clock.sleep(lookMs)
+  }
+  deps.logger.info({ hash: hash.slice(0, 12), partitionCount }, 'definitions in force')
+}
+
+async function isInForce(
+  state: StateReader,
+  partitionCount: number,
+  hash: string,
+): Promise<boolean> {
+  for (let partition = 0; partition < partitionCount; partition++) {
+    const [bytes] = await state.get(partition, [metaKey])
+    if (bytes === undefined) return false
+    if (decodeJson<PartitionMeta>(bytes).definitionsHash !== hash) return false
+  }
+  return true
+}
+
+/** Returns the hash of the definitions in force in the control partition; '' for none. */
+export async function definitionsHashOf(state: StateReader): Promise<string> {
+  const [bytes] = await state.get(0, [metaKey])
+  return bytes === undefined ? '' : decodeJson<PartitionMeta>(bytes).definitionsHash
+}

@@ -1,0 +1,203 @@
+/** Starts the threads of the owner and of the recommendation index, and speaks to them. */
+
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { ApiDeps, StoppedPartition } from '../api/api-deps.ts'
+import type { ServerValues } from '../config.ts'
+import { parseMailbox } from '../event/address.ts'
+import type { Clock } from '../lib/clock.ts'
+import { catalog, type ErrorCode, OperatingError } from '../lib/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import { createPortCaller, servePort } from '../lib/port-call.ts'
+import type { EventLog } from '../log/event-log.ts'
+import type { LogThread } from '../log/sqlite-log-thread.ts'
+import type { RecommendWorkerData } from '../main-recommend.ts'
+import type { WorkWorkerData } from '../main-work.ts'
+import { createFreshness, type Freshness } from '../process/freshness.ts'
+import { processorDefaults } from '../process/processor.ts'
+import { renderPoolDefaults } from '../template/render-pool.ts'
+import type { Secrets } from './data-dir.ts'
+
+export interface Owner extends Pick<ApiDeps, 'advise' | 'render' | 'waitCommitted' | 'health'> {
+  readonly freshness: Freshness
+  readonly failed: Promise<OperatingError>
+  /** Calls `listener` with the hash of the definitions in force, now if known and after each change. */
+  onDefinitions(listener: (hash: string) => Promise<void>): void
+  close(): Promise<void>
+}
+
+export interface OwnerOptions {
+  readonly values: ServerValues
+  readonly secrets: Secrets
+  readonly logThread: LogThread
+  readonly log: EventLog
+}
+
+interface FromWork {
+  readonly level: 'info' | 'warn' | 'error'
+  readonly fields: Record<string, unknown>
+  readonly event: string
+}
+
+const attemptCountMax = 128
+const deliveryQueueCountMax = 20_000
+const smtpTimeLimitMs = 30_000
+const staleWaitMs = 20
+
+/** Resolves when the index is filled and the fold is running. */
+export async function openOwner(
+  deps: { readonly clock: Clock; readonly logger: Logger },
+  options: OwnerOptions,
+): Promise<Owner> {
+  const { values, logThread, log } = options
+  const { partitionCount } = log.identity
+  const dataDir = values['server.dataDir']
+  const apiAdvisor = new MessageChannel()
+  const workAdvisor = new MessageChannel()
+  const recommend = await startRecommend(values, partitionCount, [
+    apiAdvisor.port1,
+    workAdvisor.port1,
+  ])
+  const shared = new SharedArrayBuffer(8 * partitionCount)
+  const logPort = logThread.connect()
+  const data: WorkWorkerData = {
+    dataDir,
+    partitionCount,
+    logPort,
+    advisorPort: workAdvisor.port2,
+    freshness: shared,
+    processor: {
+      ...processorDefaults,
+      batchCountMax: values['process.batchCountMax'],
+      batchMsMax: values['process.batchMsMax'],
+    },
+    render: {
+      ...renderPoolDefaults,
+      threadCount: values['render.threadCount'],
+      hardMs: values['render.hardMs'],
+      softMs: Math.min(renderPoolDefaults.softMs, values['render.hardMs']),
+    },
+    signingKeys: options.secrets.signingKeys,
+    ...sendingOf(options),
+  }
+  const work = new Worker(new URL('../main-work.ts', import.meta.url), {
+    workerData: data,
+    transferList: [logPort, workAdvisor.port2],
+  })
+  const failed = Promise.withResolvers<OperatingError>()
+  const opened = Promise.withResolvers<void>()
+  const stopped = new Map<number, StoppedPartition>()
+  let definitionsHash = ''
+  let onDefinitions: (hash: string) => Promise<void> = () => Promise.resolve()
+  let isClosing = false
+  const fail = (error: OperatingError): void => {
+    failed.resolve(error)
+    opened.reject(error)
+  }
+  work.on('error', (error) => fail(new OperatingError('STORE_IO', 'run the fold', error)))
+  work.on('exit', () => {
+    if (!isClosing) fail(new OperatingError('STORE_IO', 'run the fold, which ended'))
+  })
+  servePort(work, {
+    opened: () => opened.resolve(),
+    failed: ({ code, says }: { code: string; says: string }) =>
+      fail(new OperatingError(isErrorCode(code) ? code : 'STORE_IO', says)),
+    definitions: async (hash: string) => {
+      definitionsHash = hash
+      await onDefinitions(hash)
+    },
+    stopped: (told: { partition: number; stopped?: { offset: number; says: string } }) => {
+      const { partition } = told
+      if (told.stopped === undefined) stopped.delete(partition)
+      else stopped.set(partition, { partition, ...told.stopped })
+    },
+    log: ({ level, fields, event }: FromWork) => deps.logger[level](fields, event),
+  })
+  const caller = createPortCaller(work)
+  const advisor = createPortCaller(apiAdvisor.port2)
+  await opened.promise
+  const freshness = createFreshness(shared)
+  return {
+    freshness,
+    failed: failed.promise,
+    advise: (request) => advisor.call('advise', request),
+    render: (input) => caller.call('render', input),
+    waitCommitted: (places, msMax) => caller.call('waitCommitted', { places, msMax }),
+    health: () => caller.call<{ lagCount: number; messagesWaiting: number }>('counts').then((counts) => ({
+      ...counts,
+      unready: [...stopped.values()].map(
+        ({ partition, offset }) => `partition ${partition} stopped before offset ${offset}`,
+      ),
+      partitions: { owned: partitionCount, stopped: [...stopped.values()] },
+    })),
+    onDefinitions(listener) {
+      onDefinitions = listener
+      if (definitionsHash !== '') void listener(definitionsHash)
+    },
+    async close() {
+      isClosing = true
+      await caller.call('stop')
+      await work.terminate()
+      apiAdvisor.port2.close()
+      await recommend.terminate()
+    },
+  }
+}
+
+async function startRecommend(
+  values: ServerValues,
+  partitionCount: number,
+  ports: RecommendWorkerData['ports'],
+): Promise<Worker> {
+  const { port1, port2 } = new MessageChannel()
+  const data: RecommendWorkerData = {
+    dataDir: values['server.dataDir'],
+    partitionCount,
+    eventCountMax: values['recommend.eventCountMax'],
+    ports,
+    ready: port1,
+  }
+  const worker = new Worker(new URL('../main-recommend.ts', import.meta.url), {
+    workerData: data,
+    transferList: [...ports, port1],
+  })
+  await new Promise<void>((resolve, reject) => {
+    port2.once('message', () => resolve())
+    worker.once('error', reject)
+  })
+  port2.close()
+  return worker
+}
+
+/** What is needed to send, or nothing where a part of it was not given. */
+function sendingOf(options: OwnerOptions): Pick<WorkWorkerData, 'sending'> {
+  const { values, secrets } = options
+  const smtpUrl = values['delivery.smtpUrl']
+  const publicUrl = values['server.publicUrl']?.replace(/\/$/, '')
+  const from = values['delivery.from']
+  if (smtpUrl === undefined || publicUrl === undefined || from === undefined) return {}
+  const mailbox = parseMailbox(from)
+  if (mailbox.kind === 'refused') return {}
+  return {
+    sending: {
+      smtp: {
+        url: smtpUrl,
+        connectionCountMax: values['delivery.connectionCountMax'],
+        timeLimitMs: smtpTimeLimitMs,
+      },
+      delivery: {
+        from,
+        envelopeFrom: mailbox.address,
+        publicUrl,
+        signingKeyId: secrets.signingKeys.currentId,
+        addressSecret: secrets.addressSecret,
+        staleWaitMs,
+        attemptCountMax,
+        queueCountMax: deliveryQueueCountMax,
+      },
+    },
+  }
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(catalog, code)
+}

@@ -1,0 +1,127 @@
+/**
+ * What `start`, `dev` and `demo` share: signals, the exit code, the logger.
+ *
+ * A first SIGTERM or SIGINT stops cleanly, within `server.stopMsMax`; repeats within five seconds are taken for the same
+ * key press, a later one ends at once. Exit 70 where the store failed: what was acknowledged is on the disk.
+ */
+
+import pino from 'pino'
+import { describeFaults } from '../lib/parse-config.ts'
+import { parseServerConfig, processEnvironment, type ServerValues } from '../config.ts'
+import { systemClock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import { createMetrics } from '../lib/metrics.ts'
+import { systemRandom } from '../lib/random.ts'
+import { openServer, type RunningServer, type ServerDeps, type ServerOptions } from './server.ts'
+import { readFile } from 'node:fs/promises'
+
+export const exitUsage = 2
+/** EX_SOFTWARE of sysexits: the process cannot go on. */
+export const exitFailed = 70
+
+const samePressMs = 5000
+
+export interface StartFlags {
+  readonly config?: string
+  readonly [name: string]: string | undefined
+}
+
+/** Reads file, environment and flags; all faults at once. */
+export async function readServerConfig(
+  configPath: string | undefined,
+  flags: Readonly<Record<string, string>>,
+): Promise<ServerValues> {
+  const environment = processEnvironment()
+  const path = configPath ?? environment['ATTUNE_CONFIG']
+  const file = path === undefined ? undefined : await readConfigFile(path)
+  const parsed = parseServerConfig({ environment, flags, ...(file === undefined ? {} : { file }) })
+  if (parsed.kind === 'config') return parsed.values
+  throw new OperatingError('CONFIG_INVALID', `read the configuration:\n${describeFaults(parsed.faults)}`)
+}
+
+async function readConfigFile(path: string): Promise<string> {
+  return await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new OperatingError('CONFIG_INVALID', `read ${path}`, error)
+  })
+}
+
+/** Log lines as JSON on stderr; stdout is for data. */
+export function createLogger(level: string): Logger {
+  return pino({ level, base: null }, pino.destination({ dest: 2, sync: false }))
+}
+
+export function createServerDeps(level: string): ServerDeps {
+  return {
+    clock: systemClock,
+    random: systemRandom,
+    logger: createLogger(level),
+    metrics: createMetrics({ hasProcessMetrics: true }),
+  }
+}
+
+/** Opens a server and runs `work` until it resolves, a signal comes, or the server fails. Returns the exit code. */
+export async function runServer(
+  deps: ServerDeps,
+  options: ServerOptions,
+  work: (server: RunningServer, signal: AbortSignal) => Promise<number>,
+): Promise<number> {
+  const stop = new AbortController()
+  const forget = onStopSignal(deps, stop)
+  try {
+    const server = await openServer(deps, options)
+    const failed = server.failed.then((error) => {
+      // The store is gone: nothing can be committed any more, so nothing is waited for.
+      process.stderr.write(describeError(error))
+      process.exit(exitFailed)
+    })
+    const code = await Promise.race([work(server, stop.signal), failed])
+    const deadline = new AbortController()
+    const { clock } = deps
+    const stopMs = options.values['server.stopMsMax']
+    const closed = server.close().finally(() => deadline.abort())
+    void clock.sleep(stopMs, deadline.signal).then(() => {
+      if (deadline.signal.aborted) return
+      deps.logger.error({ stopMs }, 'the stop took too long; ending')
+      process.exit(exitFailed)
+    })
+    await closed
+    return code
+  } finally {
+    forget()
+  }
+}
+
+/** Resolves when `signal` aborts. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function onStopSignal(deps: ServerDeps, stop: AbortController): () => void {
+  let firstAt: number | undefined
+  const onSignal = (name: NodeJS.Signals): void => {
+    const now = deps.clock.monotonicMs()
+    if (firstAt !== undefined && now - firstAt > samePressMs) process.exit(exitFailed)
+    firstAt ??= now
+    if (!stop.signal.aborted) deps.logger.info({ signal: name }, 'stopping')
+    stop.abort()
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  return () => {
+    process.off('SIGTERM', onSignal)
+    process.off('SIGINT', onSignal)
+  }
+}
+
+/** Returns an error as an operator should read it: what was attempted, why, what to do. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof OperatingError)) {
+    return `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`
+  }
+  const cause = error.cause instanceof Error ? `\n  because: ${error.cause.message}` : ''
+  return `attune: ${error.code}: ${error.message}${cause}\n  what to do: ${error.remedy}\n`
+}

@@ -1,0 +1,293 @@
+/**
+ * The server on one machine: opens everything from the inside out, and closes it from the outside in.
+ *
+ * Threads: HTTP here; the log, the fold with delivery, the recommendation index and rendering each on their own, so
+ * this loop never waits for a fold or an fsync.
+ *
+ * Order at the start: lock, log, definitions, index, fold, HTTP. Order at the end: refuse new work, answer what is in
+ * hand, stop delivery, commit, close. What was acknowledged is in the log whatever happens.
+ */
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type ApiKeys, openApiKeys } from '../api/api-keys.ts'
+import { createApi, type Api } from '../api/create-api.ts'
+import { createCollector } from '../collect/collect-batch.ts'
+import { createCollectRoutes } from '../collect/collect-http.ts'
+import {
+  collectServerOptions,
+  defaultCollectHttpOptions,
+  defaultCollectorOptions,
+} from '../collect/collect-options.ts'
+import { createSourceDirectory, type SourceDirectory } from '../collect/source-directory.ts'
+import type { ServerValues } from '../config.ts'
+import type { Clock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { Metrics } from '../lib/metrics.ts'
+import type { Random } from '../lib/random.ts'
+import type { EventLog } from '../log/event-log.ts'
+import { openSqliteEventLog } from '../log/sqlite-event-log.ts'
+import { type LogThread, startLogThread } from '../log/sqlite-log-thread.ts'
+import type { DefinitionsDocument } from '../process/definitions.ts'
+import { decodeJson } from '../process/meta.ts'
+import { openSqliteBlobStore } from '../state/sqlite-blob-store.ts'
+import { openSqliteStateStore } from '../state/sqlite-state-store.ts'
+import type { BlobStore } from '../state/blob-store.ts'
+import type { StateStore } from '../state/state-store.ts'
+import { applyDefinitions, definitionsHashOf } from './apply-definitions.ts'
+import { collectSourcesOf } from './collect-sources.ts'
+import { initDataDir, lockDataDir, readSecrets, type Secrets } from './data-dir.ts'
+import { createIntakeGate, type IntakeGate } from './intake-gate.ts'
+import { openOwner, type Owner } from './owner-thread.ts'
+
+export interface ServerDeps {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly metrics: Metrics
+}
+
+export interface RunningServer {
+  readonly url: string
+  readonly port: number
+  readonly dataDir: string
+  readonly log: EventLog
+  readonly apiKeys: ApiKeys
+  readonly sources: SourceDirectory
+  readonly state: StateStore
+  readonly blobs: BlobStore
+  readonly owner: Owner
+  /** Resolves with the first failure that ends the process. */
+  readonly failed: Promise<OperatingError>
+  close(): Promise<void>
+}
+
+/** Lets a demo answer requests before the API does; true = answered. */
+export type ExtraRoutes = (request: IncomingMessage, response: ServerResponse) => boolean
+
+/** How long requests in hand may take once a stop is asked for. */
+const requestMsMax = 2000
+
+export interface ServerOptions {
+  readonly values: ServerValues
+  /** File of the definitions folder laid over the others. */
+  readonly overlay?: string
+  readonly extraRoutes?: ExtraRoutes
+}
+
+/** Opens the server; resolves when it takes requests. On failure all that was opened is closed again. */
+export async function openServer(deps: ServerDeps, options: ServerOptions): Promise<RunningServer> {
+  const closers: (() => unknown)[] = []
+  try {
+    return await open(deps, options, closers)
+  } catch (error) {
+    await closeAll(closers)
+    throw error
+  }
+}
+
+async function open(
+  deps: ServerDeps,
+  options: ServerOptions,
+  closers: (() => unknown)[],
+): Promise<RunningServer> {
+  const { clock, logger, random } = deps
+  const { values } = options
+  const dataDir = values['server.dataDir']
+  const lock = await lockDataDir(dataDir)
+  closers.push(() => lock.release())
+  await initDataDir(dataDir, { partitionCount: values['log.partitionCount'] }, random)
+  const secrets = await readSecrets(dataDir)
+  const logThread = await startLogThread(dataDir, { queueBytesHigh: values['log.queueBytesHigh'] })
+  closers.push(() => logThread.close())
+  const stores = await openStores(dataDir, logThread, closers)
+  const owner = await openOwner(deps, { values, secrets, logThread, log: stores.log })
+  closers.push(() => owner.close())
+  const sources = createSourceDirectory([])
+  const useDefinitions = async (hash: string): Promise<void> => {
+    const bytes = hash === '' ? undefined : await stores.blobs.get(hash)
+    if (bytes === undefined) return
+    sources.replace(collectSourcesOf(decodeJson<DefinitionsDocument>(bytes).sources))
+  }
+  owner.onDefinitions(useDefinitions)
+  await applyDefinitions({ ...deps, ...stores }, options)
+  await useDefinitions(await definitionsHashOf(stores.state))
+  const gate = createIntakeGate({ clock, freshness: owner.freshness, log: stores.log }, values)
+  closers.push(() => gate.close())
+  const apiKeys = await openApiKeys(dataDir, clock)
+  const api = await openApi(deps, { values, secrets, stores, owner, apiKeys })
+  const server = await listen(
+    createServer(collectServerOptions, routesOf(deps, { options, stores, sources, gate, api })),
+    values,
+  )
+  closers.push(() => stopListening(server, clock))
+  const { port } = server.address() as AddressInfo
+  const host = values['server.host'].includes(':') ? `[${values['server.host']}]` : values['server.host']
+  const url = `http://${host}:${port}`
+  logger.info({ url, dataDir }, 'listening')
+  return {
+    url,
+    port,
+    dataDir,
+    apiKeys,
+    sources,
+    owner,
+    log: stores.log,
+    state: stores.state,
+    blobs: stores.blobs,
+    failed: Promise.race([logThread.failed, owner.failed]),
+    async close() {
+      gate.stop()
+      await closeAll(closers)
+    },
+  }
+}
+
+export interface Stores {
+  readonly log: EventLog
+  readonly rejected: EventLog
+  readonly state: StateStore
+  readonly blobs: BlobStore
+}
+
+async function openStores(
+  dataDir: string,
+  logThread: LogThread,
+  closers: (() => unknown)[],
+): Promise<Stores> {
+  const log = await openSqliteEventLog({ dataDir, stream: 'events', port: logThread.connect() })
+  closers.push(() => log.close())
+  const rejectedPort = logThread.connect()
+  const rejected = await openSqliteEventLog({ dataDir, stream: 'rejected', port: rejectedPort })
+  closers.push(() => rejected.close())
+  const state = await openSqliteStateStore({ dataDir, readOnly: true })
+  closers.push(() => state.close())
+  const blobs = await openSqliteBlobStore({ dataDir })
+  closers.push(() => blobs.close())
+  return { log, rejected, state, blobs }
+}
+
+async function openApi(
+  deps: ServerDeps,
+  given: {
+    readonly values: ServerValues
+    readonly secrets: Secrets
+    readonly stores: Stores
+    readonly owner: Owner
+    readonly apiKeys: ApiKeys
+  },
+): Promise<Api> {
+  const { values, secrets, stores, owner, apiKeys } = given
+  const publicUrl = values['server.publicUrl']?.replace(/\/$/, '')
+  const from = values['delivery.from']
+  return await createApi({
+    ...deps,
+    ...secrets,
+    ...owner,
+    apiKeys,
+    blobs: stores.blobs,
+    log: stores.log,
+    rejected: stores.rejected,
+    place: {
+      state: stores.state,
+      workspace: defaultCollectorOptions.workspace,
+      partitionCount: stores.log.identity.partitionCount,
+    },
+    ...(publicUrl === undefined ? {} : { publicUrl }),
+    ...(from === undefined ? {} : { from }),
+  })
+}
+
+/** Collector first: it is the hot path and has its own body reader. */
+function routesOf(
+  deps: ServerDeps,
+  given: {
+    readonly options: ServerOptions
+    readonly stores: Stores
+    readonly sources: SourceDirectory
+    readonly gate: IntakeGate
+    readonly api: Api
+  },
+): Parameters<typeof createServer>[1] {
+  const { options, stores, sources, gate, api } = given
+  const { values } = options
+  const events = deps.metrics.counter('attune_collect_events_total')
+  const rejectedBy = deps.metrics.counter('attune_collect_rejected_total')
+  const refused = deps.metrics.counter('attune_collect_refused_total')
+  const collector = createCollector(
+    {
+      ...deps,
+      log: stores.log,
+      rejected: stores.rejected,
+      sources,
+      metrics: {
+        accepted: (_sourceId, count) => events({ outcome: 'accepted' }, count),
+        rejected: (_sourceId, reason, count) => {
+          events({ outcome: 'rejected' }, count)
+          rejectedBy({ reason }, count)
+        },
+      },
+    },
+    {
+      ...defaultCollectorOptions,
+      batchCountMax: values['collect.batchCountMax'],
+      limits: { ...defaultCollectorOptions.limits, eventBytesMax: values['collect.eventBytesMax'] },
+    },
+  )
+  const publicUrl = values['server.publicUrl']
+  const collect = createCollectRoutes(
+    {
+      collector,
+      sources,
+      intake: () => gate.intake(),
+      logger: deps.logger,
+      metrics: { refused: (status, code) => refused({ status: String(status), code }) },
+    },
+    {
+      ...defaultCollectHttpOptions,
+      singleBytesMax: values['collect.eventBytesMax'],
+      batchBytesMax: values['collect.batchBytesMax'],
+      ...(publicUrl === undefined ? {} : { publicUrl }),
+    },
+  )
+  return (request, response) => {
+    if (collect(request, response)) return
+    if (options.extraRoutes?.(request, response) === true) return
+    api.handle(request, response)
+  }
+}
+
+async function listen(server: Server, values: ServerValues): Promise<Server> {
+  const listening = Promise.withResolvers<void>()
+  server.once('error', (error: NodeJS.ErrnoException) => {
+    const where = `${values['server.host']}:${values['server.port']}`
+    const code = error.code === 'EADDRINUSE' || error.code === 'EACCES' ? 'PORT_BUSY' : 'STORE_IO'
+    listening.reject(new OperatingError(code, `listen on ${where}`, error))
+  })
+  server.listen(values['server.port'], values['server.host'], () => listening.resolve())
+  await listening.promise
+  return server
+}
+
+/** Stops taking connections, waits for the requests in hand, then ends streams that would stay for ever. */
+async function stopListening(server: Server, clock: Clock): Promise<void> {
+  const done = new AbortController()
+  server.close(() => done.abort())
+  server.closeIdleConnections()
+  await clock.sleep(requestMsMax, done.signal)
+  server.closeAllConnections()
+}
+
+/** Closes in reverse order of opening, all of it; throws the first error at the end. */
+export async function closeAll(closers: (() => unknown)[]): Promise<void> {
+  let first: unknown
+  for (const close of closers.splice(0).reverse()) {
+    try {
+      await close()
+    } catch (error) {
+      first ??= error
+    }
+  }
+  if (first !== undefined) throw first
+}

@@ -47,7 +47,7 @@ export interface BlendOptions {
 
 const dayMs = 86_400_000
 
-/** About 0.4 GB at 3 million sessions, 13 million events and 500,000 items. */
+/** About 0.8 GB of process memory at 3 million sessions, 13 million events and 500,000 items. */
 export const blendDefaults: BlendOptions = {
   sessionCountMax: 2 ** 22,
   itemCountMax: 2 ** 20,
@@ -59,7 +59,7 @@ export const blendDefaults: BlendOptions = {
   pairHalfLifeMs: 30 * dayMs,
   trendingHalfLifeMs: 7 * dayMs,
   neighbourWeight: 1,
-  coVisitationWeight: 0.2,
+  coVisitationWeight: 0.25,
 }
 
 /** Makes an empty recommender. Options left out take `blendDefaults`. */

@@ -1,4 +1,7 @@
-/** Answers of the collector over HTTP: problems (RFC 9457), CORS headers, and the settings that browsers load. */
+/**
+ * Answers of the collector over HTTP: problems (RFC 9457), CORS headers, and the settings that
+ * browsers load.
+ */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Source } from '../event/source.ts'
@@ -25,14 +28,19 @@ export function isOriginAllowed(request: IncomingMessage, source: Source): boole
   return source.allowedOrigins.includes(origin)
 }
 
-/** Lets the page that sent the request read the answer; the origin's own check is `isOriginAllowed`. */
+/**
+ * Lets the page that sent the request read the answer; the origin's own check is `isOriginAllowed`.
+ */
 export function addCorsHeaders(request: IncomingMessage, response: ServerResponse): void {
   if (request.headers.origin === undefined) return
   response.setHeader('access-control-allow-origin', '*')
   response.setHeader('access-control-expose-headers', 'retry-after, x-ratelimit-reset')
 }
 
-/** Answers a preflight. It carries no write key, so the source's own origins are checked by what follows it. */
+/**
+ * Answers a preflight. It carries no write key, so the source's own origins are checked by what
+ * follows it.
+ */
 export function answerPreflight(response: ServerResponse): void {
   response.setHeader('access-control-allow-origin', '*')
   response.setHeader('access-control-allow-methods', 'GET, POST, OPTIONS')
@@ -60,7 +68,10 @@ export function answerProblem(response: ServerResponse, problem: Problem): void 
   writeJson(response, status, 'application/problem+json', body, 'no-store')
 }
 
-/** What Segment's browser client loads first. `metrics` is off: nobody here reads the client's own figures. */
+/**
+ * What Segment's browser client loads first. `metrics` is off: nobody here reads the client's own
+ * figures.
+ */
 export function settingsOf(writeKey: string, publicUrl: string | undefined): unknown {
   const url = publicUrl === undefined ? null : URL.parse(publicUrl)
   const host =

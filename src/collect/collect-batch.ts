@@ -1,9 +1,10 @@
 /**
  * Takes a request of events from any transport, and answers when each of them is safe.
  *
- * Promise: every event of a request ends as an `event` record in the log or as a record in the `rejected` log,
- * with the reason; both are durable before the answer. When either log rejects, `collect` rejects with its error,
- * nothing is counted, and the producer sends again: the event id makes what was already there a duplicate.
+ * Promise: every event of a request ends as an `event` record in the log or as a record in the
+ * `rejected` log, with the reason; both are durable before the answer. When either log rejects,
+ * `collect` rejects with its error, nothing is counted, and the producer sends again: the event id
+ * makes what was already there a duplicate.
  *
  * Order of effects: judge all, append good and bad at once, count, answer.
  */
@@ -307,7 +308,10 @@ function rejectedRecord(
   }
 }
 
-/** Returns the JSON of one item. One nested too deep to be written again is kept as the whole request. */
+/**
+ * Returns the JSON of one item. One nested too deep to be written again is kept as the whole
+ * request.
+ */
 function bytesOf(item: unknown, requestBytes: Uint8Array): Uint8Array {
   try {
     return Buffer.from(JSON.stringify(item, keepNumber))

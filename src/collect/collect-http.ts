@@ -1,13 +1,14 @@
 /**
- * The collector over HTTP, on plain `node:http` requests: the routes of Segment's tracking API, those of its
- * browser client, and Jitsu's.
+ * The collector over HTTP, on plain `node:http` requests: the routes of Segment's tracking API,
+ * those of its browser client, and Jitsu's.
  *
- * Order of one request: write key in a header, intake open, body within its limit, inflate, JSON, write key in the
- * body, origin, collect, answer. The answer 200 goes out only when every event is durable. A request that cannot
- * be read is kept in the `rejected` log if its source is known; strangers fill no disk.
+ * Order of one request: write key in a header, intake open, body within its limit, inflate, JSON,
+ * write key in the body, origin, collect, answer. The answer 200 goes out only when every event is
+ * durable. A request that cannot be read is kept in the `rejected` log if its source is known;
+ * strangers fill no disk.
  *
- * Single invalid events are answered 200, as Segment does: clients would drop or repeat them on anything else.
- * `Prefer: return=representation` or `?verbose=1` shows what became of each event.
+ * Single invalid events are answered 200, as Segment does: clients would drop or repeat them on
+ * anything else. `Prefer: return=representation` or `?verbose=1` shows what became of each event.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -206,7 +207,8 @@ function writeKeyOfHeaders(request: IncomingMessage): string | undefined {
   const basic = /^basic +([\w+/=-]+) *$/i.exec(authorization ?? '')?.[1]
   if (basic !== undefined) {
     const pair = Buffer.from(basic, 'base64').toString('utf8')
-    // A write key may hold a colon itself (Jitsu's do), so only the last one, before no password, is cut.
+    // A write key may hold a colon itself (Jitsu's do), so only the last one, before no password,
+    // is cut.
     return pair.endsWith(':') ? pair.slice(0, -1) : pair
   }
   const header = request.headers['x-write-key']

@@ -28,7 +28,10 @@ export const defaultCollectHttpOptions: CollectHttpOptions = {
   bodyBytesInFlightMax: 64 * 1024 * 1024,
 }
 
-/** For `http.createServer`: what keeps slow clients from holding sockets. Node checks them every second. */
+/**
+ * For `http.createServer`: what keeps slow clients from holding sockets. Node checks them every
+ * second.
+ */
 export const collectServerOptions = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,

@@ -1,8 +1,9 @@
 /**
- * Reads the body of a request to its end, inflates it, and reads it as JSON, within limits at each step.
+ * Reads the body of a request to its end, inflates it, and reads it as JSON, within limits at each
+ * step.
  *
- * A body over its limit is not kept, but a little more of it is read away before the answer: a client that is
- * cut off while it writes sees a broken connection and sends the same again.
+ * A body over its limit is not kept, but a little more of it is read away before the answer: a
+ * client that is cut off while it writes sees a broken connection and sends the same again.
  */
 
 import type { IncomingMessage } from 'node:http'
@@ -46,7 +47,10 @@ export function encodingOf(header: string | undefined): BodyEncoding | undefined
   return name === 'x-gzip' ? 'gzip' : bodyEncodings.find((each) => each === name)
 }
 
-/** Resolves when the body has ended or is refused. The caller gives back `bytes.length` to the budget. */
+/**
+ * Resolves when the body has ended or is refused. The caller gives back `bytes.length` to the
+ * budget.
+ */
 export function readBody(
   request: IncomingMessage,
   bytesMax: number,

@@ -1,4 +1,7 @@
-/** The sources known now, by write key and by id. Definitions change while the server runs: `replace` swaps all. */
+/**
+ * The sources known now, by write key and by id. Definitions change while the server runs:
+ * `replace` swaps all.
+ */
 
 import type { Source } from '../event/source.ts'
 import type { TrackingPlan } from '../event/tracking-plan.ts'
@@ -15,7 +18,10 @@ export interface SourceDirectory {
   replace(sources: readonly CollectSource[]): void
 }
 
-/** Definitions must have been checked: a write key or name that two sources share is a bug of the caller. */
+/**
+ * Definitions must have been checked: a write key or name that two sources share is a bug of the
+ * caller.
+ */
 export function createSourceDirectory(sources: readonly CollectSource[]): SourceDirectory {
   let keyed = new Map<string, CollectSource>()
   let named = new Map<string, CollectSource>()

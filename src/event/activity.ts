@@ -1,7 +1,8 @@
 /**
  * What a person did with which items, read from the properties that Segment's ecommerce spec names.
  *
- * One entry per item. An event that names no item has one entry without, with the money of the whole.
+ * One entry per item. An event that names no item has one entry without, with the money of the
+ * whole.
  */
 
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
@@ -20,7 +21,9 @@ const itemIdLengthMax = 200
 /** Above this, cents are no longer exact in a sum of many. */
 const moneyMax = 1e12
 
-/** Returns the entries of an event; none for identify, group and alias, which say who a person is. */
+/**
+ * Returns the entries of an event; none for identify, group and alias, which say who a person is.
+ */
 export function activityOf(event: Event): readonly EventActivity[] {
   if (event.type === 'identify' || event.type === 'group' || event.type === 'alias') return []
   const properties = event.properties ?? {}
@@ -72,7 +75,10 @@ function textOf(value: Json | undefined): string | undefined {
   return value
 }
 
-/** Returns an amount that is not negative; a decimal text counts, `1,234.50` does not: it may mean two things. */
+/**
+ * Returns an amount that is not negative; a decimal text counts, `1,234.50` does not: it may mean
+ * two things.
+ */
 function numberOf(value: Json | undefined): number | undefined {
   const number =
     typeof value === 'string' && /^\d{1,12}(\.\d{1,9})?$/.test(value) ? Number(value) : value

@@ -1,6 +1,6 @@
 /**
- * The spelling of ecommerce events: names of the first version of Segment's spec become those of the second, so
- * that a rule about `Product Viewed` sees every shop.
+ * The spelling of ecommerce events: names of the first version of Segment's spec become those of
+ * the second, so that a rule about `Product Viewed` sees every shop.
  */
 
 import type { JsonObject } from '../lib/json.ts'

@@ -1,8 +1,9 @@
 /**
  * What an event may hold at most, and the one walk over its values that checks it.
  *
- * JSON.parse makes own keys `__proto__`, takes a million levels of nesting, and reads 1e400 as Infinity. None of
- * these may get behind this walk: what passes can be copied, written as JSON again and kept by every store.
+ * JSON.parse makes own keys `__proto__`, takes a million levels of nesting, and reads 1e400 as
+ * Infinity. None of these may get behind this walk: what passes can be copied, written as JSON
+ * again and kept by every store.
  */
 
 export interface EventLimits {
@@ -54,7 +55,9 @@ export interface LimitFault {
   readonly says: string
 }
 
-/** Longest JSON text of one UTF-16 unit: `\u0000`. Six times the units is never less than the bytes. */
+/**
+ * Longest JSON text of one UTF-16 unit: `\u0000`. Six times the units is never less than the bytes.
+ */
 const bytesPerUnitMax = 6
 /** Units counted for each value besides its text: a number of up to 25 digits with its comma. */
 const unitsPerValue = 8
@@ -78,10 +81,13 @@ export function utf8Bytes(text: string): number {
   return textEncoder.encode(text).length
 }
 
-/** Tells whether `text` holds a control character other than tab, line feed, or carriage return and their kin. */
+/**
+ * Tells whether `text` holds a control character other than tab, line feed, or carriage return and
+ * their kin.
+ */
 export function hasControl(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-  return /[\0-\x08\x0e-\x1f]/.test(text)
+  // A control (Cc) that is neither white space nor C1: old code pages leave C1 in honest names.
+  return /[^\P{Cc}\t-\r\x7f-\x9f]/u.test(text)
 }
 
 interface Walk {

@@ -1,6 +1,6 @@
 /**
- * The ids a person comes with. A value that many people share by accident (`null`, `guest`) would join all of
- * them into one profile, so it is refused.
+ * The ids a person comes with. A value that many people share by accident (`null`, `guest`) would
+ * join all of them into one profile, so it is refused.
  */
 
 import { utf8Bytes } from './event-limits.ts'
@@ -50,8 +50,8 @@ export type IdReading =
 const absent: IdReading = { kind: 'absent' }
 
 /**
- * Returns the id in a field. Null and '' are no id: some clients write `"userId": ""` before anybody logs in.
- * A whole number is taken as its digits where `takesNumber`.
+ * Returns the id in a field. Null and '' are no id: some clients write `"userId": ""` before
+ * anybody logs in. A whole number is taken as its digits where `takesNumber`.
  */
 export function readId(value: unknown, takesNumber: boolean): IdReading {
   if (value === undefined || value === null || value === '') return absent
@@ -78,8 +78,7 @@ export function readId(value: unknown, takesNumber: boolean): IdReading {
 
 /** Tells whether `text` holds any C0 or C1 control character, line breaks included. */
 export function hasControlOrBreak(text: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-  return /[\0-\x1f\x7f-\x9f]/.test(text)
+  return /\p{Cc}/u.test(text)
 }
 
 function refuse(says: string): IdReading {

@@ -1,8 +1,9 @@
 /**
  * Turns what a producer sent, already read as JSON, into an event, or says why not.
  *
- * Takes the six calls of Segment's HTTP tracking API. Pure: time and made ids are given. Never throws for bad
- * input. What it returns holds only values that passed `findLimitFault`, so it can be copied and written safely.
+ * Takes the six calls of Segment's HTTP tracking API. Pure: time and made ids are given. Never
+ * throws for bad input. What it returns holds only values that passed `findLimitFault`, so it can
+ * be copied and written safely.
  */
 
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
@@ -158,7 +159,10 @@ function addObjects(
   return undefined
 }
 
-/** Puts the `name` and `category` of a page or screen call among its properties, where rules can see them. */
+/**
+ * Puts the `name` and `category` of a page or screen call among its properties, where rules can see
+ * them.
+ */
 function withPageName(
   properties: JsonObject | undefined,
   input: JsonObject,

@@ -1,9 +1,10 @@
 /**
- * Regular expressions in schemas, made harmless: V8 backtracks, so `(a+)+` on a text of 40 letters runs for hours.
+ * Regular expressions in schemas, made harmless: V8 backtracks, so `(a+)+` on a text of 40 letters
+ * runs for hours.
  *
- * Two guards. A pattern with a repeat inside a repeat, a choice inside a repeat, a back-reference, or many
- * unbounded repeats is refused. What is left costs at most the cube of the length of the text, and texts longer
- * than `textLengthMax` do not match at all.
+ * Two guards. A pattern with a repeat inside a repeat, a choice inside a repeat, a back-reference,
+ * or many unbounded repeats is refused. What is left costs at most the cube of the length of the
+ * text, and texts longer than `textLengthMax` do not match at all.
  */
 
 export const patternLengthMax = 256

@@ -1,8 +1,8 @@
 /**
  * A source: an authenticated producer of events, as a file `sources/*.yaml` defines it.
  *
- * Write keys are public (they stand in web pages), so they identify and do not protect. What protects a browser
- * source is its list of origins.
+ * Write keys are public (they stand in web pages), so they identify and do not protect. What
+ * protects a browser source is its list of origins.
  */
 
 import { isJsonObject, type JsonObject } from '../lib/json.ts'

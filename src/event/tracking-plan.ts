@@ -1,13 +1,14 @@
 /**
- * What a source promised to send, checked event by event with JSON Schema (2020-12, or draft 7 where `$schema`
- * says so).
+ * What a source promised to send, checked event by event with JSON Schema (2020-12, or draft 7
+ * where `$schema` says so).
  *
- * A schema describes the `properties` of a track, page or screen call and the `traits` of an identify or group
- * call. A strict plan also refuses track calls it does not name. Calls that say who a person is are refused by
- * their own schema only: a plan about a shop's events must not cut people in two.
+ * A schema describes the `properties` of a track, page or screen call and the `traits` of an
+ * identify or group call. A strict plan also refuses track calls it does not name. Calls that say
+ * who a person is are refused by their own schema only: a plan about a shop's events must not cut
+ * people in two.
  *
- * Schemas are compiled once. They come from the operator but run on strangers' data: no reference leaves the
- * schema, and patterns are bounded (`safe-pattern.ts`).
+ * Schemas are compiled once. They come from the operator but run on strangers' data: no reference
+ * leaves the schema, and patterns are bounded (`safe-pattern.ts`).
  */
 
 import { Ajv, type ValidateFunction } from 'ajv'

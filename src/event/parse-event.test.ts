@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { defaultEventLimits } from './event-limits.ts'
+import { parseTimeMs, readEventTime } from './event-time.ts'
+import { type ParseEventDeps, parseEvent } from './parse-event.ts'
+
+const receivedAtMs = Date.UTC(2026, 10, 23, 12)
+const minuteMs = 60_000
+
+interface BadInput {
+  readonly class: number
+  readonly says: string
+  /** `<<x*3>>` stands for `xxx`. */
+  readonly json: string
+  readonly outcome: string
+  readonly path?: string
+}
+
+const badInputs = readFixture('event-bad-input.json') as readonly BadInput[]
+const times = readFixture('event-time.json') as readonly { timestamp: unknown; ms: number | null }[]
+
+function readFixture(name: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../../test/fixtures/${name}`, import.meta.url), 'utf8'))
+}
+
+function expand(json: string): string {
+  return json.replaceAll(/<<(.+?)\*(\d+)>>/g, (_, text: string, count) =>
+    text.repeat(Number(count)),
+  )
+}
+
+function depsWith(over: Partial<ParseEventDeps> = {}): ParseEventDeps {
+  const makeEventId = (): string => 'made'
+  return { sourceId: 'web', receivedAtMs, makeEventId, limits: defaultEventLimits, ...over }
+}
+
+function accept(input: object, over: Partial<ParseEventDeps> = {}) {
+  const parsed = parseEvent(input, depsWith(over))
+  assert.equal(parsed.kind, 'event', JSON.stringify(parsed))
+  return parsed.kind === 'event' ? parsed.event : assert.fail()
+}
+
+describe('parseEvent', () => {
+  for (const input of badInputs) {
+    it(`answers ${input.outcome} for class ${input.class}: ${input.says}`, () => {
+      const parsed = parseEvent(JSON.parse(expand(input.json)), depsWith())
+      assert.equal(parsed.kind === 'event' ? 'event' : parsed.reason, input.outcome)
+      if (input.path === undefined) return
+      assert.equal(parsed.kind === 'refused' ? parsed.path : 'none', input.path)
+    })
+  }
+
+  it("makes an event of a track call, with the name in today's spelling", () => {
+    const event = accept({
+      type: 'track',
+      event: 'Completed Order',
+      messageId: 'm1',
+      userId: 7,
+      anonymousId: 'device',
+      timestamp: '2026-11-23T11:00:00Z',
+      properties: { total: 5, currency: 'usd' },
+      context: { locale: 'de' },
+      integrations: { All: true },
+    })
+    assert.deepEqual(event, {
+      eventId: 'm1',
+      sourceId: 'web',
+      type: 'track',
+      name: 'Order Completed',
+      userId: '7',
+      anonymousId: 'device',
+      occurredAtMs: receivedAtMs - 60 * minuteMs,
+      receivedAtMs,
+      properties: { total: 5, currency: 'USD' },
+      context: { locale: 'de' },
+    })
+  })
+
+  it('puts the name of a page among its properties', () => {
+    const event = accept({
+      type: 'page',
+      anonymousId: 'a1',
+      name: 'Home',
+      properties: { path: '/' },
+    })
+    assert.equal(event.name, 'Page Viewed')
+    assert.deepEqual(event.properties, { path: '/', name: 'Home' })
+  })
+
+  it('keeps who a person was of alias, and the group of group', () => {
+    assert.equal(accept({ type: 'alias', userId: 'u', previousId: 'a' }).previousId, 'a')
+    assert.equal(accept({ type: 'alias', userId: 'u', anonymousId: 'a' }).previousId, 'a')
+    assert.equal(accept({ type: 'group', userId: 'u', groupId: 12 }).groupId, '12')
+  })
+
+  it('lets the path decide the type, and an event its own context over that of the batch', () => {
+    const input = { type: 'track', userId: 'u', context: { locale: 'de' } }
+    const event = accept(input, { type: 'page', batchContext: { locale: 'en', app: 'shop' } })
+    assert.equal(event.type, 'page')
+    assert.deepEqual(event.context, { locale: 'de', app: 'shop' })
+  })
+
+  it('ends any JSON value as exactly one of event and refused, and pollutes nothing', () => {
+    const field = fc.constantFrom('type', 'event', 'userId', 'anonymousId', 'messageId', 'context')
+    const more = fc.constantFrom(
+      'properties',
+      'traits',
+      'timestamp',
+      'sentAt',
+      '__proto__',
+      'groupId',
+    )
+    const text = fc.constantFrom('track', 'page', 'identify', 'alias', 'group', 'ada', 'null', '')
+    const value = fc.oneof(text, fc.jsonValue({ depthSize: 'medium' }))
+    const likely = fc.array(fc.tuple(fc.oneof(field, more), value)).map((pairs) => {
+      const fields = pairs.map(([name, held]) => `${JSON.stringify(name)}:${JSON.stringify(held)}`)
+      return `{${fields.join(',')}}`
+    })
+    const any = fc.oneof(likely, fc.json())
+    let acceptedCount = 0
+    const property = fc.property(any, (json) => {
+      const parsed = parseEvent(JSON.parse(json), depsWith())
+      if (parsed.kind === 'refused') {
+        assert.ok(parsed.reason !== undefined && parsed.says !== '')
+        return
+      }
+      acceptedCount += 1
+      const { event } = parsed
+      assert.deepEqual(JSON.parse(JSON.stringify(event)), JSON.parse(JSON.stringify({ ...event })))
+      assert.ok(event.userId !== undefined || event.anonymousId !== undefined)
+      assert.ok(event.occurredAtMs <= receivedAtMs + defaultEventLimits.futureMsMax)
+    })
+    fc.assert(property, { numRuns: 3_000 })
+    assert.ok(acceptedCount > 0, 'some of the values are events')
+    assert.equal(({} as { polluted?: unknown }).polluted, undefined)
+  })
+})
+
+describe('readEventTime', () => {
+  for (const { timestamp, ms } of times) {
+    it(`reads ${JSON.stringify(timestamp)} as ${ms}`, () => {
+      assert.equal(parseTimeMs(timestamp), ms ?? undefined)
+    })
+  }
+
+  it('says where a time is missing, unreadable, far ahead or far behind', () => {
+    const read = (timestamp: unknown) =>
+      readEventTime(timestamp, { receivedAtMs }, defaultEventLimits)
+    assert.deepEqual(read(undefined), { occurredAtMs: receivedAtMs, timeNote: 'missing' })
+    assert.deepEqual(read('2026-02-30'), { occurredAtMs: receivedAtMs, timeNote: 'unreadable' })
+    const ahead = { occurredAtMs: receivedAtMs + 5 * minuteMs, timeNote: 'future-bounded' }
+    assert.deepEqual(read('9999-01-01T00:00:00Z'), ahead)
+    const behindMs = receivedAtMs - defaultEventLimits.pastMsMax
+    assert.deepEqual(read(0), { occurredAtMs: behindMs, timeNote: 'past-bounded' })
+    const atBound = receivedAtMs + 5 * minuteMs
+    assert.deepEqual(read(atBound), { occurredAtMs: atBound })
+  })
+
+  it("finds the true time whatever the skew of the producer's clock", () => {
+    const years = 3 * 365 * 86_400_000
+    const skews = fc.integer({ min: -years, max: years })
+    const agos = fc.integer({ min: 0, max: 86_400_000 })
+    const property = fc.property(skews, agos, (skewMs, agoMs) => {
+      const sentAtMs = receivedAtMs + skewMs
+      const time = readEventTime(sentAtMs - agoMs, { receivedAtMs, sentAtMs }, defaultEventLimits)
+      assert.equal(time.occurredAtMs, receivedAtMs - agoMs)
+      assert.equal(time.timeNote, Math.abs(skewMs) < minuteMs ? undefined : 'skew-corrected')
+    })
+    fc.assert(property)
+  })
+})

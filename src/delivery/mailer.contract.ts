@@ -1,0 +1,88 @@
+/** The promises of `mailer.ts` as a suite. An adapter's test gives a provider that behaves as it is told. */
+
+import assert from 'node:assert/strict'
+import { describe, it, type TestContext } from 'node:test'
+import type { HandOverRequest, Mailer } from './mailer.ts'
+
+export type ProviderBehaviour =
+  | 'accepts'
+  | 'refuses-for-now'
+  | 'refuses-for-good'
+  /** Ends the connection before it takes the message. */
+  | 'cuts-before-data'
+  /** Takes the whole message, then ends the connection without an answer. */
+  | 'cuts-after-data'
+  /** Takes the whole message and never answers. */
+  | 'is-silent-after-data'
+  /** Never says a word. */
+  | 'is-silent'
+  /** Nobody listens. */
+  | 'is-away'
+
+export type OpenMailer = (
+  t: TestContext,
+  behaviour: ProviderBehaviour,
+  timeLimitMs: number,
+) => Promise<{ readonly mailer: Mailer; takenCount(): number }>
+
+const expected = {
+  accepts: 'accepted',
+  'refuses-for-now': 'deferred',
+  'refuses-for-good': 'failed',
+  'cuts-before-data': 'deferred',
+  'cuts-after-data': 'unknown',
+  'is-silent-after-data': 'unknown',
+  'is-silent': 'deferred',
+  'is-away': 'deferred',
+} as const satisfies Record<ProviderBehaviour, string>
+
+/** Returns a hand-over of a small message; a test gives what it is about. */
+export function aHandOver(given: Partial<HandOverRequest> = {}): HandOverRequest {
+  return {
+    messageId: 'm1',
+    attempt: 1,
+    envelopeFrom: 'hello@shop.example',
+    envelopeTo: 'zoe@person.example',
+    raw: Buffer.from('From: hello@shop.example\r\nSubject: Hi\r\n\r\nline\r\n.dot\r\n'),
+    ...given,
+  }
+}
+
+export function describeMailer(adapter: string, open: OpenMailer): void {
+  describe(`${adapter} as a mailer`, () => {
+    for (const [behaviour, kind] of Object.entries(expected)) {
+      it(`says ${kind} when the provider ${behaviour.replaceAll('-', ' ')}`, async (t) => {
+        const { mailer } = await open(t, behaviour as ProviderBehaviour, 300)
+        const handOver = await mailer.handOver(aHandOver(), new AbortController().signal)
+        assert.equal(handOver.kind, kind, handOver.response)
+        assert.ok(handOver.response.length > 0)
+      })
+    }
+
+    it('makes one attempt for each call', async (t) => {
+      const { mailer, takenCount } = await open(t, 'cuts-after-data', 300)
+      await mailer.handOver(aHandOver(), new AbortController().signal)
+      await mailer.handOver(aHandOver({ attempt: 2 }), new AbortController().signal)
+      assert.equal(takenCount(), 2)
+    })
+
+    it('ends when it is told to, and does not claim to know what became of the message', async (t) => {
+      const { mailer } = await open(t, 'is-silent-after-data', 20_000)
+      const abort = new AbortController()
+      const pending = mailer.handOver(aHandOver(), abort.signal)
+      await new Promise((resolve) => setImmediate(resolve))
+      AbortSignal.timeout(200).addEventListener('abort', () => abort.abort())
+      assert.equal((await pending).kind, 'unknown')
+    })
+
+    it('hands nothing over once its signal has aborted, or to an address outside our grammar', async (t) => {
+      const { mailer, takenCount } = await open(t, 'accepts', 300)
+      assert.equal((await mailer.handOver(aHandOver(), AbortSignal.abort())).kind, 'deferred')
+      const signal = new AbortController().signal
+      for (const envelopeTo of ['a@b.io>\r\nRCPT TO:<c@d.io', 'a@b.io, c@d.io', '']) {
+        assert.equal((await mailer.handOver(aHandOver({ envelopeTo }), signal)).kind, 'failed')
+      }
+      assert.equal(takenCount(), 0)
+    })
+  })
+}

@@ -1,6 +1,7 @@
 /**
- * Runs the static checks: types, format and lint, type-aware lint. All run even if one fails, so that one run tells
- * everything. Exit code 1 if any failed. Writes to no file; `npm run format` does.
+ * Runs the static checks: types, format and lint, type-aware lint. All run even if one fails, so
+ * that one run tells everything. Exit code 1 if any failed. Writes to no file; `npm run format`
+ * does.
  */
 
 import { spawnSync } from 'node:child_process'

@@ -1,6 +1,7 @@
 /**
- * Preloaded into each test file's process: ends it when it takes too long, for instance because a handle was left open
- * after the last test. Node's own time limit covers tests, and not what keeps a file's process alive behind them.
+ * Preloaded into each test file's process: ends it when it takes too long, for instance because a
+ * handle was left open after the last test. Node's own time limit covers tests, and not what keeps
+ * a file's process alive behind them.
  */
 
 /** One test file may take this long; a file of fault tests starts and kills whole servers. */

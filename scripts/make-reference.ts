@@ -1,6 +1,7 @@
 /**
- * Writes the reference pages from the tables in the source: `config/reference.jsonc` and `docs/reference/`. A test compares
- * them with what this would write, so that they cannot become false.
+ * Writes the reference pages from the tables in the source: `config/reference.jsonc` and
+ * `docs/reference/`. A test compares them with what this would write, so that they cannot become
+ * false.
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -50,8 +51,9 @@ function printConfiguration(table: OptionTable): string {
     '',
     notice,
     '',
-    'A file in JSON with comments, then the environment, then flags; each goes over the one before. A name that is not in',
-    'this list is refused. All faults are reported at once. `config/minimal.jsonc` is a file to begin with.',
+    'A file in JSON with comments, then the environment, then flags; each over the one before.',
+    'A name that is not in this list is refused. All faults are reported at once.',
+    '`config/minimal.jsonc` is a file to begin with.',
     '',
     'A secret can be read from a file: the variable with `_FILE` behind it names the file.',
     '',
@@ -75,8 +77,7 @@ function printErrors(): string {
   const rows = Object.entries(catalog).map(
     ([code, { retryable, remedy }]) => `| \`${code}\` | ${retryable ? 'yes' : 'no'} | ${remedy} |`,
   )
-  const lead =
-    'What can go wrong in the world around Attune, whether the same call may succeed later, and what to do.'
+  const lead = 'What can go wrong around Attune, whether it is tried again, and what to do.'
   const head = ['| code | retried | what to do |', '|---|---|---|']
   return ['# Errors', '', notice, '', lead, '', ...head, ...rows, ''].join('\n')
 }

@@ -5,9 +5,9 @@
  *     npm test -- src/log campaign  those whose path contains one of the words
  *     npm test -- --faults          `test/faults/*.faults-test.ts` instead
  *
- * With CI=true a skipped test is a failure, since a guard that is off guards nothing. One reason is accepted: a reason
- * that names "shared data", for data sets that may not be copied into the repository.
- * The output ends with the runner's own summary (`# tests`, `# pass`, `# fail`, ...).
+ * With CI=true a skipped test is a failure, since a guard that is off guards nothing. One reason is
+ * accepted: a reason that names "shared data", for data sets that may not be copied into the
+ * repository. The output ends with the runner's own summary (`# tests`, `# pass`, `# fail`, ...).
  */
 
 import { spawnSync } from 'node:child_process'
@@ -19,7 +19,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folders = ['src', 'test', 'examples', 'bench', 'scripts', 'sdk', 'web']
 const concurrencyCountMax = 2
-/** The whole run may take this long, whatever happens; a single file is limited by `file-limit.ts`. */
+/**
+ * The whole run may take this long, whatever happens; a single file is limited by `file-limit.ts`.
+ */
 const runMsMax = 3_600_000
 
 /** Returns the skipped tests of a TAP report that are not excused, as `name: reason`. */

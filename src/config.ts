@@ -1,6 +1,7 @@
 /**
- * The options of the server, and the only reader of the environment. How file, environment and flags are joined is in
- * `lib/parse-config.ts`; what a value may be is in `lib/option.ts`. The reference pages are printed from `serverTable`.
+ * The options of the server, and the only reader of the environment. How file, environment and
+ * flags are joined is in `lib/parse-config.ts`; what a value may be is in `lib/option.ts`. The
+ * reference pages are printed from `serverTable`.
  */
 
 import type { OptionTable, OptionValues } from './lib/option.ts'
@@ -161,7 +162,10 @@ export const serverTable = {
 
 export type ServerValues = OptionValues<typeof serverTable>
 
-/** Variables that are no options: where the configuration file is, and the time limit of a test file. */
+/**
+ * Variables that are no options: where the configuration file is, and the time limit of a test
+ * file.
+ */
 const otherVariables = ['ATTUNE_CONFIG', 'ATTUNE_TEST_FILE_MS'] as const
 
 /** Reads the configuration of a server, relations between options included. */

@@ -1,9 +1,10 @@
 /**
- * A real SMTP server that keeps what it is given, for development and the demo. It takes any address and hands nothing on.
+ * A real SMTP server that keeps what it is given, for development and the demo. It takes any
+ * address and hands nothing on.
  *
- * It keeps the newest mails in memory, bounded in count and in bytes; the oldest go first. A mail is parsed only when somebody
- * looks at it, so that catching stays cheap. How often each RFC message id came is counted beyond what is kept, so that a mail
- * handed over twice can be seen.
+ * It keeps the newest mails in memory, bounded in count and in bytes; the oldest go first. A mail
+ * is parsed only when somebody looks at it, so that catching stays cheap. How often each RFC
+ * message id came is counted beyond what is kept, so that a mail handed over twice can be seen.
  *
  * Order of effects: a mail is kept and counted before it is answered with 250, as a provider would.
  */
@@ -47,7 +48,9 @@ export interface MailCatcher {
   parse(index: number): Promise<ParsedMail | undefined>
   /** Calls `listener` for each mail from now on, until the returned function is called. */
   subscribe(listener: (mail: CaughtMail) => void): () => void
-  /** Returns how often each RFC message id came; the newest million of them. Above 1 is a duplicate. */
+  /**
+   * Returns how often each RFC message id came; the newest million of them. Above 1 is a duplicate.
+   */
   messageIds(): ReadonlyMap<string, number>
   /** Stops listening and ends all connections. */
   close(): Promise<void>
@@ -103,7 +106,9 @@ export async function openMailCatcher(options: MailCatcherOptions): Promise<Mail
   }
 }
 
-/** The newest mails, found by index: `#mails` holds those from `#first` on, oldest first, in a ring. */
+/**
+ * The newest mails, found by index: `#mails` holds those from `#first` on, oldest first, in a ring.
+ */
 class MailStore {
   readonly messageIds = new Map<string, number>()
   count = 0
@@ -211,7 +216,8 @@ function listen(server: SMTPServer, options: MailCatcherOptions): Promise<number
     server.once('error', refuse)
     const listener = server.listen(options.port, options.host, () => {
       server.off('error', refuse)
-      // A client that resets its connection is no fault of the catcher, and must not end the process.
+      // A client that resets its connection is no fault of the catcher, and must not end the
+      // process.
       server.on('error', () => {})
       const address = listener.address()
       assert(address !== null && typeof address === 'object', 'a TCP server has a port')

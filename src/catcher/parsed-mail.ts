@@ -1,4 +1,7 @@
-/** What a reader of a caught mail wants to see. Parsing is for the eye and for tests; what counts is the raw mail. */
+/**
+ * What a reader of a caught mail wants to see. Parsing is for the eye and for tests; what counts is
+ * the raw mail.
+ */
 
 import PostalMime from 'postal-mime'
 
@@ -18,10 +21,15 @@ export interface ParsedMail {
   readonly rfcMessageId: string
 }
 
-/** More than any provider accepts; a mail with a larger header section has no RFC message id here. */
+/**
+ * More than any provider accepts; a mail with a larger header section has no RFC message id here.
+ */
 const headerBytesMax = 256 * 1024
 
-/** Returns headers, subject and bodies; what a mail lacks is an empty text. A mail that cannot be parsed is shown as text. */
+/**
+ * Returns headers, subject and bodies; what a mail lacks is an empty text. A mail that cannot be
+ * parsed is shown as text.
+ */
 export async function parseMail(raw: Uint8Array): Promise<ParsedMail> {
   try {
     const email = await PostalMime.parse(raw)
@@ -48,7 +56,10 @@ export function headerSection(raw: Uint8Array): string {
   return bytes.toString('latin1', 0, end === -1 ? bytes.length : end)
 }
 
-/** Returns the value of `Message-ID`, which may stand on a line of its own behind the name (RFC 5322, folding). */
+/**
+ * Returns the value of `Message-ID`, which may stand on a line of its own behind the name (RFC
+ * 5322, folding).
+ */
 export function readRfcMessageId(headers: string): string | undefined {
   return /^message-id:\s*(<[^>\r\n]*>)/im.exec(headers)?.[1]
 }

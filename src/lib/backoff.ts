@@ -1,7 +1,8 @@
 /**
- * Retries, in one place: bounded in number and in waiting, with jitter so that many callers do not come back together
- * ("equal jitter": half of the exponential wait, and a uniform share of the other half; Brooker, Exponential Backoff And Jitter, AWS 2015). Only errors
- * that `isRetryable` accepts are retried; anything else, and the last error, is thrown as it came.
+ * Retries, in one place: bounded in number and in waiting, with jitter so that many callers do not
+ * come back together ("equal jitter": half of the exponential wait, and a uniform share of the
+ * other half; Brooker, Exponential Backoff And Jitter, AWS 2015). Only errors that `isRetryable`
+ * accepts are retried; anything else, and the last error, is thrown as it came.
  */
 
 import { assert } from './assert.ts'
@@ -23,7 +24,10 @@ export interface RetryDeps {
   readonly onRetry?: (error: unknown, attempt: number, delayMs: number) => void
 }
 
-/** Returns the wait before attempt `attempt` + 1: between half of the exponential wait and all of it, never above the bound. */
+/**
+ * Returns the wait before attempt `attempt` + 1: between half of the exponential wait and all of
+ * it, never above the bound.
+ */
 export function backoffDelayMs(options: BackoffOptions, random: Random, attempt: number): number {
   assert(attempt >= 1, 'attempts count from 1')
   // Above 2 ** 30 the bound has won anyway, and 2 ** 1024 would be infinite.
@@ -34,7 +38,10 @@ export function backoffDelayMs(options: BackoffOptions, random: Random, attempt:
   return Math.ceil(wholeMs / 2 + (wholeMs / 2) * random.unit())
 }
 
-/** Runs `attempt` until it succeeds, fails for good, or the attempts are used up. Throws the last error, also on abort. */
+/**
+ * Runs `attempt` until it succeeds, fails for good, or the attempts are used up. Throws the last
+ * error, also on abort.
+ */
 export async function retry<T>(
   deps: RetryDeps,
   options: BackoffOptions,

@@ -1,12 +1,13 @@
 /**
  * A queue between a producer and a consumer, bounded in count and in bytes.
  *
- * Two marks keep intake from fluttering: the queue becomes full when count or bytes reach the high mark, and stays full
- * until both are at or below the low mark. While it is full, `offer` refuses, and the caller says so to whoever sends
- * (429, 503, or a pause in reading). Nothing is dropped and nothing buffers without limit.
+ * Two marks keep intake from fluttering: the queue becomes full when count or bytes reach the high
+ * mark, and stays full until both are at or below the low mark. While it is full, `offer` refuses,
+ * and the caller says so to whoever sends (429, 503, or a pause in reading). Nothing is dropped and
+ * nothing buffers without limit.
  *
- * An item larger than `bytesHigh` is taken when the queue is empty, since refusing it for ever would stop the flow; callers
- * bound the size of one item before.
+ * An item larger than `bytesHigh` is taken when the queue is empty, since refusing it for ever
+ * would stop the flow; callers bound the size of one item before.
  */
 
 import { assert } from './assert.ts'
@@ -78,7 +79,10 @@ export class BoundedQueue<T> {
     return this.takeBatch(1, Number.POSITIVE_INFINITY)[0]
   }
 
-  /** Removes and returns the oldest items: at most `countMax`, and at most `bytesMax` unless the first alone is larger. */
+  /**
+   * Removes and returns the oldest items: at most `countMax`, and at most `bytesMax` unless the
+   * first alone is larger.
+   */
   takeBatch(countMax: number, bytesMax: number): readonly T[] {
     assert(countMax > 0, 'a batch holds at least one item')
     const batch: T[] = []
@@ -110,7 +114,10 @@ export class BoundedQueue<T> {
     return waitIn(this.#roomWaiters, signal)
   }
 
-  /** Cuts what is taken off the array now and then, so that taking stays cheap and the array does not grow for ever. */
+  /**
+   * Cuts what is taken off the array now and then, so that taking stays cheap and the array does
+   * not grow for ever.
+   */
   #compact(): void {
     if (this.#head < 1_024 || this.#head * 2 < this.#slots.length) return
     this.#slots = this.#slots.slice(this.#head)

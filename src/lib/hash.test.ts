@@ -24,7 +24,7 @@ describe('hashing', () => {
     assert.match(hashId('campaign', 'user:ada'), /^[\w-]{22}$/)
   })
 
-  it('makes ids that are the SHA-256 over length-marked parts, so that others can make them too', () => {
+  it('makes ids that are the SHA-256 over length-marked parts, as others can too', () => {
     fc.assert(
       fc.property(fc.array(fc.string(), { maxLength: 4 }), (parts) => {
         const marked = parts.map((part) => `${part.length}:${part}`).join('')

@@ -1,6 +1,7 @@
 /**
- * JSON with comments and trailing commas. Comments become spaces, so that the line and column of a fault are those of the
- * text. A fault does not quote the text, since it may hold a secret. Two values for one name are a fault.
+ * JSON with comments and trailing commas. Comments become spaces, so that the line and column of a
+ * fault are those of the text. A fault does not quote the text, since it may hold a secret. Two
+ * values for one name are a fault.
  */
 
 import { type Document, LineCounter, parseDocument } from 'yaml'

@@ -38,7 +38,7 @@ describe('metrics', () => {
     assert.match(text, /^process_resident_memory_bytes \d+$/m)
   })
 
-  it('names each metric with its unit or as a total, and ends each meaning with a full stop', () => {
+  it('names each metric with its unit or as a total, and gives it a meaning', () => {
     for (const [name, spec] of Object.entries(metricTable)) {
       if (spec.kind === 'counter') assert.match(name, /_total$/)
       if (spec.kind === 'histogram') assert.match(name, /_seconds$/)

@@ -1,9 +1,10 @@
 /**
- * What an option is, and how one value becomes typed or is refused. A part exports a table of its options; `config.ts` joins
- * the tables and reads file, environment and flags; reference pages are printed from the same tables.
+ * What an option is, and how one value becomes typed or is refused. A part exports a table of its
+ * options; `config.ts` joins the tables and reads file, environment and flags; reference pages are
+ * printed from the same tables.
  *
- * Names are `section.key` in camel case, with the unit last: `collect.lagMsMax`. An option without a default is undefined
- * unless it is set.
+ * Names are `section.key` in camel case, with the unit last: `collect.lagMsMax`. An option without
+ * a default is undefined unless it is set.
  */
 
 export interface OptionSpec {

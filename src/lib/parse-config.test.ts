@@ -105,7 +105,7 @@ describe('parsing a configuration', () => {
     assert.deepEqual(faults, ['ATTUNE_RELAY__URL_FILE = (secret): must begin with smtp://'])
   })
 
-  it('refuses a secret given twice, one that cannot be read, and a file for what is no secret', () => {
+  it('refuses a secret given twice or unreadable, and a file for what is no secret', () => {
     assert.match(
       faultsOf({
         environment: { ATTUNE_RELAY__URL_FILE: '/x', ATTUNE_RELAY__URL: 'smtp://a.example' },

@@ -1,9 +1,11 @@
 /**
- * Joins a configuration file, an environment and flags, each over the one before, and returns a frozen object or all faults at
- * once, each with the name as it was given, the value (never a secret one) and the bound.
+ * Joins a configuration file, an environment and flags, each over the one before, and returns a
+ * frozen object or all faults at once, each with the name as it was given, the value (never a
+ * secret one) and the bound.
  *
  *     file          { "server": { "port": 8080 } }      JSON with comments
- *     environment   ATTUNE_SERVER__PORT=8080            ATTUNE_DELIVERY__SMTP_URL_FILE=/run/secrets/smtp for secrets
+ *     environment   ATTUNE_SERVER__PORT=8080
+ *                   ATTUNE_DELIVERY__SMTP_URL_FILE=/run/secrets/smtp for secrets
  *     flags         names as in the table, given by the command line
  *
  * A name that nobody knows is a fault: a typing error must not run with the default in silence.
@@ -121,7 +123,10 @@ function unknownName(written: string, value: unknown, nearest: string | undefine
   return { name: written, value: isPlain ? String(value) : '(not shown)', says }
 }
 
-/** Reads `{ section: { key } }` and top-level keys; a section may also be written as `"section.key"`. */
+/**
+ * Reads `{ section: { key } }` and top-level keys; a section may also be written as
+ * `"section.key"`.
+ */
 function readFile(table: OptionTable, file: string | undefined, faults: ConfigFault[]): Given[] {
   if (file === undefined) return []
   const parsed = parseJsonc(file)

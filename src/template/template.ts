@@ -63,7 +63,13 @@ export type RenderAnswer =
   | { readonly kind: 'rendered'; readonly message: RenderedMessage }
   | { readonly kind: 'refused'; readonly reason: RenderRefusal; readonly says: string }
 
-export type RenderRefusal = 'limit' | 'template' | 'missing-value' | 'bad-address' | 'bad-link' | 'killed'
+export type RenderRefusal =
+  | 'limit'
+  | 'template'
+  | 'missing-value'
+  | 'bad-address'
+  | 'bad-link'
+  | 'killed'
 
 /** Renders off the calling thread, with a time after which the work is killed. */
 export interface Renderer {

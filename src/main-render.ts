@@ -1,0 +1,34 @@
+/**
+ * A render thread of `template/render-pool.ts`. It says that it is ready, then answers each batch of requests with a
+ * batch of answers. Before each request it writes its number into shared memory, so that the pool knows which one to
+ * blame if the thread has to be killed.
+ */
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from './lib/assert.ts'
+import { createMessageRenderer } from './template/render-message.ts'
+import type { RenderReply, RenderRequest, RenderWorkerData } from './template/render-pool.ts'
+
+/** Answers go back in groups of this many, so that the first of a batch need not wait for the last. */
+const replyCountMax = 16
+
+const port = parentPort
+assert(port !== null, 'this file is started as a thread')
+// The pool wrote it; the type is a promise between two files of ours.
+const { keys, softMs, progress } = workerData as RenderWorkerData
+const renderMessage = createMessageRenderer(keys, { softMs })
+
+port.on('message', (requests: readonly RenderRequest[]) => {
+  let replies: RenderReply[] = []
+  for (const [number, input] of requests) {
+    Atomics.store(progress, 0, number)
+    replies.push([number, renderMessage(input)])
+    if (replies.length < replyCountMax) continue
+    port.postMessage(replies)
+    replies = []
+  }
+  Atomics.store(progress, 0, 0)
+  if (replies.length > 0) port.postMessage(replies)
+})
+
+port.postMessage('ready')

@@ -80,6 +80,8 @@ export async function runWorker(
     folding.signal,
   )
   const failed = processor.finally(() => delivering.abort())
+  // Thrown below, once delivery has ended what it has in hand; until then nobody waits for it.
+  failed.catch(() => undefined)
   const onAbort = (): void => delivering.abort()
   if (signal.aborted) onAbort()
   signal.addEventListener('abort', onAbort, { once: true })

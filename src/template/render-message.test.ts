@@ -174,6 +174,8 @@ describe('a render', () => {
       '{% for i in (1..1000) %}{% for j in (1..1000) %}{% for k in (1..1000) %}{% endfor %}{% endfor %}{% endfor %}',
     'doubling captures':
       '{% assign x = "aaaaaaaaaa" %}{% for i in (1..40) %}{% capture x %}{{ x | raw }}{{ x | raw }}{% endcapture %}{% endfor %}{{ x }}',
+    'captures that are never shown':
+      '{% assign x = "aaaaaaaaaa" %}{% for i in (1..20) %}{% capture x %}{{ x | raw }}{{ x | raw }}{% endcapture %}{% endfor %}',
     'a gigabyte of output': `{% for i in (1..10000) %}${'x'.repeat(100_000)}{% endfor %}`,
     'deep nesting': '{% if true %}'.repeat(6000) + '{% endif %}'.repeat(6000),
     'output over 512 KiB': `{% for i in (1..6) %}${'x'.repeat(99_000)}{% endfor %}`,

@@ -1,7 +1,7 @@
 /**
- * A render thread of `template/render-pool.ts`. It says that it is ready, then answers each batch of requests with a
- * batch of answers. Before each request it writes its number into shared memory, so that the pool knows which one to
- * blame if the thread has to be killed.
+ * A render thread of `template/render-pool.ts`. It says that it is ready, then answers each batch
+ * of requests with a batch of answers. Before each request it writes its number into shared
+ * memory, so that the pool knows which one to blame if the thread has to be killed.
  */
 
 import { parentPort, workerData } from 'node:worker_threads'
@@ -9,7 +9,9 @@ import { assert } from './lib/assert.ts'
 import { createMessageRenderer } from './template/render-message.ts'
 import type { RenderReply, RenderRequest, RenderWorkerData } from './template/render-pool.ts'
 
-/** Answers go back in groups of this many, so that the first of a batch need not wait for the last. */
+/**
+ * Answers go back in groups of this many, so that the first of a batch need not wait for the last.
+ */
 const replyCountMax = 16
 
 const port = parentPort

@@ -1,4 +1,7 @@
-/** The promises of `mailer.ts` as a suite. An adapter's test gives a provider that behaves as it is told. */
+/**
+ * The promises of `mailer.ts` as a suite. An adapter's test gives a provider that behaves as it is
+ * told.
+ */
 
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
@@ -66,7 +69,7 @@ export function describeMailer(adapter: string, open: OpenMailer): void {
       assert.equal(takenCount(), 2)
     })
 
-    it('ends when it is told to, and does not claim to know what became of the message', async (t) => {
+    it('ends when told to, without a claim to know what became of the message', async (t) => {
       const { mailer } = await open(t, 'is-silent-after-data', 20_000)
       const abort = new AbortController()
       const pending = mailer.handOver(aHandOver(), abort.signal)
@@ -75,7 +78,7 @@ export function describeMailer(adapter: string, open: OpenMailer): void {
       assert.equal((await pending).kind, 'unknown')
     })
 
-    it('hands nothing over once its signal has aborted, or to an address outside our grammar', async (t) => {
+    it('hands nothing over once aborted, or to an address outside our grammar', async (t) => {
       const { mailer, takenCount } = await open(t, 'accepts', 300)
       assert.equal((await mailer.handOver(aHandOver(), AbortSignal.abort())).kind, 'deferred')
       const signal = new AbortController().signal

@@ -208,7 +208,7 @@ describe('an smtp hand-over', () => {
     assert.equal(server.connectionCount(), 3)
   })
 
-  it('brings every byte to a real server, one recipient each, over a bounded number of sessions', async (t) => {
+  it('brings every byte to a real server over a bounded number of sessions', async (t) => {
     const messages: { readonly to: readonly string[]; readonly bytes: string }[] = []
     let sessionCount = 0
     const server = new SMTPServer({

@@ -1,10 +1,11 @@
 /**
  * Hands messages over by SMTP, on a few connections that are kept and used again.
  *
- * What matters is to know when the message's last byte may have left. The message is given to the connection in small
- * pieces, and its end is noted before the final dot is written. A failure before that is `deferred`; after it, only the
- * server's own complete answer counts, and without one the hand-over is `unknown`. Pieces still buffered when the end
- * is noted make some `unknown` that could have been `deferred`, never the other way.
+ * What matters is to know when the message's last byte may have left. The message is given to the
+ * connection in small pieces, and its end is noted before the final dot is written. A failure
+ * before that is `deferred`; after it, only the server's own complete answer counts, and without
+ * one the hand-over is `unknown`. Pieces still buffered when the end is noted make some `unknown`
+ * that could have been `deferred`, never the other way.
  *
  * Refusals of us rather than of the message (greeting, TLS, authentication) are `deferred`.
  */
@@ -16,7 +17,9 @@ import { assert } from '../lib/assert.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { HandOver, HandOverRequest, Mailer } from './mailer.ts'
 
-/** Servers close idle sessions, often without a word; a hand-over must not meet one that just did. */
+/**
+ * Servers close idle sessions, often without a word; a hand-over must not meet one that just did.
+ */
 const idleMsMax = 5_000
 /** Many servers end a session after 100 messages. */
 const messageCountMax = 100
@@ -163,7 +166,8 @@ class SmtpMailer implements Mailer {
       needsReset: false,
       isOver: false,
     }
-    // An error is reported to the call under way as well; without a listener it would end the process.
+    // An error is reported to the call under way as well; without a listener it would end the
+    // process.
     const markOver = (): void => {
       session.isOver = true
     }
@@ -271,7 +275,8 @@ function connectionOptionsOf(url: URL, timeLimitMs: number): SMTPConnectionOptio
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? (isSecure ? 465 : isLoopback ? 25 : 587) : Number(url.port),
     secure: isSecure,
-    // A password is never sent in clear text over a network; a catcher on this machine has no certificate.
+    // A password is never sent in clear text over a network; a catcher on this machine has no
+    // certificate.
     requireTLS: !isSecure && !isLoopback && url.username !== '',
     ignoreTLS: isLoopback,
     connectionTimeout: timeLimitMs,

@@ -1,8 +1,9 @@
 /**
  * Email addresses, by our own strict grammar: one `local@domain` in ASCII and nothing else.
  *
- * Mail libraries accept far more (quoted locals, comments, lists, line ends), and what they accept can reach an SMTP
- * envelope as a second recipient. Whatever passes here holds no character that means something to SMTP or to a header.
+ * Mail libraries accept far more (quoted locals, comments, lists, line ends), and what they accept
+ * can reach an SMTP envelope as a second recipient. Whatever passes here holds no character that
+ * means something to SMTP or to a header.
  */
 
 const addressCharactersMax = 254
@@ -61,7 +62,10 @@ export function parseMailbox(input: unknown): ParsedMailbox {
   return { kind: 'mailbox', name: name.toWellFormed(), address: parsed.address }
 }
 
-/** Returns the form under which an address is suppressed: in practice no provider tells cases apart. */
+/**
+ * Returns the form under which an address is suppressed: in practice no provider tells cases
+ * apart.
+ */
 export function normalizeAddress(address: string): string {
   return address.toLowerCase()
 }
@@ -71,7 +75,9 @@ function isLocal(local: string): boolean {
   return local.split('.').every((atom) => /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+$/.test(atom))
 }
 
-/** Two labels or more, the last not a number, so that `localhost` and IP addresses are no domains. */
+/**
+ * Two labels or more, the last not a number, so that `localhost` and IP addresses are no domains.
+ */
 function isDomain(domain: string): boolean {
   const labels = domain.split('.')
   const last = labels.at(-1) ?? ''

@@ -1,4 +1,6 @@
-/** A cart reminder as a shop would write it, with values for one person. For tests and benchmarks. */
+/**
+ * A cart reminder as a shop would write it, with values for one person. For tests and benchmarks.
+ */
 
 import type { JsonObject } from '../lib/json.ts'
 import type { SigningKeys } from './links.ts'
@@ -7,8 +9,10 @@ import type { RenderInput, Template, TemplateSource } from './template.ts'
 
 const product = `
         <mj-raw>{% for item in cart.items limit: 5 %}</mj-raw>
-        <mj-image src="{{ item.image }}" alt="{{ item.name }}" href="{{ item.url }}" width="120px" />
-        <mj-text><strong>{{ item.name }}</strong><br />{{ item.quantity }} x {{ item.price | money }}
+        <mj-image src="{{ item.image }}" alt="{{ item.name }}"
+          href="{{ item.url }}" width="120px" />
+        <mj-text><strong>{{ item.name }}</strong><br />
+          {{ item.quantity }} x {{ item.price | money }}
           {% if item.stock < 5 %}<em>Only {{ item.stock }} left</em>{% endif %}</mj-text>
         <mj-raw>{% endfor %}</mj-raw>`
 
@@ -16,7 +20,8 @@ export const cartReminderSource: TemplateSource = {
   name: 'cart-reminder',
   subject: '{{ profile.first_name | default: "Hello" }}, your {{ cart.items[0].name }} is waiting',
   mjml: `<mjml>
-  <mj-head><mj-title>{{ shop.name }}</mj-title><mj-preview>{{ cart.items.size }} things wait</mj-preview></mj-head>
+  <mj-head><mj-title>{{ shop.name }}</mj-title>
+    <mj-preview>{{ cart.items.size }} things wait</mj-preview></mj-head>
   <mj-body>
     <mj-section><mj-column>
       <mj-image src="{{ shop.logo }}" alt="{{ shop.name }}" href="{{ shop.url }}" width="140px" />
@@ -31,11 +36,13 @@ export const cartReminderSource: TemplateSource = {
       <mj-text>You may also like</mj-text>
       <mj-raw>{% for item in recommendations limit: 4 %}</mj-raw>
       <mj-image src="{{ item.image }}" alt="{{ item.name }}" href="{{ item.url }}" width="90px" />
-      <mj-text><a href="{{ item.url }}">{{ item.name | truncate: 40 }}</a> {{ item.price | money }}</mj-text>
+      <mj-text><a href="{{ item.url }}">{{ item.name  | truncate: 40 }}</a>
+        {{ item.price | money }}</mj-text>
       <mj-raw>{% endfor %}</mj-raw>
     </mj-column></mj-section>
     <mj-section><mj-column>
-      <mj-text><a href="mailto:help@shop.example">Help</a> <a href="{{ unsubscribe_url }}">Unsubscribe</a></mj-text>
+      <mj-text><a href="mailto:help@shop.example">Help</a>
+        <a href="{{ unsubscribe_url }}">Unsubscribe</a></mj-text>
     </mj-column></mj-section>
   </mj-body>
 </mjml>

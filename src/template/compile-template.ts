@@ -1,9 +1,11 @@
 /**
- * Makes a `Template` from its files, when definitions are applied: MJML becomes HTML once, Liquid inside it stays.
+ * Makes a `Template` from its files, when definitions are applied: MJML becomes HTML once, Liquid
+ * inside it stays.
  *
- * Everything that can be known without a person's values is refused here, with file and line, so that a send only fails
- * for what its values bring: sizes, nesting, Liquid syntax, unknown filters, MJML faults, Liquid that MJML would lose,
- * Liquid where escaping cannot protect, a missing unsubscribe link.
+ * Everything that can be known without a person's values is refused here, with file and line, so
+ * that a send only fails for what its values bring: sizes, nesting, Liquid syntax, unknown
+ * filters, MJML faults, Liquid that MJML would lose, Liquid where escaping cannot protect, a
+ * missing unsubscribe link.
  *
  * MJML is loaded by the first call; whoever only renders never pays for it.
  */
@@ -14,7 +16,10 @@ import type { Template, TemplateSource } from './template.ts'
 
 const sourceBytesMax = 100 * 1024
 const htmlBytesMax = 512 * 1024
-/** MJML and HTML elements inside each other; MJML recurses and overflows the stack at some thousands. */
+/**
+ * MJML and HTML elements inside each other; MJML recurses and overflows the stack at some
+ * thousands.
+ */
 const nestingCountMax = 100
 const faultCountMax = 50
 
@@ -150,7 +155,10 @@ function checkHtml(mjml: string, html: string): readonly TemplateFault[] {
   return faults
 }
 
-/** MJML drops text that stands between its elements, and with it a loop or a condition, without a word. */
+/**
+ * MJML drops text that stands between its elements, and with it a loop or a condition, without a
+ * word.
+ */
 function findLostLiquid(mjml: string, html: string): readonly TemplateFault[] {
   const faults: TemplateFault[] = []
   const source = withoutComments(mjml)

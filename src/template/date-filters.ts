@@ -1,9 +1,11 @@
 /**
- * The date filters of Liquid, by ourselves: those of the library read the system's clock for `now` and the system's time
- * zone for the rest, and a message must have the same bytes in every process.
+ * The date filters of Liquid, by ourselves: those of the library read the system's clock for `now`
+ * and the system's time zone for the rest, and a message must have the same bytes in every
+ * process.
  *
- * `now` and `today` are the message's own date. A date without a zone is UTC. A zone is shown only where the template
- * names one: `{{ x | date: "%H:%M", "Europe/Paris" }}`, or a count of minutes as in the library (-120 is UTC+2).
+ * `now` and `today` are the message's own date. A date without a zone is UTC. A zone is shown only
+ * where the template names one: `{{ x | date: "%H:%M", "Europe/Paris" }}`, or a count of minutes
+ * as in the library (-120 is UTC+2).
  */
 
 const dayMs = 86_400_000

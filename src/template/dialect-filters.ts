@@ -1,6 +1,7 @@
 /**
- * What people coming from Braze, Shopify and Customer.io expect beyond liquidjs, and what must differ from it: dates
- * (see `date-filters.ts`), whole-number division, and nothing that draws lots.
+ * What people coming from Braze, Shopify and Customer.io expect beyond liquidjs, and what must
+ * differ from it: dates (see `date-filters.ts`), whole-number division, and nothing that draws
+ * lots.
  */
 
 import { createHash, createHmac } from 'node:crypto'
@@ -71,7 +72,10 @@ function shopOf(context: Context): JsonObject {
   return isJsonObject(shop) ? shop : {}
 }
 
-/** Whole numbers divide to a whole number, rounded down, as in Ruby; liquidjs would print 7.5 for `15 | divided_by: 2`. */
+/**
+ * Whole numbers divide to a whole number, rounded down, as in Ruby; liquidjs would print 7.5 for
+ * `15 | divided_by: 2`.
+ */
 function divide(value: number, divisor: number): number {
   if (divisor === 0) throw new Error('divided by 0')
   const isWhole = Number.isInteger(value) && Number.isInteger(divisor)

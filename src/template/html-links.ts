@@ -1,10 +1,10 @@
 /**
  * Reads the tags of rendered HTML one by one, in time linear in its length, and rewrites the links.
  *
- * Attributes are read as a browser reads them (WHATWG, 13.2.5): three quote styles, entities, repeated names. Text of
- * `style`, `script`, `title` and `textarea` is skipped. What stands in conditional comments is read too, since some
- * mail programs show it. Every URL must begin with a scheme that is known to be harmless; a doubtful one is refused,
- * never repaired.
+ * Attributes are read as a browser reads them (WHATWG, 13.2.5): three quote styles, entities,
+ * repeated names. Text of `style`, `script`, `title` and `textarea` is skipped. What stands in
+ * conditional comments is read too, since some mail programs show it. Every URL must begin with a
+ * scheme that is known to be harmless; a doubtful one is refused, never repaired.
  */
 
 const rawTextTags = new Set(['style', 'script', 'title', 'textarea', 'xmp', 'noembed', 'noframes'])
@@ -45,7 +45,10 @@ interface OpenTag {
   readonly end: number
 }
 
-/** Gives every http and https link to `rewrite`, in order, and refuses HTML with any other doubtful URL. */
+/**
+ * Gives every http and https link to `rewrite`, in order, and refuses HTML with any other doubtful
+ * URL.
+ */
 export function rewriteLinks(html: string, rewrite: RewriteLink): Rewritten {
   let output = ''
   let copied = 0
@@ -75,7 +78,10 @@ export function insertBeforeBodyEnd(html: string, markup: string): string {
   return at < 0 ? html + markup : html.slice(0, at) + markup + html.slice(at)
 }
 
-/** Names the tags in which Liquid stands where escaping does not protect: an unquoted attribute, a script. */
+/**
+ * Names the tags in which Liquid stands where escaping does not protect: an unquoted attribute, a
+ * script.
+ */
 export function findUnsafeLiquid(html: string): readonly string[] {
   const faults: string[] = []
   for (const tag of readTags(html)) {
@@ -189,7 +195,10 @@ function readAttribute(html: string, start: number): Attribute {
 
 const namedEntities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
 
-/** Other names stay as they are; where one could matter, in front of the colon, the scheme is refused. */
+/**
+ * Other names stay as they are; where one could matter, in front of the colon, the scheme is
+ * refused.
+ */
 function decodeEntities(text: string): string {
   if (!text.includes('&')) return text
   return text.replace(

@@ -1,9 +1,10 @@
 /**
  * Tokens of click, open and unsubscribe links: `v1.<key id>.<payload>.<mac>`.
  *
- * The payload is our opaque message id and, for clicks, `~` and the link's index; it holds no personal data. The MAC
- * (HMAC-SHA256, 128 bits) covers version, purpose, key id and payload, so that a token of one purpose is worth nothing
- * for another. Destinations are looked up by (message id, index) and are never in a URL.
+ * The payload is our opaque message id and, for clicks, `~` and the link's index; it holds no
+ * personal data. The MAC (HMAC-SHA256, 128 bits) covers version, purpose, key id and payload, so
+ * that a token of one purpose is worth nothing for another. Destinations are looked up by (message
+ * id, index) and are never in a URL.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -43,17 +44,23 @@ export interface ParsedToken {
   readonly index: number
 }
 
-/** Returns a token under the current key. The caller has checked the message id with `isMessageId`. */
+/**
+ * Returns a token under the current key. The caller has checked the message id with `isMessageId`.
+ */
 export function signToken(keys: SigningKeys, claim: LinkClaim): string {
   const secret = keys.keys.get(keys.currentId)
   assert(secret !== undefined, 'the current signing key exists')
   assert(keyIdPattern.test(keys.currentId), 'a signing key id is short and URL-safe')
   assert(isMessageId(claim.messageId), 'a message id is short and URL-safe')
   const payload = claim.index === undefined ? claim.messageId : `${claim.messageId}~${claim.index}`
-  return `${version}.${keys.currentId}.${payload}.${macOf(secret, claim.purpose, keys.currentId, payload)}`
+  const mac = macOf(secret, claim.purpose, keys.currentId, payload)
+  return `${version}.${keys.currentId}.${payload}.${mac}`
 }
 
-/** Returns what a token of this purpose says (index 0 where it has none), or undefined for any other text. */
+/**
+ * Returns what a token of this purpose says (index 0 where it has none), or undefined for any
+ * other text.
+ */
 export function parseToken(
   keys: SigningKeys,
   purpose: LinkPurpose,
@@ -77,8 +84,8 @@ export function isMessageId(text: string): boolean {
 }
 
 /**
- * HMAC-SHA256 (RFC 2104) by two plain hashes: for these short texts node's `createHmac` spends ten times as long on key
- * objects as on hashing, and a message has some twenty tokens.
+ * HMAC-SHA256 (RFC 2104) by two plain hashes: for these short texts node's `createHmac` spends ten
+ * times as long on key objects as on hashing, and a message has some twenty tokens.
  */
 function macOf(secret: Uint8Array, purpose: LinkPurpose, keyId: string, payload: string): string {
   assert(secret.length >= 16 && secret.length <= blockBytes, 'a signing key has 16 to 64 bytes')

@@ -1,8 +1,10 @@
 /**
- * Liquid with every limit set. Two engines: one escapes what it prints for HTML, one prints plain text.
+ * Liquid with every limit set. Two engines: one escapes what it prints for HTML, one prints plain
+ * text.
  *
- * - Steps are counted, and so are characters written, captures included: these limits refuse the same templates in
- *   every process. Wall time is only the last resort, and a render that passes it is refused, never cut.
+ * - Steps are counted, and so are characters written, captures included: these limits refuse the
+ *   same templates in every process. Wall time is only the last resort, and a render that passes
+ *   it is refused, never cut.
  * - No files, no partials, no prototypes, no unknown filters, no clock, no chance.
  * - A value that is missing refuses the render unless the template tests it or gives a default.
  */
@@ -19,7 +21,10 @@ const memoryCharactersMax = 1_200_000
 /** Compiled HTML is larger than its MJML, so this is above the bound on sources. */
 const parseCharactersMax = 1024 * 1024
 export const outputBytesMax = 512 * 1024
-/** Blocks inside blocks. Parser and renderer recurse, so that deep nesting would overflow the stack. */
+/**
+ * Blocks inside blocks. Parser and renderer recurse, so that deep nesting would overflow the
+ * stack.
+ */
 const nestingCountMax = 50
 const saysCharactersMax = 300
 /** Parsed templates kept, oldest out first. A template that is changed has another text. */
@@ -67,7 +72,8 @@ export function createLiquidEngine(output: 'html' | 'text'): LiquidEngine {
   })
   for (const name of removedTags) delete engine.tags[name]
   addDialectFilters(engine)
-  // The library's own renderer counts neither steps nor characters; the field is only readonly by type.
+  // The library's own renderer counts neither steps nor characters; the field is only readonly by
+  // type.
   Object.assign(engine, { renderer: { renderTemplates } })
   const cache = new Map<string, Parsed>()
 
@@ -157,7 +163,10 @@ function* renderTemplates(
   return emitter['buffer']
 }
 
-/** Runs a generator whose yields may be generators, as the library's `toValueSync` does, at half the cost. */
+/**
+ * Runs a generator whose yields may be generators, as the library's `toValueSync` does, at half
+ * the cost.
+ */
 function drive(work: Generator<unknown, unknown, unknown>): unknown {
   let step = work.next()
   while (step.done !== true) {

@@ -1,15 +1,19 @@
 /**
- * Writes the whole message (RFC 5322, RFC 2045): headers, then a text and an HTML part, both quoted-printable.
+ * Writes the whole message (RFC 5322, RFC 2045): headers, then a text and an HTML part, both
+ * quoted-printable.
  *
- * The bytes depend on the arguments alone. A mail library's composer would do the same asynchronously, through streams,
- * and with a boundary, a date and an id of its own. Every line ends in CRLF, no other CR or LF is left, and no line is
- * over 998 characters.
+ * The bytes depend on the arguments alone. A mail library's composer would do the same
+ * asynchronously, through streams, and with a boundary, a date and an id of its own. Every line
+ * ends in CRLF, no other CR or LF is left, and no line is over 998 characters.
  */
 
 import { assert } from '../lib/assert.ts'
 
 const encodedLineCharactersMax = 76
-/** 45 bytes are 60 characters of base 64; with `=?utf-8?B?` and `?=` the word is within RFC 2047's 75. */
+/**
+ * 45 bytes are 60 characters of base 64; with `=?utf-8?B?` and `?=` the word is within RFC 2047's
+ * 75.
+ */
 const encodedWordBytesMax = 45
 const cr = 0x0d
 const lf = 0x0a
@@ -56,7 +60,10 @@ export function encodeMessage(parts: MessageParts): Uint8Array<ArrayBuffer> {
   return new Uint8Array(output.subarray(0, at))
 }
 
-/** Returns text for a header: as it is if it is plain ASCII, else as encoded words (RFC 2047) joined by spaces. */
+/**
+ * Returns text for a header: as it is if it is plain ASCII, else as encoded words (RFC 2047)
+ * joined by spaces.
+ */
 export function encodeHeaderText(text: string): string {
   // Plain text that looks like an encoded word would be decoded by the reader.
   if (/^[ -~]*$/.test(text) && !text.includes('=?')) return text
@@ -112,7 +119,10 @@ const isPlainByte = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte > space && byte < 0x7f && byte !== equals ? 1 : 0,
 )
 
-/** Writes `input` into `output` from `start`; returns the place behind it. Any kind of line end becomes CRLF. */
+/**
+ * Writes `input` into `output` from `start`; returns the place behind it. Any kind of line end
+ * becomes CRLF.
+ */
 function encodeQuotedPrintable(input: Uint8Array, output: Uint8Array, start: number): number {
   const end = input.length
   let at = start

@@ -1,11 +1,13 @@
 /**
  * Fills a template for one person and makes the whole message.
  *
- * A pure function of the input and the signing keys: the same bytes every time, in every process. It is what evidence
- * rests on, so nothing here may read a clock (limits on time only refuse), draw lots, or depend on a locale or a zone.
+ * A pure function of the input and the signing keys: the same bytes every time, in every process.
+ * It is what evidence rests on, so nothing here may read a clock (limits on time only refuse),
+ * draw lots, or depend on a locale or a zone.
  *
- * Order: addresses and URLs are checked, subject, HTML and text are filled, links of the HTML are signed, the bytes are
- * written. Whatever is wrong with the input is an answer, never an exception.
+ * Order: addresses and URLs are checked, subject, HTML and text are filled, links of the HTML are
+ * signed, the bytes are written. Whatever is wrong with the input is an answer, never an
+ * exception.
  */
 
 import { compile } from 'html-to-text'
@@ -23,7 +25,10 @@ const linkCountMax = 500
 const softMsDefault = 250
 
 export interface RenderOptions {
-  /** After this much time in one part the render is refused. A simulation gives more than it ever needs. */
+  /**
+   * After this much time in one part the render is refused. A simulation gives more than it ever
+   * needs.
+   */
   readonly softMs: number
 }
 
@@ -104,7 +109,8 @@ function parseLetterhead(keys: SigningKeys, { message }: RenderInput): Letterhea
   if (!isOrigin(publicUrl)) throw new Refused('bad-link', 'publicUrl is not a http or https URL')
   if (!keys.keys.has(signingKeyId)) throw new Refused('bad-link', `no signing key ${signingKeyId}`)
   const signing: SigningKeys = { currentId: signingKeyId, keys: keys.keys }
-  const unsubscribeUrl = `${publicUrl}/e/u/${signToken(signing, { purpose: 'unsubscribe', messageId })}`
+  const unsubscribeToken = signToken(signing, { purpose: 'unsubscribe', messageId })
+  const unsubscribeUrl = `${publicUrl}/e/u/${unsubscribeToken}`
   if (unsubscribeUrl.length > unsubscribeUrlCharactersMax) {
     throw new Refused('bad-link', `unsubscribe URL over ${unsubscribeUrlCharactersMax} characters`)
   }
@@ -133,7 +139,8 @@ function signLinks(
     return letterhead.clickUrl(links.length - 1)
   })
   if (rewritten.kind === 'refused') throw new Refused('bad-link', rewritten.says)
-  const pixel = `<img src="${encodeAttribute(letterhead.openUrl)}" alt="" width="1" height="1" border="0">`
+  const pixelUrl = encodeAttribute(letterhead.openUrl)
+  const pixel = `<img src="${pixelUrl}" alt="" width="1" height="1" border="0">`
   const signed = insertBeforeBodyEnd(rewritten.html, pixel)
   if (Buffer.byteLength(signed) > outputBytesMax) {
     throw new Refused('limit', `output over ${outputBytesMax} bytes`)
@@ -162,7 +169,10 @@ function composeHeaders(
   ]
 }
 
-/** One line: control characters become spaces, and marks that reorder text on the screen are taken out. */
+/**
+ * One line: control characters become spaces, and marks that reorder text on the screen are taken
+ * out.
+ */
 function cleanSubject(text: string): string {
   return text
     .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')

@@ -9,7 +9,10 @@ const golden = JSON.parse(
   readFileSync(new URL('../../test/fixtures/template-cart-reminder.json', import.meta.url), 'utf8'),
 ) as { readonly input: RenderInput }
 
-/** One step that keeps its thread for as long as the list is long: no limit of Liquid is asked inside a filter. */
+/**
+ * One step that keeps its thread for as long as the list is long: no limit of Liquid is asked
+ * inside a filter.
+ */
 function aSlowInput(countItems: number): RenderInput {
   return aRenderInput(
     {

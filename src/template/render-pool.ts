@@ -1,9 +1,10 @@
 /**
  * Renders on worker threads, so that no template can stall or exhaust the process.
  *
- * Requests are pipelined: each worker holds a batch, and says through shared memory which request it is at. A worker
- * that stays at one request for `hardMs`, runs out of its heap or dies is replaced; the request it was at is answered
- * `killed`, the others it held are given out again. That is safe because rendering is pure.
+ * Requests are pipelined: each worker holds a batch, and says through shared memory which request
+ * it is at. A worker that stays at one request for `hardMs`, runs out of its heap or dies is
+ * replaced; the request it was at is answered `killed`, the others it held are given out again.
+ * That is safe because rendering is pure.
  *
  * Order of a request: queue, worker, answer. Callers keep at most `queueCountMax` requests open.
  */
@@ -15,7 +16,10 @@ import type { SigningKeys } from './links.ts'
 import { createMessageRenderer } from './render-message.ts'
 import type { RenderAnswer, Renderer, RenderInput } from './template.ts'
 
-/** Requests a worker holds: enough that it never waits for the main thread, few enough to be given out again. */
+/**
+ * Requests a worker holds: enough that it never waits for the main thread, few enough to be given
+ * out again.
+ */
 const heldCountMax = 64
 /** A thread that cannot even start (memory, a broken installation) is not tried for ever. */
 const startCountMax = 5
@@ -77,7 +81,10 @@ export async function openRenderPool(
   return pool
 }
 
-/** Renders on the calling thread: for simulations and tests, where steps limit the work and time does not. */
+/**
+ * Renders on the calling thread: for simulations and tests, where steps limit the work and time
+ * does not.
+ */
 export function createInlineRenderer(keys: SigningKeys): Renderer {
   const renderMessage = createMessageRenderer(keys, { softMs: simulationSoftMs })
   return {
@@ -93,7 +100,10 @@ class RenderPool implements Renderer {
   readonly #slots: Slot[] = []
   readonly #closed = new AbortController()
   #isFlushPlanned = false
-  /** From 1, and within an Int32: a pool that renders 5,000 messages a second takes five days to come round. */
+  /**
+   * From 1, and within an Int32: a pool that renders 5,000 messages a second takes five days to
+   * come round.
+   */
   #number = 0
 
   constructor(options: RenderPoolOptions, keys: SigningKeys) {
@@ -226,7 +236,10 @@ class RenderPool implements Renderer {
     }
   }
 
-  /** Answers the request in hand, queues the others again in front, and puts a new thread in the place. */
+  /**
+   * Answers the request in hand, queues the others again in front, and puts a new thread in the
+   * place.
+   */
   async #replace(slot: Slot, says: string): Promise<void> {
     if (slot.isClosed) return
     slot.isClosed = true

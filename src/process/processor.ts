@@ -164,7 +164,7 @@ class Processor {
     const dueMs = await this.tick()
     const waitMs = Math.min(this.#options.idleMs, Math.max(1, dueMs - clock.nowMs()))
     const woken = new AbortController()
-    const wake = (): void => woken.abort()
+    const wake = (): void => woken.abort('woken')
     signal.addEventListener('abort', wake, { once: true })
     const folds = this.#owned.map(({ fold }) => fold).filter((fold) => fold.stopped === undefined)
     await Promise.race([
@@ -300,7 +300,9 @@ class Processor {
       if (!owned.isOwner || owned.fold.stopped !== undefined || isOnItsWay) continue
       const timer = await owned.fold.firstTimer()
       const dueMs = timer === undefined ? Number.POSITIVE_INFINITY : parseTimerKey(timer).dueMs
-      const isBehind = meta.foldMs > meta.ownerMs + this.#options.tickMs
+      // Where the owner's own clock is behind, ticking faster would not move it: one per `tickMs`.
+      const nextTickMs = meta.ownerMs + this.#options.tickMs
+      const isBehind = meta.foldMs > nextTickMs && nowMs >= nextTickMs
       if (dueMs <= nowMs || isBehind) ticking.push(owned)
       else nextDueMs = Math.min(nextDueMs, dueMs)
     }

@@ -65,7 +65,11 @@ function measure(layout: Layout, pageBytes: number, cacheKib: number): Record<st
   const value = new Uint8Array(valueBytes).fill(66)
   const prefixed = (index: number): Buffer =>
     Buffer.concat([Buffer.from([0, index % partitionCount]), Buffer.from(keys[index] ?? '')])
+  let putCount = 0
   const put = (index: number): void => {
+    // SQLite does not write a page whose content stays the same: each value must differ.
+    new DataView(value.buffer).setUint32(0, ++putCount)
+    new DataView(value.buffer).setUint32(valueBytes - 4, putCount)
     if (layout.isKeyPrefixed) insert.run(prefixed(index), value)
     else insert.run(index % partitionCount, Buffer.from(keys[index] ?? ''), value)
   }

@@ -5,7 +5,7 @@
  *   1. wait until the profile is fresh enough;
  *   2. append the claim, and wait for the fold's answer (`granted` is committed when it is heard);
  *   3. read, render, and store the evidence;
- *   4. read the suppression of the address; hand over; where over 2 s passed since the check, check again first;
+ *   4. read the suppression of the address and the consent; hand over; where over 2 s passed since, check again first;
  *   5. append the result.
  * A crash behind 2 leaves a grant without a result: the next owner makes it `unknown`. Nothing is handed over twice.
  */
@@ -15,6 +15,7 @@ import type { Event } from '../event/event.ts'
 import { parseAddress } from '../event/address.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { JsonObject } from '../lib/json.ts'
+import { hasWithdrawn } from '../profile/person.ts'
 import { textTrait, viewPerson } from '../profile/view-person.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { RenderedMessage, Renderer, RenderInput, Template } from '../template/template.ts'
@@ -232,9 +233,15 @@ async function checkAndHandOver(
   do {
     checkedAtMs = deps.clock.nowMs()
     checkedAt = deps.clock.monotonicMs()
-    const suppression = await findSuppression(deps.place, key)
+    const [suppression, found] = await Promise.all([
+      findSuppression(deps.place, key),
+      findPerson(deps.place, message.personKey),
+    ])
     if (isSuppressed(suppression, message.topic)) {
       return { result: 'refused', reason: 'suppressed', says: 'the address is suppressed', checkedAtMs }
+    }
+    if (found !== undefined && hasWithdrawn(found.person, message.topic)) {
+      return { result: 'refused', reason: 'consent', says: 'consent was withdrawn', checkedAtMs }
     }
   } while (deps.clock.monotonicMs() - checkedAt > checkMsMax)
   const handOver: HandOver = await deps.mailer.handOver(

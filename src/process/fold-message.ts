@@ -20,7 +20,7 @@ import {
 import { parseAddress } from '../event/address.ts'
 import type { LogRecord } from '../log/record.ts'
 import { appendActivity } from '../profile/activity-pack.ts'
-import { addToTotals, type Person } from '../profile/person.ts'
+import { addToTotals, hasWithdrawn, type Person } from '../profile/person.ts'
 import { currentTraits } from '../profile/view-person.ts'
 import { enterByChange, withdraw } from './fold-event.ts'
 import { countCampaign } from './meta.ts'
@@ -72,8 +72,7 @@ async function grant(scope: FoldScope, personKey: string, claim: ClaimSkeleton):
 function refusalOf(scope: FoldScope, person: Person, message: Message): RefusalReason | undefined {
   if (scope.nowMs > message.notAfterMs) return 'expired'
   if (!Object.hasOwn(person.openMessages, message.messageId)) return 'exit'
-  const { withdrawn } = person
-  if (Object.hasOwn(withdrawn, '*') || Object.hasOwn(withdrawn, message.topic)) return 'consent'
+  if (hasWithdrawn(person, message.topic)) return 'consent'
   const traits = currentTraits(person, readTraits(scope, person.key))
   const email = Object.hasOwn(traits, 'email') ? traits['email']?.[0] : undefined
   return parseAddress(email).kind === 'address' ? undefined : 'no-address'

@@ -138,6 +138,11 @@ export function decodePerson(source: Uint8Array): Person {
   return { ...head, parts }
 }
 
+/** Tells whether the person has taken back permission for `topic`, or for all. */
+export function hasWithdrawn({ withdrawn }: Person, topic: string): boolean {
+  return Object.hasOwn(withdrawn, '*') || Object.hasOwn(withdrawn, topic)
+}
+
 /** Returns the part of `key`, or undefined where the profile has none. */
 export function findPart(person: Person, key: string): ProfilePart | undefined {
   return person.parts.find((part) => part.key === key)

@@ -10,8 +10,11 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { ApiDeps } from '../api/api-deps.ts'
 import { type ApiKeys, openApiKeys } from '../api/api-keys.ts'
-import { createApi, type Api } from '../api/create-api.ts'
+import { apiDefaults } from '../api/api-options.ts'
+import { createApi } from '../api/create-api.ts'
+import { createProfileFastPath } from '../api/profile-fast-path.ts'
 import { createCollector } from '../collect/collect-batch.ts'
 import { createCollectRoutes } from '../collect/collect-http.ts'
 import {
@@ -116,11 +119,15 @@ async function open(
   const gate = createIntakeGate({ clock, freshness: owner.freshness, log: stores.log }, values)
   closers.push(() => gate.close())
   const apiKeys = await openApiKeys(dataDir, clock)
-  const api = await openApi(deps, { values, secrets, stores, owner, apiKeys })
-  const server = await listen(
-    createServer(collectServerOptions, routesOf(deps, { options, stores, sources, gate, api })),
-    values,
+  const apiDeps = apiDepsOf(deps, { values, secrets, stores, owner, apiKeys })
+  const first = routesOf(deps, { options, stores, sources, gate, apiDeps })
+  const api = createApi(apiDeps, apiDefaults, (handle) =>
+    createServer(collectServerOptions, (request, response) => {
+      if (!first(request, response)) handle(request, response)
+    }),
   )
+  await api.ready()
+  const server = await listen(api.server, values)
   closers.push(() => stopListening(server, clock))
   const { port } = server.address() as AddressInfo
   const host = values['server.host'].includes(':') ? `[${values['server.host']}]` : values['server.host']
@@ -168,7 +175,7 @@ async function openStores(
   return { log, rejected, state, blobs }
 }
 
-async function openApi(
+function apiDepsOf(
   deps: ServerDeps,
   given: {
     readonly values: ServerValues
@@ -177,11 +184,11 @@ async function openApi(
     readonly owner: Owner
     readonly apiKeys: ApiKeys
   },
-): Promise<Api> {
+): ApiDeps {
   const { values, secrets, stores, owner, apiKeys } = given
   const publicUrl = values['server.publicUrl']?.replace(/\/$/, '')
   const from = values['delivery.from']
-  return await createApi({
+  return {
     ...deps,
     ...secrets,
     ...owner,
@@ -196,10 +203,10 @@ async function openApi(
     },
     ...(publicUrl === undefined ? {} : { publicUrl }),
     ...(from === undefined ? {} : { from }),
-  })
+  }
 }
 
-/** Collector first: it is the hot path and has its own body reader. */
+/** What comes before the API's router: the collector, which has its own body reader, and reads of one profile. */
 function routesOf(
   deps: ServerDeps,
   given: {
@@ -207,10 +214,10 @@ function routesOf(
     readonly stores: Stores
     readonly sources: SourceDirectory
     readonly gate: IntakeGate
-    readonly api: Api
+    readonly apiDeps: ApiDeps
   },
-): Parameters<typeof createServer>[1] {
-  const { options, stores, sources, gate, api } = given
+): ExtraRoutes {
+  const { options, stores, sources, gate } = given
   const { values } = options
   const events = deps.metrics.counter('attune_collect_events_total')
   const rejectedBy = deps.metrics.counter('attune_collect_rejected_total')
@@ -251,11 +258,11 @@ function routesOf(
       ...(publicUrl === undefined ? {} : { publicUrl }),
     },
   )
-  return (request, response) => {
-    if (collect(request, response)) return
-    if (options.extraRoutes?.(request, response) === true) return
-    api.handle(request, response)
-  }
+  const profile = createProfileFastPath(given.apiDeps)
+  return (request, response) =>
+    collect(request, response) ||
+    profile(request, response) ||
+    options.extraRoutes?.(request, response) === true
 }
 
 async function listen(server: Server, values: ServerValues): Promise<Server> {

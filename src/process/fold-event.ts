@@ -17,6 +17,7 @@ import {
   type PersonTraits,
   partCountMax,
   type ProfilePart,
+  traitPrefix,
 } from '../profile/person.ts'
 import { addSeen, hasSeen, seenPrefix } from '../profile/seen.ts'
 import { interactionKindOf } from '../recommend/advisor.ts'
@@ -29,6 +30,7 @@ import {
   feedPrefix,
   hex,
   jsonCodec,
+  keysOfEvent,
   keysOfPerson,
   readPerson,
   readTraits,
@@ -57,7 +59,7 @@ const identityTypes: ReadonlySet<string> = new Set(['identify', 'alias', 'group'
 
 /** Folds an event that a collector appended. */
 export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<void> {
-  await scope.view.load(keysOfPerson(record.key))
+  await scope.view.load(keysOfEvent(record.key))
   if (!isNew(scope, record)) return
   const event = decodeJson<Event>(record.body)
   const person = readPerson(scope, record.key)
@@ -66,7 +68,7 @@ export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<vo
     return
   }
   claimDevice(scope, person, event)
-  applyEvent(scope, person, record, event, record.key, true)
+  await applyEvent(scope, person, record, event, record.key, true)
 }
 
 /** Folds an event of a device that belongs to this person now. */
@@ -76,10 +78,17 @@ export async function foldForwarded(scope: FoldScope, record: LogRecord): Promis
   const person = readPerson(scope, record.key)
   if (person.pointer === undefined) {
     const event = decodeJson<Event>(record.body)
-    applyEvent(scope, person, record, event, skeleton.partKey, false)
+    await applyEvent(scope, person, record, event, skeleton.partKey, false)
   } else if (skeleton.hopCount < hopCountMax) {
     forward(scope, person.pointer, record, { ...skeleton, hopCount: skeleton.hopCount + 1 })
   }
+}
+
+/** Traits are cold: most events neither change them nor touch a rule that could see them. */
+function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
+  if (event.traits !== undefined || person.version === 0) return true
+  const { plan, segmentsHash } = scope.definitions
+  return person.rulesHash !== segmentsHash || plan.touched({ events: [event.name] }).size > 0
 }
 
 function isNew(scope: FoldScope, record: LogRecord): boolean {
@@ -119,17 +128,18 @@ function claimDevice(scope: FoldScope, person: Person, event: Event): void {
   send(scope, { kind: 'identity-claim', key: device, skeleton: { userKey: person.key } })
 }
 
-function applyEvent(
+async function applyEvent(
   scope: FoldScope,
   person: Person,
   record: LogRecord,
   event: Event,
   partKey: string,
   mayTrigger: boolean,
-): void {
+): Promise<void> {
   const isFirst = person.version === 0
   const part = findPart(person, partKey) ?? person.parts[0]
   if (part === undefined) return
+  if (needsTraits(scope, person, event)) await scope.view.load([traitPrefix + person.key])
   const traits = readTraits(scope, person.key)
   const changedTraits = applyTraits(traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)

@@ -17,13 +17,15 @@ import { noDefinitions } from './definitions.ts'
 import { type DefinitionsOf, foldRecord, foldTimers } from './fold.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
-import { type Effect, type FoldScope, keysOfPerson, metaCodec } from './scope.ts'
+import { type Effect, type FoldScope, keysOfEvent, metaCodec } from './scope.ts'
 
 /** Timers fired between two looks at the clock and the size of the commit. */
 const timerCountMax = 200
 /** Changes after which a batch is committed: a record adds few, an owner record up to its open grants. */
 const changeCountHigh = commitCountMax / 4
 const skipScanCount = 1000
+/** Records whose keys are read in one call of the store. */
+const loadCount = 64
 
 export interface FoldDeps {
   readonly log: EventLog
@@ -107,24 +109,27 @@ export class PartitionFold {
   /** Folds records in order until `shouldPause` or the commit is large enough. Answers how many were folded. */
   async fold(records: readonly LogRecord[], shouldPause: () => boolean): Promise<number> {
     if (this.stopped !== undefined) return 0
-    await this.#view.load(records.flatMap(keysToLoad))
-    let folded = 0
-    for (const record of records) {
-      const isFull = this.#view.changeCount() >= changeCountHigh
-      if (folded > 0 && (isFull || shouldPause())) break
-      try {
-        if (!(await this.#foldOne(record))) break
-      } catch (error) {
-        await this.#recover(record, error, records.slice(0, folded))
-        break
+    for (let from = 0; from < records.length; from += loadCount) {
+      // Read ahead in small steps: what is loaded and not folded before the pause is read for nothing.
+      const step = records.slice(from, from + loadCount)
+      await this.#view.load(step.flatMap(keysToLoad))
+      for (const [index, record] of step.entries()) {
+        const done = from + index
+        const isFull = this.#view.changeCount >= changeCountHigh
+        if (done > 0 && (isFull || shouldPause())) return done
+        try {
+          if (!(await this.#foldOne(record))) return done
+        } catch (error) {
+          await this.#recover(record, error, records.slice(0, done))
+          return done
+        }
       }
-      folded++
     }
-    return folded
+    return records.length
   }
 
   hasChanges(): boolean {
-    return this.#view.changeCount() > 0 || this.#cursor > this.committedOffset
+    return this.#view.changeCount > 0 || this.#cursor > this.committedOffset
   }
 
   /** Returns what to commit, and what to publish once it is. Nothing more may be folded before `committed`. */
@@ -225,5 +230,5 @@ export async function checkBelongs(log: EventLog, partition: number, head: Head)
 function keysToLoad(record: LogRecord): readonly string[] {
   return record.key.startsWith('control:') || record.key.startsWith('item:')
     ? []
-    : keysOfPerson(record.key)
+    : keysOfEvent(record.key)
 }

@@ -60,6 +60,7 @@ export class PartitionView {
   #timers: string[] | undefined
   /** Greatest timer key that was read from the store; undefined when all were. */
   #timersKnownTo: string | undefined
+  #changeCount = 0
 
   constructor(state: StateReader, partition: number) {
     this.#state = state
@@ -96,12 +97,18 @@ export class PartitionView {
     const cached = this.#cache.get(key) ?? { bytes: undefined, value, isDecoded: true }
     cached.value = value
     cached.isDecoded = true
+    if (cached.encode === undefined) this.#changeCount++
     cached.encode = () => codec.encode(value)
     this.#cache.set(key, cached)
   }
 
   remove(key: string): void {
-    this.#cache.set(key, { bytes: undefined, value: undefined, isDecoded: true, encode: () => undefined })
+    this.#set(key, undefined, () => undefined)
+  }
+
+  #set(key: string, value: unknown, encode: () => Uint8Array | undefined): void {
+    if (this.#cache.get(key)?.encode === undefined) this.#changeCount++
+    this.#cache.set(key, { bytes: undefined, value, isDecoded: true, encode })
   }
 
   /** Returns keys of a family as the store and the fold together have them. For small families only. */
@@ -125,7 +132,7 @@ export class PartitionView {
   }
 
   addTimer(key: string): void {
-    this.#cache.set(key, { bytes: undefined, value: 1, isDecoded: true, encode: () => emptyValue })
+    this.#set(key, 1, () => emptyValue)
     const isWithin = this.#timersKnownTo === undefined || key <= this.#timersKnownTo
     if (this.#timers !== undefined && isWithin) insertInOrder(this.#timers, key)
   }
@@ -136,10 +143,9 @@ export class PartitionView {
     if (at >= 0) this.#timers?.splice(at, 1)
   }
 
-  changeCount(): number {
-    let count = 0
-    for (const cached of this.#cache.values()) if (cached.encode !== undefined) count++
-    return count
+  /** Keys that the next commit writes or deletes. */
+  get changeCount(): number {
+    return this.#changeCount
   }
 
   /** Returns all changes since the last call, and forgets what was read. */
@@ -149,11 +155,13 @@ export class PartitionView {
       if (cached.encode !== undefined) changes.push({ key, value: cached.encode() })
     }
     this.#cache.clear()
+    this.#changeCount = 0
     return changes
   }
 
   discard(): void {
     this.#cache.clear()
+    this.#changeCount = 0
     this.#timers = undefined
     this.#timersKnownTo = undefined
   }

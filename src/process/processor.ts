@@ -66,6 +66,9 @@ export const processorDefaults: ProcessorOptions = {
   idleMs: 100,
 }
 
+/** Records read at a time: those read and not folded before a pause are read again. */
+const readCountMax = 256
+
 interface Owned {
   readonly fold: PartitionFold
   epoch: number
@@ -141,15 +144,25 @@ class Processor {
       const owned = this.#owned[this.#next]
       this.#next = (this.#next + 1) % this.#owned.length
       if (owned === undefined || !(await this.#canFold(owned))) continue
-      const { log } = this.#deps
-      const { fold } = owned
-      const records = await log.read(fold.partition, fold.cursor, this.#options.batchCountMax)
-      if (records.length === 0) continue
-      await fold.fold(records, shouldPause)
-      isBusy = true
+      isBusy = (await this.#foldPartition(owned.fold, shouldPause)) || isBusy
     }
     if (isBusy) await this.#commit(this.#owned.filter(({ fold }) => fold.hasChanges()))
     return isBusy
+  }
+
+  /** Reads and folds in small steps until the end of the log, the batch's size, or the pause. */
+  async #foldPartition(fold: PartitionFold, shouldPause: () => boolean): Promise<boolean> {
+    const { batchCountMax } = this.#options
+    let count = 0
+    while (count < batchCountMax && !(count > 0 && shouldPause())) {
+      const countMax = Math.min(readCountMax, batchCountMax - count)
+      const records = await this.#deps.log.read(fold.partition, fold.cursor, countMax)
+      if (records.length === 0) break
+      const folded = await fold.fold(records, shouldPause)
+      count += folded
+      if (folded < records.length) return true
+    }
+    return count > 0
   }
 
   async forward(): Promise<void> {

@@ -63,6 +63,11 @@ export const itemPrefix = 'item/'
 export const outboxPrefix = 'outbox/'
 export const feedPrefix = 'feed/'
 
+/** Returns the keys that every event of this person touches. */
+export function keysOfEvent(key: string): readonly string[] {
+  return [personPrefix + key, seenPrefix + key]
+}
+
 /** Returns the keys that any record of this person may touch. */
 export function keysOfPerson(key: string): readonly string[] {
   return [personPrefix + key, traitPrefix + key, seenPrefix + key]
@@ -75,6 +80,8 @@ export function readPerson(scope: FoldScope, key: string): Person {
 }
 
 export function readTraits(scope: FoldScope, key: string): PersonTraits {
+  // Where they were not loaded nothing asks for them: see `needsTraits`.
+  if (!scope.view.hasLoaded(traitPrefix + key)) return {}
   return scope.view.read(traitPrefix + key, traitsCodec) ?? {}
 }
 

@@ -2,7 +2,7 @@
  * One attempt to deliver one message.
  *
  * Order of effects:
- *   1. wait until the profile is fresh enough;
+ *   1. wait until the profile, and the list of suppressed addresses, are fresh enough;
  *   2. append the claim, and wait for the fold's answer (`granted` is committed when it is heard);
  *   3. read, render, and store the evidence;
  *   4. read the suppression of the address and the consent; hand over; where over 2 s passed since, check again first;
@@ -11,15 +11,16 @@
  */
 
 import type { Message, ResultSkeleton } from '../campaign/message.ts'
-import type { Event } from '../event/event.ts'
 import { parseAddress } from '../event/address.ts'
+import type { Event } from '../event/event.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { JsonObject } from '../lib/json.ts'
+import { partitionOf } from '../log/record.ts'
 import { hasWithdrawn } from '../profile/person.ts'
-import { textTrait, viewPerson } from '../profile/view-person.ts'
+import { currentTraits, textTrait, viewPerson } from '../profile/view-person.ts'
 import type { BlobStore } from '../state/blob-store.ts'
-import type { RenderedMessage, Renderer, RenderInput, Template } from '../template/template.ts'
 import { rendererVersion } from '../template/renderer-version.ts'
+import type { RenderedMessage, Renderer, RenderInput, Template } from '../template/template.ts'
 import { encodeEvidence, evidenceFormat } from './evidence.ts'
 import type { HandOver, Mailer } from './mailer.ts'
 import { type FoundPerson, findMessage, findPerson, findSuppression } from './read-state.ts'
@@ -103,6 +104,7 @@ export async function deliverMessage(
   await deps.report(message, { ...result, ...answer, evidenceHash })
 }
 
+/** Waits while the state that the attempt shows, or trusts to tell who must not be written to, may be too old. */
 async function waitUntilFresh(
   deps: DeliverDeps,
   options: DeliverOptions,
@@ -110,12 +112,29 @@ async function waitUntilFresh(
   signal: AbortSignal,
 ): Promise<void> {
   const found = await findPerson(deps.place, message.personKey)
-  const partition = found?.partition
-  if (partition === undefined) return
-  while (!signal.aborted && deps.ageMs(partition) > message.freshWithinMs) {
+  if (found === undefined) return
+  const partitions = partitionsBehind(deps, options, found)
+  const isOld = (partition: number): boolean => deps.ageMs(partition) > message.freshWithinMs
+  while (!signal.aborted && partitions.some(isOld)) {
     if (deps.clock.nowMs() > message.notAfterMs) return
     await deps.clock.sleep(options.staleWaitMs, signal)
   }
+}
+
+/**
+ * Returns the partitions of all identity keys of the person, and that of the address: a store that lost its newest
+ * commits has lost suppressions too, until their partition has been folded again.
+ */
+function partitionsBehind(
+  { place }: DeliverDeps,
+  options: DeliverOptions,
+  { person, traits }: FoundPerson,
+): readonly number[] {
+  const keys = [person.key, ...person.parts.map(({ key }) => key), ...person.claimed]
+  const parsed = parseAddress(currentTraits(person, traits)['email']?.[0])
+  if (parsed.kind === 'address') keys.push(addressKeyOf(options.addressSecret, parsed.address))
+  const { workspace, partitionCount } = place
+  return [...new Set(keys.map((key) => partitionOf(workspace, key, partitionCount)))]
 }
 
 async function prepareMessage(
@@ -238,7 +257,12 @@ async function checkAndHandOver(
       findPerson(deps.place, message.personKey),
     ])
     if (isSuppressed(suppression, message.topic)) {
-      return { result: 'refused', reason: 'suppressed', says: 'the address is suppressed', checkedAtMs }
+      return {
+        result: 'refused',
+        reason: 'suppressed',
+        says: 'the address is suppressed',
+        checkedAtMs,
+      }
     }
     if (found !== undefined && hasWithdrawn(found.person, message.topic)) {
       return { result: 'refused', reason: 'consent', says: 'consent was withdrawn', checkedAtMs }

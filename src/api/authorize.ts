@@ -1,0 +1,95 @@
+/**
+ * Who may do what: one table of every route and the scope it asks for. A route that is not in it is refused to
+ * everybody, so forgetting one fails closed; a test compares the table with the routes that are served.
+ */
+
+import type { ApiKeys, Scope } from './api-keys.ts'
+import type { ApiProblem } from './problem.ts'
+
+/** `public` takes no key: health, and links in emails, which carry a signature of their own. */
+export const routeScopes: Readonly<Record<string, Scope | 'public'>> = {
+  'GET /healthz': 'public',
+  'GET /readyz': 'public',
+  'GET /metrics': 'public',
+  'GET /e/o/:token': 'public',
+  'HEAD /e/o/:token': 'public',
+  'GET /e/c/:token': 'public',
+  'HEAD /e/c/:token': 'public',
+  'GET /e/u/:token': 'public',
+  'HEAD /e/u/:token': 'public',
+  'POST /e/u/:token': 'public',
+  'GET /api/v1/profiles/:id': 'read',
+  'GET /api/v1/profiles/:id/events': 'read',
+  'GET /api/v1/profiles/:id/recommendations': 'read',
+  'GET /api/v1/messages/:id': 'read',
+  'GET /api/v1/messages/:id/evidence': 'read',
+  'GET /api/v1/messages/:id/explain': 'read',
+  'GET /api/v1/items/:id': 'read',
+  'GET /api/v1/campaigns': 'read',
+  'GET /api/v1/status': 'read',
+  'GET /api/v1/events/stream': 'read',
+  'POST /api/v1/render': 'render',
+  'POST /api/v1/items': 'write',
+  'POST /api/v1/suppressions': 'write',
+  'DELETE /api/v1/suppressions': 'write',
+}
+
+export interface Access {
+  readonly method: string
+  /** The pattern of the route, as it was declared. */
+  readonly route: string
+  readonly authorization: string | undefined
+}
+
+/** Returns why a request is refused, or undefined. Answers at once for keys that were seen before. */
+export function authorize(
+  apiKeys: ApiKeys,
+  access: Access,
+): ApiProblem | undefined | Promise<ApiProblem | undefined> {
+  const name = `${access.method} ${access.route}`
+  const scope = Object.hasOwn(routeScopes, name) ? routeScopes[name] : undefined
+  if (scope === 'public') return undefined
+  if (scope === undefined) return undeclared
+  const key = bearerOf(access.authorization)
+  if (key === undefined) return missing
+  const found = apiKeys.find(key)
+  if (found instanceof Promise) return found.then((late) => check(late?.scopes, scope))
+  return check(found?.scopes, scope)
+}
+
+function check(given: readonly Scope[] | undefined, scope: Scope): ApiProblem | undefined {
+  if (given === undefined) return unknown
+  if (given.includes(scope) || given.includes('admin')) return undefined
+  return {
+    status: 403,
+    code: 'scope-missing',
+    detail: `The API key lacks the scope ${scope}.`,
+    challenge: `Bearer realm="attune", error="insufficient_scope", scope="${scope}"`,
+  }
+}
+
+const scheme = 'bearer '
+
+function bearerOf(header: string | undefined): string | undefined {
+  if (header === undefined || header.length <= scheme.length) return undefined
+  if (header.slice(0, scheme.length).toLowerCase() !== scheme) return undefined
+  return header.slice(scheme.length).trim()
+}
+
+const missing: ApiProblem = {
+  status: 401,
+  code: 'key-missing',
+  detail: 'Give an API key: Authorization: Bearer atk_...',
+  challenge: 'Bearer realm="attune"',
+}
+const unknown: ApiProblem = {
+  status: 401,
+  code: 'key-unknown',
+  detail: 'The API key is not known.',
+  challenge: 'Bearer realm="attune", error="invalid_token"',
+}
+const undeclared: ApiProblem = {
+  status: 403,
+  code: 'route-closed',
+  detail: 'The route has no scope, so nobody may use it.',
+}

@@ -1,0 +1,103 @@
+import { deepStrictEqual, equal } from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { findSuppression } from '../delivery/read-state.ts'
+import { addressKeyOf } from '../delivery/suppression.ts'
+import { openWorld, type World } from './world.fixture.ts'
+
+async function post(world: World, payload: object) {
+  return await world.app.inject({
+    method: 'POST',
+    url: '/api/v1/items',
+    headers: world.keys.write,
+    payload,
+  })
+}
+
+async function itemOf(world: World, id: string) {
+  const url = `/api/v1/items/${encodeURIComponent(id)}`
+  return await world.app.inject({ url, headers: world.keys.read })
+}
+
+describe('/api/v1/items', () => {
+  it('takes one item or many, and shows them once folded', async (t) => {
+    const world = await openWorld(t)
+    deepStrictEqual((await post(world, { itemId: 'a/b', name: 'Slash', price: 1 })).json(), {
+      accepted: 1,
+      rejected: 0,
+      faults: [],
+    })
+    const many = Array.from({ length: 1000 }, (_, index) => ({
+      itemId: `m${index}`,
+      name: 'Many',
+      price: index,
+      stockCount: 1,
+    }))
+    equal((await post(world, { items: many })).json().accepted, 1000)
+    await world.settle()
+    equal((await itemOf(world, 'a/b')).json().name, 'Slash')
+    equal((await itemOf(world, 'm999')).json().price, 999)
+    equal((await itemOf(world, 'none')).statusCode, 404)
+  })
+
+  it('takes the good ones, and names the path of what is wrong with each other', async (t) => {
+    const world = await openWorld(t)
+    const good = { itemId: 'g', name: 'Good', price: 2 }
+    const bad = [
+      { itemId: 'x', name: 'No price' },
+      { ...good, price: '2' },
+      { ...good, url: 'javascript:alert(1)' },
+      { ...good, colour: 'red' },
+      { ...good, updatedAtMs: 8e15 },
+    ]
+    const answer = (await post(world, [good, ...bad])).json()
+    equal(answer.accepted, 1)
+    equal(answer.rejected, 5)
+    deepStrictEqual(
+      answer.faults.map(({ path }: { path: string }) => path),
+      ['/1', '/2/price', '/3/url', '/4', '/5/updatedAtMs'],
+    )
+    const none = await post(world, bad)
+    equal(none.statusCode, 400)
+    equal(none.json().faults.length, 5)
+    equal((await post(world, [])).statusCode, 400)
+    equal(
+      (
+        await post(
+          world,
+          Array.from({ length: 1001 }, () => good),
+        )
+      ).statusCode,
+      413,
+    )
+  })
+
+  it('keeps the newer of two versions', async (t) => {
+    const world = await openWorld(t)
+    await post(world, { itemId: 'v', name: 'New', price: 2, updatedAtMs: 2000 })
+    await post(world, { itemId: 'v', name: 'Old', price: 1, updatedAtMs: 1000 })
+    await world.settle()
+    equal((await itemOf(world, 'v')).json().name, 'New')
+  })
+})
+
+describe('/api/v1/suppressions', () => {
+  it('suppresses before it answers, and lifts again', async (t) => {
+    const world = await openWorld(t)
+    const key = addressKeyOf(world.deps.addressSecret, 'ada@person.example')
+    const call = async (method: 'POST' | 'DELETE', payload: object) =>
+      (
+        await world.app.inject({
+          method,
+          url: '/api/v1/suppressions',
+          headers: world.keys.write,
+          payload,
+        })
+      ).statusCode
+    equal(await call('POST', { address: 'ada@Person.example', reason: 'complained' }), 200)
+    equal((await findSuppression(world.deps.place, key))?.['*']?.reason, 'complained')
+    equal(await call('DELETE', { address: 'ada@person.example' }), 200)
+    equal(await findSuppression(world.deps.place, key), undefined)
+    equal(await call('POST', { address: 'no address' }), 400)
+    equal(await call('POST', { address: 'a@b.example', reason: 'mood' }), 400)
+  })
+})

@@ -1,0 +1,179 @@
+/**
+ * What the API shows of one person, for the route and for the fast path alike.
+ *
+ * The age is that of the oldest of all partitions that feed the profile: those of the person and of every device
+ * claimed. It is null until each was confirmed once.
+ */
+
+import { type FoundPerson, findPerson } from '../delivery/read-state.ts'
+import { partitionOf } from '../log/record.ts'
+import type { Activity, PersonView } from '../profile/person-view.ts'
+import { cartOf, currentTraits, recentItems, viewPerson } from '../profile/view-person.ts'
+import type { ApiDeps } from './api-deps.ts'
+import { type ApiProblem, encodeProblem, problemHeaders } from './problem.ts'
+
+export type ProfileDeps = Pick<ApiDeps, 'place' | 'clock' | 'freshness'>
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
+export interface Age {
+  /** The instant that the shown data is known to include everything up to; null where nothing was confirmed. */
+  readonly asOf: string | null
+  readonly ageMs: number | null
+}
+
+const recentCountMax = 10
+const orderCountMax = 5
+const idCharactersMax = 300
+
+/** Returns the identity key that an id in a URL names: `user:ID`, `anonymous:ID`, or a bare user id. */
+export function parseProfileId(id: string): string | undefined {
+  const isBare = !id.startsWith('user:') && !id.startsWith('anonymous:')
+  const key = isBare ? `user:${id}` : id
+  const isEmpty = key === 'user:' || key === 'anonymous:'
+  return isEmpty || key.length > idCharactersMax ? undefined : key
+}
+
+/** Answers a GET of a profile; 304 where the client has this version already. */
+export async function answerProfile(
+  deps: ProfileDeps,
+  id: string,
+  ifNoneMatch: string | undefined,
+): Promise<Answer> {
+  const key = parseProfileId(id)
+  if (key === undefined) return answerProblem(profileIdProblem)
+  const found = await findPerson(deps.place, key)
+  if (found === undefined) return answerProblem(profileUnknown)
+  const { version } = found.person
+  // A device that became a user's counts in the user's versions from then on: they must not meet its own.
+  const etag = found.person.key === key ? `"${version}"` : `"u${version}"`
+  const age = ageOf(deps, found)
+  const headers: Record<string, string> = { etag, 'cache-control': 'private, no-cache' }
+  if (age.asOf !== null) headers['attune-as-of'] = age.asOf
+  if (ifNoneMatch !== undefined && hasTag(ifNoneMatch, etag)) {
+    return { status: 304, headers, body: '' }
+  }
+  headers['content-type'] = 'application/json; charset=utf-8'
+  return { status: 200, headers, body: JSON.stringify({ ...showProfile(found), ...age }) }
+}
+
+export const profileIdProblem: ApiProblem = {
+  status: 400,
+  code: 'profile-id-invalid',
+  detail: 'A profile id is user:ID, anonymous:ID or a bare user id, of at most 300 characters.',
+}
+export const profileUnknown: ApiProblem = {
+  status: 404,
+  code: 'profile-unknown',
+  detail: 'Nothing is known of this person.',
+}
+
+export function answerProblem(problem: ApiProblem): Answer {
+  return { status: problem.status, headers: problemHeaders(problem), body: encodeProblem(problem) }
+}
+
+/** Returns how old what `found` shows may be. */
+export function ageOf(deps: ProfileDeps, found: FoundPerson): Age {
+  const { place, freshness, clock } = deps
+  let confirmedAtMs = freshness.confirmedAtMs(found.partition)
+  for (const claimed of found.person.claimed) {
+    const partition = partitionOf(place.workspace, claimed, place.partitionCount)
+    confirmedAtMs = Math.min(confirmedAtMs, freshness.confirmedAtMs(partition))
+  }
+  if (confirmedAtMs === 0) return { asOf: null, ageMs: null }
+  const ageMs = Math.max(0, Math.round(clock.nowMs() - confirmedAtMs))
+  return { asOf: timeText(confirmedAtMs), ageMs }
+}
+
+export function timeText(atMs: number): string {
+  return new Date(atMs).toISOString()
+}
+
+/** Compares weakly, as RFC 9110 asks for If-None-Match. */
+function hasTag(header: string, etag: string): boolean {
+  if (header === etag || header === '*') return true
+  return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag)
+}
+
+function showProfile({ person, traits }: FoundPerson): Record<string, unknown> {
+  const view = viewPerson(person, traits)
+  const shownTraits: Record<string, unknown> = {}
+  for (const [name, [value, atMs, source]] of Object.entries(currentTraits(person, traits))) {
+    shownTraits[name] = { value, source, at: timeText(atMs) }
+  }
+  return {
+    id: person.key,
+    version: person.version,
+    createdAt: timeText(person.createdAtMs),
+    updatedAt: timeText(person.updatedAtMs),
+    identities: person.parts.map(({ key }) => key),
+    traits: shownTraits,
+    segments: Object.entries(person.memberships).map(([name, atMs]) => ({
+      name,
+      since: timeText(atMs),
+    })),
+    cart: cartOf(view.activity).map(({ itemId, quantity, addedAtMs }) => ({
+      itemId,
+      quantity,
+      addedAt: timeText(addedAtMs),
+    })),
+    recentViews: recentItems(view.activity, 'Product Viewed', recentCountMax).map(
+      ({ itemId, occurredAtMs }) => ({ itemId, at: timeText(occurredAtMs) }),
+    ),
+    purchases: lastOrders(view.activity),
+    totals: showTotals(view.totals),
+    enrollments: Object.values(person.enrollments).map((one) => ({
+      enrollmentId: one.enrollmentId,
+      campaign: one.campaign,
+      step: one.step,
+      startedAt: timeText(one.startedAtMs),
+      dueAt: timeText(one.dueAtMs),
+      trigger: one.trigger,
+    })),
+    openMessages: Object.keys(person.openMessages),
+    withdrawn: Object.keys(person.withdrawn),
+  }
+}
+
+function showTotals(totals: PersonView['totals']): Record<string, unknown> {
+  const shown: Record<string, unknown> = {}
+  for (const [name, { count, valueSum, firstAtMs, lastAtMs }] of Object.entries(totals)) {
+    shown[name] = {
+      count,
+      value: valueSum,
+      firstAt: timeText(firstAtMs),
+      lastAt: timeText(lastAtMs),
+    }
+  }
+  return shown
+}
+
+interface ShownOrder {
+  readonly at: string
+  value: number
+  readonly lines: Record<string, unknown>[]
+}
+
+/** Returns the newest orders, newest first; the lines of one order come from one event. */
+function lastOrders(activity: readonly Activity[]): readonly ShownOrder[] {
+  const orders = new Map<string, ShownOrder>()
+  for (let index = activity.length - 1; index >= 0; index--) {
+    const entry = activity[index]
+    if (entry?.name !== 'Order Completed') continue
+    const { occurredAtMs, eventRef, itemId, quantity, value } = entry
+    const name = `${occurredAtMs}/${eventRef}`
+    let order = orders.get(name)
+    if (order === undefined) {
+      if (orders.size === orderCountMax) break
+      order = { at: timeText(occurredAtMs), value: 0, lines: [] }
+      orders.set(name, order)
+    }
+    order.value = Math.round((order.value + (value ?? 0)) * 100) / 100
+    if (itemId !== undefined) order.lines.unshift({ itemId, quantity: quantity ?? 1, value })
+  }
+  return [...orders.values()]
+}

@@ -1,0 +1,64 @@
+import type { FastifyInstance } from 'fastify'
+import type { PartitionMeta } from '../process/meta.ts'
+import type { ApiDeps } from './api-deps.ts'
+import { createDefinitionsInForce, readMeta } from './definitions-in-force.ts'
+import { sendJson } from './profile-routes.ts'
+
+type Counts = Record<string, number>
+
+/** Sums over all partitions: each counts its own exactly. */
+export function addStatusRoutes(app: FastifyInstance, deps: ApiDeps): void {
+  const inForce = createDefinitionsInForce(deps.place, deps.blobs)
+
+  app.get('/api/v1/campaigns', async (_request, reply) => {
+    const definitions = await inForce.of(0)
+    const sums = new Map<string, Counts>()
+    for (const { campaigns } of await readMetas(deps)) {
+      for (const [name, counts] of Object.entries(campaigns)) {
+        const sum = sums.get(name) ?? {}
+        addCounts(sum, counts)
+        sums.set(name, sum)
+      }
+    }
+    const names = [...new Set([...definitions.campaigns.keys(), ...sums.keys()])].sort()
+    const campaigns = names.map((name) => {
+      const campaign = definitions.campaigns.get(name)
+      return {
+        name,
+        isActive: campaign !== undefined,
+        kind: campaign?.kind,
+        trigger: campaign?.trigger,
+        counts: sums.get(name) ?? {},
+      }
+    })
+    return sendJson(reply, { campaigns })
+  })
+
+  app.get('/api/v1/status', async (_request, reply) => {
+    const [metas, health] = await Promise.all([readMetas(deps), deps.health()])
+    const counts: Counts = {}
+    for (const meta of metas) addCounts(counts, meta.counts)
+    const versions = metas.map(({ definitionsVersion }) => definitionsVersion)
+    return sendJson(reply, {
+      nowMs: deps.clock.nowMs(),
+      partitionCount: deps.place.partitionCount,
+      counts,
+      lagCount: health.lagCount,
+      messagesWaiting: health.messagesWaiting,
+      definitions: { versionMin: Math.min(...versions), versionMax: Math.max(...versions) },
+      health,
+    })
+  })
+}
+
+async function readMetas(deps: ApiDeps): Promise<readonly PartitionMeta[]> {
+  const { partitionCount } = deps.place
+  const metas = await Promise.all(
+    Array.from({ length: partitionCount }, (_, partition) => readMeta(deps.place, partition)),
+  )
+  return metas.filter((meta) => meta !== undefined)
+}
+
+function addCounts(sum: Counts, counts: Readonly<Counts>): void {
+  for (const [name, count] of Object.entries(counts)) sum[name] = (sum[name] ?? 0) + count
+}

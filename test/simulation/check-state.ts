@@ -1,0 +1,193 @@
+/** What the fold made: I4 (the same from the log alone), I5 (each event once), I6 (old owners without effect), rest. */
+
+import type { PartitionMeta } from '../../src/process/meta.ts'
+import { PartitionFold } from '../../src/process/partition-fold.ts'
+import { createDefinitionsCache } from '../../src/process/worker.ts'
+import type { Person } from '../../src/profile/person.ts'
+import { decodePerson } from '../../src/profile/person.ts'
+import { hashPartition } from '../../src/state/dump.ts'
+import { createMemoryStateStore } from '../../src/state/memory-state-store.ts'
+import { type NaivePartition, numberOf, outboxIdOf, textOf } from './naive-log.ts'
+import type { Scene } from './simulate.ts'
+import { partitionCount, workspace } from './world-definitions.ts'
+
+/** Names that outcomes of messages add to totals. */
+const outcomeNames = new Set([
+  'Email Opened',
+  'Email Link Clicked',
+  'Email Bounced',
+  'Email Marked as Spam',
+  'Unsubscribed',
+])
+
+export async function checkState(
+  scene: Scene,
+  partitions: readonly NaivePartition[],
+): Promise<void> {
+  for (const [partition, naive] of partitions.entries()) {
+    await checkRest(scene, partition)
+    await checkRebuild(scene, partition)
+    await checkMeta(scene, partition, naive)
+  }
+  const outstanding = scene.observer.unsentOutbox()
+  if (outstanding.length > 0) {
+    scene.observer.violate('liveness', `outbox entries never left: ${outstanding.slice(0, 3)}`)
+  }
+  await checkTotals(scene, partitions)
+  checkGrants(scene, partitions)
+}
+
+async function checkRest({ store, log, observer }: Scene, partition: number): Promise<void> {
+  const { offset } = await store.head(partition)
+  const end = await log.end(partition)
+  if (offset !== end) {
+    observer.violate('liveness', `partition ${partition} stands at ${offset} of ${end}`)
+  }
+  for (const family of ['due/', 'granted/', 'outbox/']) {
+    const left = await store.scan(partition, family, '', 3)
+    if (left.length > 0) {
+      const keys = left.map(({ key }) => key).join(', ')
+      observer.violate('liveness', `partition ${partition} still has ${keys}`)
+    }
+  }
+}
+
+/** Folds the log again from nothing, in pieces of any size, sometimes also in large ones. */
+async function checkRebuild(scene: Scene, partition: number): Promise<void> {
+  const { observer, store, random } = scene
+  const expected = await hashPartition(store, partition)
+  const pieces = [
+    { countMax: 1 + Math.floor(60 * random.unit()), shouldPause: () => random.unit() < 0.1 },
+  ]
+  if (random.unit() < 0.3) pieces.push({ countMax: 1000, shouldPause: () => false })
+  for (const { countMax, shouldPause } of pieces) {
+    const rebuilt = await rebuild(scene, partition, countMax, shouldPause)
+    if (rebuilt !== expected) {
+      observer.violate(
+        'I4',
+        `partition ${partition} folds to another state (pieces of ${countMax})`,
+      )
+    }
+  }
+}
+
+async function rebuild(
+  { log, blobs }: Scene,
+  partition: number,
+  countMax: number,
+  shouldPause: () => boolean,
+): Promise<string> {
+  const state = createMemoryStateStore()
+  const owner = { epoch: 1, nonce: 'rebuild' }
+  await state.acquire(partition, owner.epoch, owner.nonce)
+  const { definitionsOf } = createDefinitionsCache(blobs)
+  const fold = new PartitionFold(
+    { log, state, definitionsOf },
+    { workspace, partitionCount, partition },
+  )
+  await fold.open(await state.head(partition))
+  while (fold.cursor < (await log.end(partition)) && fold.stopped === undefined) {
+    await fold.fold(await log.read(partition, fold.cursor, countMax), shouldPause)
+    const { commit } = fold.takeCommit(owner, log.identity.incarnation)
+    await state.commit([commit])
+    fold.committed(commit)
+  }
+  return await hashPartition(state, partition)
+}
+
+async function checkMeta(scene: Scene, partition: number, naive: NaivePartition): Promise<void> {
+  const { store, observer } = scene
+  const meta = await loadMeta(scene, partition)
+  const made = [meta.foldMs, meta.ownerMs, meta.epoch]
+  const expected = [naive.foldMs, naive.ownerMs, naive.epoch]
+  if (made.join() !== expected.join()) {
+    observer.violate('I6', `time and epoch of partition ${partition}: ${made}, not ${expected}`)
+  }
+  const applied = naive.records.filter(({ isNewEvent }) => isNewEvent).length
+  const skipped = naive.records.filter(({ isSkipped }) => isSkipped).length
+  const { counts } = meta
+  if (counts.applied !== applied || counts.duplicates !== naive.duplicateCount) {
+    const says = `${counts.applied} applied, ${counts.duplicates} duplicates`
+    observer.violate('I2', `${says}; the log has ${applied} and ${naive.duplicateCount}`)
+  }
+  if (counts.skipped !== skipped) observer.violate('I12', `${counts.skipped} of ${skipped} skipped`)
+  const { epoch } = await store.head(partition)
+  if (epoch < meta.epoch) observer.violate('I6', `partition ${partition} is held by an old epoch`)
+  const sent = new Set(naive.records.map(({ record }) => outboxIdOf(record)))
+  if (sent.size === 0) observer.violate('liveness', `partition ${partition} has no records`)
+}
+
+async function loadMeta({ store }: Scene, partition: number): Promise<PartitionMeta> {
+  const [bytes] = await store.get(partition, ['part/meta'])
+  return JSON.parse(Buffer.from(bytes ?? '{}').toString()) as PartitionMeta
+}
+
+export async function loadPeople({ store }: Scene): Promise<readonly Person[]> {
+  const people: Person[] = []
+  for (let partition = 0; partition < partitionCount; partition++) {
+    const entries = await store.scan(partition, 'person/', '', 10_000)
+    people.push(...entries.map(({ value }) => decodePerson(value)))
+  }
+  return people
+}
+
+/** Counts each new event of the log once, and compares with the totals of all profiles together and by key. */
+async function checkTotals(scene: Scene, partitions: readonly NaivePartition[]): Promise<void> {
+  const claimants = new Map<string, Set<string>>()
+  const expected = new Map<string, number>()
+  for (const { records } of partitions) {
+    for (const { record, isNewEvent } of records) {
+      if (record.kind === 'identity-claim') {
+        const users = claimants.get(record.key) ?? new Set()
+        claimants.set(record.key, users.add(textOf(record.skeleton, 'userKey')))
+      }
+      if (isNewEvent) add(expected, record.key, textOf(record.skeleton, 'name'), 1)
+    }
+  }
+  const made = new Map<string, number>()
+  for (const { parts } of await loadPeople(scene)) {
+    for (const { key, totals } of parts) {
+      for (const [name, [count]] of Object.entries(totals)) add(made, key, name, count)
+    }
+  }
+  const isShared = (key: string): boolean => (claimants.get(key)?.size ?? 0) > 1
+  const sums = [new Map<string, number>(), new Map<string, number>()] as const
+  for (const place of new Set([...expected.keys(), ...made.keys()])) {
+    const [key = '', name = ''] = place.split('|')
+    if (outcomeNames.has(name)) continue
+    const [count, wanted] = [made.get(place) ?? 0, expected.get(place) ?? 0]
+    add(sums[0], '', name, count)
+    add(sums[1], '', name, wanted)
+    // Two users of one device: what came before the second claim stays with the first.
+    const isMovable = isShared(key) || [...claimants].some(([, users]) => users.has(key))
+    if (count !== wanted && !isMovable) {
+      scene.observer.violate('I5', `${key} has ${count} of ${wanted} ${name}`)
+    }
+  }
+  for (const [name, wanted] of sums[1]) {
+    const count = sums[0].get(name) ?? 0
+    if (count !== wanted) scene.observer.violate('I5', `all have ${count} of ${wanted} ${name}`)
+  }
+}
+
+function add(sums: Map<string, number>, key: string, name: string, count: number): void {
+  const place = `${key}|${name}`
+  sums.set(place, (sums.get(place) ?? 0) + count)
+}
+
+/** Each grant answers a claim that was made under the epoch in force at its place in the log. */
+function checkGrants({ observer }: Scene, partitions: readonly NaivePartition[]): void {
+  const claimed = new Set<string>()
+  for (const { records } of partitions) {
+    for (const { record, epochBefore } of records) {
+      if (record.kind !== 'claim' || numberOf(record.skeleton, 'epoch') !== epochBefore) continue
+      const attempt = numberOf(record.skeleton, 'attempt')
+      claimed.add(`${textOf(record.skeleton, 'messageId')}|${attempt}|${epochBefore}`)
+    }
+  }
+  for (const [grant, epoch] of observer.grants) {
+    if (!claimed.has(`${grant}|${epoch}`)) {
+      observer.violate('I6', `${grant} was granted without a claim of epoch ${epoch}`)
+    }
+  }
+}

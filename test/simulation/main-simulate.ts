@@ -1,0 +1,203 @@
+/**
+ * Runs many seeds in two child processes and says what was found.
+ *
+ *     npm run simulate -- --seeds 500        seeds 1 to 500
+ *     npm run simulate -- --seed 7           one seed, with the end of its trace where it fails
+ *     npm run simulate -- --events 5000      at least that many events in each seed
+ *
+ * A seed that fails is printed with the command that replays it. From 100 seeds on, a fault point that no seed hit is a
+ * failure too: it guards nothing. Exit code 1 on any failure.
+ */
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { systemClock } from '../../src/lib/clock.ts'
+import { faultPointNames } from './fault-plan.ts'
+import { type Simulated, simulate } from './simulate.ts'
+import { compileWorldTemplate } from './world-definitions.ts'
+
+const processCount = 2
+const coverageSeedCountMin = 100
+const progressMs = 5000
+const violationsShown = 5
+
+/** What a child reports of a seed: as `Simulated`, ready to cross processes. */
+interface Report {
+  readonly seed: number
+  readonly violations: readonly string[]
+  readonly eventCount: number
+  readonly handOverCount: number
+  readonly hits: readonly (readonly [string, number])[]
+  readonly messageEnds: readonly (readonly [string, number])[]
+  readonly endings: readonly (readonly [string, number])[]
+}
+
+interface Totals {
+  seedCount: number
+  eventCount: number
+  handOverCount: number
+  readonly failed: Report[]
+  readonly hits: Map<string, number>
+  readonly messageEnds: Map<string, number>
+  readonly endings: Map<string, number>
+}
+
+function reportOf(result: Simulated): Report {
+  const { seed, violations, eventCount, handOverCount } = result
+  return {
+    seed,
+    violations: violations.slice(0, violationsShown),
+    eventCount,
+    handOverCount,
+    hits: [...result.hits],
+    messageEnds: [...result.messageEnds],
+    endings: [...result.endings],
+  }
+}
+
+async function runOne(seed: number, eventCountMin: number | undefined): Promise<number> {
+  const template = await compileWorldTemplate()
+  const result = await simulate({ seed, template, ...(eventCountMin ? { eventCountMin } : {}) })
+  const isFailed = result.violations.length > 0
+  if (isFailed) console.log(result.recent.join('\n'))
+  for (const violation of result.violations) console.log(`FAILED ${violation}`)
+  const { eventCount, effectCount, traceHash, handOverCount } = result
+  console.log(JSON.stringify({ seed, isFailed, eventCount, effectCount, handOverCount, traceHash }))
+  printCounts('messages', result.messageEnds)
+  printCounts('owners ended', result.endings)
+  printCounts('faults', result.hits)
+  return isFailed ? 1 : 0
+}
+
+/** Serves seeds to a parent: one number in, one report out. */
+async function serve(eventCountMin: number | undefined): Promise<void> {
+  const template = await compileWorldTemplate()
+  process.on('message', (seed: number) => {
+    simulate({ seed, template, ...(eventCountMin ? { eventCountMin } : {}) }).then(
+      (result) => process.send?.(reportOf(result)),
+      (error: unknown) => {
+        const says = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        const empty = { eventCount: 0, handOverCount: 0, hits: [], messageEnds: [], endings: [] }
+        process.send?.({ seed, violations: [`error: ${says}`], ...empty } satisfies Report)
+      },
+    )
+  })
+  process.send?.('ready')
+}
+
+async function runMany(seeds: readonly number[], parameters: readonly string[]): Promise<number> {
+  const totals: Totals = {
+    seedCount: 0,
+    eventCount: 0,
+    handOverCount: 0,
+    failed: [],
+    hits: new Map(),
+    messageEnds: new Map(),
+    endings: new Map(),
+  }
+  const startedAtMs = systemClock.monotonicMs()
+  const left = [...seeds]
+  let shownAtMs = startedAtMs
+  const onReport = (report: Report): void => {
+    add(totals, report)
+    const nowMs = systemClock.monotonicMs()
+    if (nowMs - shownAtMs < progressMs) return
+    shownAtMs = nowMs
+    const rate = (totals.seedCount / (nowMs - startedAtMs)) * 1000
+    console.error(`${totals.seedCount} of ${seeds.length} seeds, ${rate.toFixed(2)} seeds/s`)
+  }
+  const children = Array.from({ length: Math.min(processCount, seeds.length) }, () =>
+    serveFrom(left, parameters, onReport),
+  )
+  await Promise.all(children)
+  return printSummary(totals, seeds.length, systemClock.monotonicMs() - startedAtMs)
+}
+
+/** Feeds one child from `left` until nothing is left. Rejects where the child ends before. */
+function serveFrom(
+  left: number[],
+  parameters: readonly string[],
+  onReport: (report: Report) => void,
+): Promise<void> {
+  const child: ChildProcess = fork(fileURLToPath(import.meta.url), ['--serve', ...parameters])
+  return new Promise((resolve, reject) => {
+    child.on('exit', (code) => {
+      if (left.length === 0 && code === 0) resolve()
+      else reject(new Error(`a child ended with ${code}`))
+    })
+    child.on('message', (message: 'ready' | Report) => {
+      if (message !== 'ready') onReport(message)
+      const seed = left.shift()
+      if (seed === undefined) child.disconnect()
+      else child.send(seed)
+    })
+  })
+}
+
+function add(totals: Totals, report: Report): void {
+  totals.seedCount++
+  totals.eventCount += report.eventCount
+  totals.handOverCount += report.handOverCount
+  for (const name of ['hits', 'messageEnds', 'endings'] as const) {
+    for (const [key, count] of report[name]) {
+      totals[name].set(key, (totals[name].get(key) ?? 0) + count)
+    }
+  }
+  if (report.violations.length === 0) return
+  totals.failed.push(report)
+  console.log(`FAILED seed ${report.seed}; replay: npm run simulate -- --seed ${report.seed}`)
+  for (const violation of report.violations) console.log(`  ${violation}`)
+}
+
+function printSummary(totals: Totals, seedCount: number, spentMs: number): number {
+  const missed = faultPointNames.filter((name) => !totals.hits.has(name))
+  const isThin = seedCount >= coverageSeedCountMin && missed.length > 0
+  printCounts('faults hit', totals.hits)
+  printCounts('messages', totals.messageEnds)
+  printCounts('owners ended', totals.endings)
+  if (isThin) console.log(`FAILED fault points never hit: ${missed.join('; ')}`)
+  const { eventCount, handOverCount, failed, hits } = totals
+  const faultCount = [...hits.values()].reduce((sum, count) => sum + count, 0)
+  console.log(
+    `${totals.seedCount} seeds, ${eventCount} events, ${handOverCount} hand-overs, ${faultCount} ` +
+      `faults at ${hits.size} of ${faultPointNames.length} points, ${failed.length} failed, ` +
+      `${Math.round(spentMs / 1000)} s`,
+  )
+  return failed.length > 0 || isThin ? 1 : 0
+}
+
+function printCounts(title: string, counts: ReadonlyMap<string, number>): void {
+  const sorted = [...counts].sort(([left], [right]) => (left < right ? -1 : 1))
+  console.log(`${title}: ${sorted.map(([name, count]) => `${name} ${count}`).join(', ')}`)
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string' },
+      seed: { type: 'string' },
+      events: { type: 'string' },
+      serve: { type: 'boolean' },
+    },
+  })
+  const eventCountMin = values.events === undefined ? undefined : Number(values.events)
+  const numbers = [values.seeds, values.seed, values.events].filter((text) => text !== undefined)
+  if (!numbers.every((text) => /^\d{1,9}$/.test(text))) {
+    console.error('Usage: npm run simulate -- [--seeds COUNT] [--seed FIRST] [--events COUNT]')
+    return 2
+  }
+  if (values.serve === true) {
+    await serve(eventCountMin)
+    return 0
+  }
+  const first = Number(values.seed ?? 1)
+  if (values.seed !== undefined && values.seeds === undefined)
+    return await runOne(first, eventCountMin)
+  const count = Number(values.seeds ?? 100)
+  const seeds = Array.from({ length: count }, (_, index) => first + index)
+  const parameters = values.events === undefined ? [] : ['--events', values.events]
+  return await runMany(seeds, parameters)
+}
+
+process.exitCode = await main()

@@ -1,0 +1,84 @@
+/**
+ * The log read by plain rules, with nothing of the fold's code: fold time, the epoch in force, what is new and what is
+ * a repeat. Everything is recomputed from the records alone.
+ */
+
+import type { LogRecord } from '../../src/log/record.ts'
+import { dayMs, secondMs } from './world-definitions.ts'
+
+const aheadMs = 60 * secondMs
+const horizonMs = 7 * dayMs
+
+export interface NaiveRecord {
+  readonly record: LogRecord
+  readonly foldMs: number
+  /** In force before this record. */
+  readonly epochBefore: number
+  readonly isSkipped: boolean
+  /** An event whose id was not seen within the horizon, at the identity key where it landed. */
+  readonly isNewEvent: boolean
+  /** From another partition, and here already. */
+  readonly isRepeat: boolean
+}
+
+export interface NaivePartition {
+  readonly records: readonly NaiveRecord[]
+  readonly foldMs: number
+  readonly ownerMs: number
+  readonly epoch: number
+  readonly duplicateCount: number
+}
+
+export function readNaively(log: readonly LogRecord[]): NaivePartition {
+  const skips = new Set(
+    log.flatMap(({ kind, skeleton }) => (kind === 'skip' ? [numberOf(skeleton, 'offset')] : [])),
+  )
+  const seen = new Map<string, number>()
+  const arrived = new Set<string>()
+  let [foldMs, ownerMs, epoch, duplicateCount] = [0, 0, 0, 0]
+  const records = log.map((record): NaiveRecord => {
+    const epochBefore = epoch
+    const recordEpoch = numberOf(record.skeleton, 'epoch')
+    const isOwners = record.kind === 'owner' || record.kind === 'tick'
+    const isInForce = record.kind === 'owner' ? recordEpoch > epoch : recordEpoch === epoch
+    if (isOwners && isInForce) ownerMs = Math.max(ownerMs, record.recordedAtMs)
+    if (!isOwners || isInForce) {
+      const boundMs = ownerMs === 0 ? record.recordedAtMs : ownerMs + aheadMs
+      foldMs = Math.max(foldMs, Math.min(record.recordedAtMs, boundMs))
+    }
+    if (record.kind === 'owner' && isInForce) epoch = recordEpoch
+    const isSkipped = skips.has(record.offset)
+    let isNewEvent = false
+    if (record.kind === 'event' && !isSkipped) {
+      const id = `${record.key} ${Buffer.from(record.id).toString('hex')}`
+      const seenMs = seen.get(id)
+      isNewEvent = seenMs === undefined || foldMs - seenMs > horizonMs
+      if (isNewEvent) seen.set(id, foldMs)
+      else duplicateCount++
+    }
+    const outboxId = outboxIdOf(record)
+    const isRepeat = outboxId !== undefined && arrived.has(outboxId)
+    if (outboxId !== undefined) arrived.add(outboxId)
+    return { record, foldMs, epochBefore, isSkipped, isNewEvent, isRepeat }
+  })
+  return { records, foldMs, ownerMs, epoch, duplicateCount }
+}
+
+export function outboxIdOf({ outbox }: LogRecord): string | undefined {
+  return outbox && `${outbox.source}:${outbox.offset}:${outbox.index}`
+}
+
+export function numberOf(skeleton: unknown, name: string): number {
+  const value = fieldOf(skeleton, name)
+  return typeof value === 'number' ? value : -1
+}
+
+export function textOf(skeleton: unknown, name: string): string {
+  const value = fieldOf(skeleton, name)
+  return typeof value === 'string' ? value : ''
+}
+
+function fieldOf(skeleton: unknown, name: string): unknown {
+  if (typeof skeleton !== 'object' || skeleton === null) return undefined
+  return (skeleton as Record<string, unknown>)[name]
+}

@@ -1,0 +1,263 @@
+/**
+ * Sees every effect of every process, in one order, and knows what is true in the stores at each instant.
+ *
+ * What must hold at the moment of an effect is checked here, by plain book-keeping: nothing is forwarded before its
+ * commit, nothing handed over before its grant or after a suppression, no commit of an old epoch is taken.
+ */
+
+import { createHash } from 'node:crypto'
+import type { Message } from '../../src/campaign/message.ts'
+import type { HandOverRequest } from '../../src/delivery/mailer.ts'
+import { addressKeyOf, isSuppressed, type Suppression } from '../../src/delivery/suppression.ts'
+import { sha256Hex } from '../../src/lib/hash.ts'
+import type { Place } from '../../src/log/event-log.ts'
+import type { LogRecord, NewRecord } from '../../src/log/record.ts'
+import { decodePerson } from '../../src/profile/person.ts'
+import type { CommitAnswer, PartitionCommit } from '../../src/state/state-store.ts'
+import type { Timeline } from './virtual-clock.ts'
+import { addressSecret, partitionCount } from './world-definitions.ts'
+
+/** I7 lets this much time pass between the check and the first byte. */
+const checkMsMax = 2000
+const recentCount = 60
+
+export interface SeenHandOver {
+  readonly atMs: number
+  readonly process: string
+  readonly messageId: string
+  readonly attempt: number
+  readonly to: string
+  readonly rawHash: string
+  /** What became of it, as the provider knows; '' while under way. */
+  outcome: string
+}
+
+/** A message became due, or granted, or an address was suppressed. */
+export type Moment = 'due' | 'granted' | 'suppressed'
+
+interface PersonFacts {
+  readonly pointer?: string
+  readonly withdrawn: Map<string, number>
+}
+
+export class Observer {
+  readonly violations: string[] = []
+  readonly handOvers: SeenHandOver[] = []
+  /** By partition, then by offset - 1: what was appended and when. */
+  readonly log: (LogRecord & { readonly appendedAtMs: number })[][]
+  readonly committedOffsets: number[]
+  /** True age at the moment a person was read to be shown, by process and key. */
+  readonly shownAges = new Map<string, number>()
+  readonly messages = new Map<string, Message>()
+  /** Of every grant ever committed: message/attempt to epoch. */
+  readonly grants = new Map<string, number>()
+  readonly recent: string[] = []
+  effectCount = 0
+  /** Told at once of commits that a hostile world would wait for. */
+  onMoment: (moment: Moment, what: string) => void = () => {}
+  readonly #timeline: Timeline
+  readonly #hash = createHash('sha256')
+  readonly #epochs: number[]
+  readonly #grantedBy = new Set<string>()
+  readonly #outbox = new Set<string>()
+  readonly #unsent = new Map<string, { readonly key: string; readonly sinceMs: number }>()
+  readonly #suppressed = new Map<
+    string,
+    { readonly value: Suppression; readonly sinceMs: number }[]
+  >()
+  readonly #people = new Map<string, PersonFacts>()
+
+  constructor(timeline: Timeline) {
+    this.#timeline = timeline
+    this.log = Array.from({ length: partitionCount }, () => [])
+    this.committedOffsets = this.log.map(() => 0)
+    this.#epochs = this.log.map(() => 0)
+  }
+
+  /** Writes one line of the trace. */
+  note(process: string, what: string): void {
+    const line = `${this.#timeline.nowMs} ${process} ${what}`
+    this.effectCount++
+    this.#hash.update(line).update('\n')
+    this.recent.push(line)
+    if (this.recent.length > 2 * recentCount) this.recent.splice(0, recentCount)
+  }
+
+  violate(invariant: string, says: string): void {
+    this.violations.push(`${invariant}: ${says} (at ${this.#timeline.nowMs})`)
+  }
+
+  /** SHA-256 over all that happened, in order. */
+  traceHash(): string {
+    return this.#hash.copy().digest('hex')
+  }
+
+  appended(process: string, records: readonly NewRecord[], places: readonly Place[]): void {
+    records.forEach((record, index) => {
+      const place = places[index]
+      if (place === undefined) return
+      const { partition, offset } = place
+      this.note(process, `append ${record.kind} ${partition}:${offset} ${record.key}`)
+      this.log[partition]?.push({ ...record, offset, appendedAtMs: this.#timeline.nowMs })
+      if (record.outbox === undefined) return
+      const { source, offset: from, index: at } = record.outbox
+      const id = `${source}:${from}:${at}`
+      if (!this.#outbox.has(id)) {
+        this.violate('order', `outbox ${id} was forwarded before its commit`)
+      }
+      this.#unsent.delete(id)
+    })
+  }
+
+  acquired(process: string, partition: number, epoch: number, answer: string): void {
+    this.note(process, `acquire ${partition} epoch ${epoch} ${answer}`)
+    if (answer === 'acquired')
+      this.#epochs[partition] = Math.max(this.#epochs[partition] ?? 0, epoch)
+  }
+
+  committed(process: string, commit: PartitionCommit, answer: CommitAnswer): void {
+    const { partition, epoch, offset, changes } = commit
+    this.note(process, `commit ${partition} to ${offset} with ${changes.length} changes: ${answer}`)
+    if (answer !== 'committed') return
+    if (epoch < (this.#epochs[partition] ?? 0)) {
+      this.violate('I6', `a commit of epoch ${epoch} was taken in partition ${partition}`)
+    }
+    this.committedOffsets[partition] = offset
+    for (const { key, value } of changes) {
+      if (value !== undefined) this.#changed(process, partition, key, Buffer.from(value))
+    }
+  }
+
+  /** The store lost its newest commits; what they let happen has happened all the same. */
+  rolledBack(offsets: readonly number[], epochs: readonly number[]): void {
+    this.note('world', `state rolled back to ${offsets.join(' ')}`)
+    offsets.forEach((offset, partition) => {
+      this.committedOffsets[partition] = offset
+      this.#epochs[partition] = epochs[partition] ?? 0
+    })
+  }
+
+  /** A person is about to be read, to be shown: notes how old the state is at this instant. */
+  readToShow(process: string, partition: number, key: string): void {
+    let ageMs = this.#ageOf(partition, () => true)
+    this.log.forEach((records, source) => {
+      if (records.length === this.committedOffsets[source]) return
+      const isOfDevice = (record: LogRecord): boolean =>
+        this.#people.get(record.key)?.pointer === key
+      ageMs = Math.max(ageMs, this.#ageOf(source, isOfDevice))
+    })
+    for (const entry of this.#unsent.values()) {
+      if (entry.key === key) ageMs = Math.max(ageMs, this.#timeline.nowMs - entry.sinceMs)
+    }
+    this.shownAges.set(`${process}|${key}`, ageMs)
+  }
+
+  evidenceStored(process: string, messageId: string, jumpedMs: number): void {
+    const message = this.messages.get(messageId)
+    if (message === undefined) return
+    const ageMs = this.shownAges.get(`${process}|${this.leadingKey(message.personKey)}`) ?? 0
+    if (ageMs > message.freshWithinMs + jumpedMs) {
+      this.violate('I9', `${messageId} shows data ${ageMs} ms old, over ${message.freshWithinMs}`)
+    }
+  }
+
+  handOverBegins(process: string, request: HandOverRequest): SeenHandOver {
+    const { messageId, attempt, envelopeTo: to, raw } = request
+    const nowMs = this.#timeline.nowMs
+    const rawHash = sha256Hex(raw)
+    this.note(process, `hand over ${messageId} attempt ${attempt} ${rawHash.slice(0, 12)}`)
+    if (!this.#grantedBy.has(`${process}|${messageId}|${attempt}`)) {
+      this.violate('order', `${messageId} attempt ${attempt} was handed over before its grant`)
+    }
+    const message = this.messages.get(messageId)
+    const topic = message?.topic ?? ''
+    const key = addressKeyOf(addressSecret, to)
+    const suppression = this.#suppressed.get(key)?.find(({ value }) => isSuppressed(value, topic))
+    if (suppression !== undefined && nowMs - suppression.sinceMs > checkMsMax) {
+      const agoMs = nowMs - suppression.sinceMs
+      this.violate('I7', `${messageId} goes to an address suppressed ${agoMs} ms ago`)
+    }
+    const withdrawn = this.#people.get(this.leadingKey(message?.personKey ?? ''))?.withdrawn
+    const sinceMs = Math.min(withdrawn?.get('*') ?? nowMs, withdrawn?.get(topic) ?? nowMs)
+    if (nowMs - sinceMs > checkMsMax) {
+      this.violate('I7', `${messageId} goes to one who withdrew ${nowMs - sinceMs} ms ago`)
+    }
+    const seen: SeenHandOver = {
+      atMs: nowMs,
+      process,
+      messageId,
+      attempt,
+      to,
+      rawHash,
+      outcome: '',
+    }
+    this.handOvers.push(seen)
+    return seen
+  }
+
+  /** Follows a device to the user that it belongs to. */
+  leadingKey(key: string): string {
+    return this.#people.get(key)?.pointer ?? key
+  }
+
+  unsentOutbox(): readonly string[] {
+    return [...this.#unsent.keys()]
+  }
+
+  #ageOf(partition: number, isMeant: (record: LogRecord) => boolean): number {
+    const records = this.log[partition] ?? []
+    for (let at = this.committedOffsets[partition] ?? 0; at < records.length; at++) {
+      const record = records[at]
+      if (record !== undefined && isMeant(record)) return this.#timeline.nowMs - record.appendedAtMs
+    }
+    return 0
+  }
+
+  #changed(process: string, partition: number, key: string, value: Buffer): void {
+    const family = key.slice(0, key.indexOf('/'))
+    const rest = key.slice(family.length + 1)
+    if (family === 'outbox') this.#outboxCommitted(partition, rest, value)
+    else if (family === 'message') this.#messageCommitted(process, value)
+    else if (family === 'suppression') {
+      const known = this.#suppressed.get(rest) ?? []
+      const suppression = JSON.parse(value.toString()) as Suppression
+      known.push({ value: suppression, sinceMs: this.#timeline.nowMs })
+      this.#suppressed.set(rest, known)
+      this.onMoment('suppressed', rest)
+    } else if (family === 'person') this.#personCommitted(rest, value)
+  }
+
+  #outboxCommitted(partition: number, rest: string, value: Buffer): void {
+    const [, offset = '', index = ''] = rest.split('/')
+    const from = Number.parseInt(offset, 16)
+    const id = `${partition}:${from}:${Number.parseInt(index, 16)}`
+    if (this.#outbox.has(id)) return
+    // The key stands behind the fixed head and the outbox id, with its length before it.
+    const keyAt = 31 + 26
+    const recordKey = value.toString('utf8', keyAt + 2, keyAt + 2 + value.readUInt16BE(keyAt))
+    const sinceMs = this.log[partition]?.[from - 1]?.appendedAtMs ?? this.#timeline.nowMs
+    this.#outbox.add(id)
+    this.#unsent.set(id, { key: recordKey, sinceMs })
+  }
+
+  #messageCommitted(process: string, value: Buffer): void {
+    const message = JSON.parse(value.toString()) as Message
+    const { messageId, state } = message
+    this.messages.set(messageId, message)
+    if (state.kind === 'due' || state.kind === 'granted') this.onMoment(state.kind, messageId)
+    if (state.kind !== 'granted') return
+    this.#grantedBy.add(`${process}|${messageId}|${state.attempt}`)
+    this.grants.set(`${messageId}|${state.attempt}`, state.epoch)
+  }
+
+  #personCommitted(key: string, value: Buffer): void {
+    // Most people neither moved nor left: looking at the bytes saves decoding them.
+    if (!value.includes('"pointer":') && !value.includes('"withdrawn":{"')) return
+    const { pointer, withdrawn } = decodePerson(value)
+    const since = this.#people.get(key)?.withdrawn ?? new Map<string, number>()
+    for (const topic of Object.keys(withdrawn)) {
+      if (!since.has(topic)) since.set(topic, this.#timeline.nowMs)
+    }
+    this.#people.set(key, { withdrawn: since, ...(pointer === undefined ? {} : { pointer }) })
+  }
+}

@@ -1,0 +1,135 @@
+/** The ports of an owner, each effect seen by the observer and open to faults. */
+
+import type { HandOver, Mailer } from '../../src/delivery/mailer.ts'
+import { OperatingError } from '../../src/lib/errors.ts'
+import type { EventLog } from '../../src/log/event-log.ts'
+import type { NewRecord } from '../../src/log/record.ts'
+import type { BlobStore } from '../../src/state/blob-store.ts'
+import type { StateStore } from '../../src/state/state-store.ts'
+import type { EffectName, FaultPlan } from './fault-plan.ts'
+import type { Mailbox } from './mailbox.ts'
+import type { Observer } from './observer.ts'
+import type { OwnerProcess } from './owner-process.ts'
+
+export interface PortDeps {
+  readonly process: OwnerProcess
+  readonly observer: Observer
+  readonly plan: FaultPlan
+}
+
+export function wrapLog({ process, observer }: PortDeps, log: EventLog): EventLog {
+  const { name } = process
+  return {
+    ...log,
+    append: (records) =>
+      process.effect(appendName(records), async () => {
+        const places = await log.append(records)
+        observer.appended(name, records, places)
+        return places
+      }),
+    read: (partition, after, countMax) =>
+      process.effect('read-log', () => log.read(partition, after, countMax)),
+    async wait(partitions, after, signal) {
+      const controller = new AbortController()
+      const end = (): void => controller.abort('over')
+      const forget = process.onDying(end)
+      if (signal.aborted || process.isDead) end()
+      signal.addEventListener('abort', end, { once: true })
+      await log.wait(partitions, after, controller.signal)
+      signal.removeEventListener('abort', end)
+      forget()
+      await process.awake()
+    },
+    async end(partition) {
+      await process.awake()
+      return await log.end(partition)
+    },
+  }
+}
+
+function appendName(records: readonly NewRecord[]): EffectName {
+  const [first] = records
+  if (first?.outbox !== undefined) return 'append-outbox'
+  const { kind } = first ?? {}
+  if (kind === 'owner' || kind === 'tick' || kind === 'result') return `append-${kind}`
+  return 'append-claim'
+}
+
+export interface StateDisk {
+  isFull: boolean
+}
+
+export function wrapState(
+  { process, observer }: PortDeps,
+  store: StateStore,
+  disk: StateDisk,
+): StateStore {
+  const { name } = process
+  return {
+    async head(partition) {
+      await process.awake()
+      return await store.head(partition)
+    },
+    get(partition, keys) {
+      const [first = '', second = ''] = keys
+      const isShown =
+        keys.length === 2 && first.startsWith('person/') && second.startsWith('trait/')
+      if (isShown) observer.readToShow(name, partition, first.slice('person/'.length))
+      return process.effect('read-state', () => store.get(partition, keys))
+    },
+    scan: (partition, prefix, after, countMax) =>
+      process.effect('read-state', () => store.scan(partition, prefix, after, countMax)),
+    acquire: (partition, epoch, nonce) =>
+      process.effect('acquire', async () => {
+        const answer = await store.acquire(partition, epoch, nonce)
+        observer.acquired(name, partition, epoch, answer)
+        return answer
+      }),
+    commit: (commits) =>
+      process.effect('commit', async () => {
+        if (disk.isFull) throw new OperatingError('DISK_FULL', 'commit')
+        const answers = await store.commit(commits)
+        commits.forEach((commit, index) => {
+          observer.committed(name, commit, answers[index] ?? 'moved')
+        })
+        return answers
+      }),
+    close: async () => {},
+  }
+}
+
+export function wrapBlobs({ process, observer }: PortDeps, blobs: BlobStore): BlobStore {
+  return {
+    put: (given) =>
+      process.effect('put-blob', async () => {
+        for (const bytes of given) {
+          const head = Buffer.from(bytes.subarray(0, 100)).toString('latin1')
+          const messageId = /^\{"format":1,"messageId":"([^"]+)"/.exec(head)?.[1]
+          if (messageId === undefined) continue
+          observer.evidenceStored(process.name, messageId, Math.abs(process.clock.jumpedMs))
+        }
+        return await blobs.put(given)
+      }),
+    async get(hash) {
+      await process.awake()
+      return await blobs.get(hash)
+    },
+    close: async () => {},
+  }
+}
+
+export function wrapMailer({ process, observer, plan }: PortDeps, mailbox: Mailbox): Mailer {
+  return {
+    async handOver(request, signal): Promise<HandOver> {
+      await process.awake()
+      const seen = observer.handOverBegins(process.name, request)
+      return await process.effect('hand-over', async () => {
+        const answer = await mailbox.take(request, signal, plan)
+        seen.outcome = answer.isTaken && answer.kind === 'unknown' ? 'unknown, taken' : answer.kind
+        observer.note(process.name, `handed over ${request.messageId}: ${seen.outcome}`)
+        return { kind: answer.kind, response: answer.response }
+      })
+    },
+    close: async () => {},
+  }
+}

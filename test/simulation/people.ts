@@ -1,0 +1,141 @@
+/** The histories of all people of a seed, as the calls their trackers will make. */
+
+import type { JsonObject } from '../../src/lib/json.ts'
+import type { Random } from '../../src/lib/random.ts'
+import {
+  dayMs,
+  hourMs,
+  lengthMs,
+  minuteMs,
+  personCount,
+  secondMs,
+  startMs,
+} from './world-definitions.ts'
+
+export interface PlannedCall {
+  /** When it is sent. */
+  readonly atMs: number
+  /** As on the wire. */
+  readonly body: JsonObject
+  readonly isBackfill: boolean
+  readonly isValid: boolean
+  readonly isRepeat: boolean
+  /** Set where the tracker sends it a second time, long after. */
+  readonly sendAgainAfterMs: number | undefined
+}
+
+const itemCount = 20
+const knownShare = 0.75
+const sharedDeviceShare = 0.15
+const againMsMax = 5 * dayMs
+
+interface Person {
+  readonly index: number
+  readonly userId: string | undefined
+  readonly devices: readonly string[]
+  /** From this session on the tracker knows the user. */
+  readonly identifiedFrom: number
+}
+
+/** Returns one list of calls per person, in order of time; together at least `eventCountMin`. */
+export function planPeople(
+  random: Random,
+  eventCountMin: number,
+): readonly (readonly PlannedCall[])[] {
+  const people = Array.from({ length: personCount }, (_, index) => makePerson(random, index))
+  const calls: PlannedCall[][] = people.map(() => [])
+  let count = 0
+  for (let session = 0; count < eventCountMin; session++) {
+    for (const person of people) {
+      const made = makeSession(random, person, session)
+      calls[person.index]?.push(...made)
+      count += made.length
+    }
+  }
+  return calls.map((list) => list.sort((left, right) => left.atMs - right.atMs))
+}
+
+function makePerson(random: Random, index: number): Person {
+  const deviceCount = 1 + Math.floor(random.unit() * 3)
+  const own = Array.from({ length: deviceCount }, (_, at) => `d${index}-${at}`)
+  const neighbour = `d${Math.floor(random.unit() * personCount)}-0`
+  const devices = random.unit() < sharedDeviceShare ? [...own, neighbour] : own
+  const userId = random.unit() < knownShare ? `u${index}` : undefined
+  return { index, userId, devices, identifiedFrom: Math.floor(random.unit() * 4) }
+}
+
+function makeSession(random: Random, person: Person, session: number): readonly PlannedCall[] {
+  const device = pick(random, person.devices)
+  const isKnown = person.userId !== undefined && session >= person.identifiedFrom
+  // Sometimes the tracker has forgotten the user, and sometimes a server sends without any device.
+  const hasUser = isKnown && random.unit() < 0.85
+  const hasDevice = !hasUser || random.unit() < 0.9
+  const ids: JsonObject = {
+    ...(hasDevice ? { anonymousId: device } : {}),
+    ...(hasUser ? { userId: person.userId ?? '' } : {}),
+  }
+  let atMs = startMs + hourMs + (lengthMs - dayMs) * random.unit()
+  const bodies: JsonObject[] = []
+  if (session % 3 === 0 || random.unit() < 0.2) bodies.push(identify(random, person, session))
+  const viewCount = 1 + Math.floor(random.unit() * 5)
+  for (let made = 0; made < viewCount; made++) bodies.push(product(random, 'Product Viewed'))
+  const draw = random.unit()
+  if (draw < 0.45) bodies.push(product(random, 'Product Added'))
+  if (draw < 0.2) bodies.push(order(random))
+  if (random.unit() < 0.01) bodies.push(track('Unsubscribed', { topic: pick(random, topics) }))
+  return bodies.map((body, index) => {
+    atMs += (2 + 90 * random.unit()) * secondMs
+    return callOf(random, { ...body, ...ids }, `${person.index}-${session}-${index}`, atMs)
+  })
+}
+
+const topics = ['orders', 'reminders', 'news', '*']
+
+/** Adds what trackers get wrong: late, early, sent twice, broken, sent as history. */
+function callOf(random: Random, body: JsonObject, eventId: string, atMs: number): PlannedCall {
+  const draw = random.unit()
+  const lateMs = draw < 0.03 ? 48 * hourMs * random.unit() : 0
+  const earlyMs = draw > 0.98 ? 20 * minuteMs * random.unit() : 0
+  const occurredAtMs = Math.floor(atMs - lateMs + earlyMs - 200)
+  const isValid = random.unit() > 0.01
+  const kept: JsonObject = isValid ? body : { type: 'track', event: '' }
+  return {
+    atMs,
+    body: { ...kept, messageId: `e-${eventId}`, timestamp: occurredAtMs },
+    isBackfill: random.unit() < 0.02,
+    isValid,
+    isRepeat: false,
+    sendAgainAfterMs: random.unit() < 0.04 ? againMsMax * random.unit() ** 3 : undefined,
+  }
+}
+
+function identify(random: Random, person: Person, session: number): JsonObject {
+  // Two in a hundred have no address, or one that cannot be used.
+  const draw = random.unit()
+  const email = draw < 0.01 ? 'not an address' : `p${person.index}@mail.example`
+  const traits: JsonObject = {
+    name: `P${person.index}`,
+    plan: session % 2 === 0 ? 'free' : 'pro',
+    ...(draw > 0.99 ? {} : { email }),
+  }
+  return { type: 'identify', traits }
+}
+
+function product(random: Random, event: string): JsonObject {
+  const item = Math.floor(random.unit() * itemCount)
+  return track(event, { product_id: `i${item}`, price: 5 + item, quantity: 1 })
+}
+
+function order(random: Random): JsonObject {
+  const item = Math.floor(random.unit() * itemCount)
+  const products: JsonObject[] = [{ product_id: `i${item}`, price: 5 + item, quantity: 2 }]
+  return track('Order Completed', { order_id: `o${Math.floor(random.unit() * 1e9)}`, products })
+}
+
+function track(event: string, properties: JsonObject): JsonObject {
+  return { type: 'track', event, properties }
+}
+
+function pick<Value>(random: Random, values: readonly Value[]): Value {
+  return values[Math.floor(random.unit() * values.length)] as Value
+}

@@ -1,0 +1,185 @@
+/** Runs one seed: a world, a cluster, their faults; then peace until all is quiet; then every check. */
+
+import { createSeededRandom } from '../../src/lib/random.ts'
+import { createMemoryEventLog, type MemoryEventLog } from '../../src/log/memory-event-log.ts'
+import { runWorker } from '../../src/process/worker.ts'
+import type { BlobStore } from '../../src/state/blob-store.ts'
+import { createMemoryBlobStore } from '../../src/state/memory-blob-store.ts'
+import {
+  createMemoryStateStore,
+  type MemoryStateStore,
+} from '../../src/state/memory-state-store.ts'
+import { createInlineRenderer } from '../../src/template/render-pool.ts'
+import type { Template } from '../../src/template/template.ts'
+import { checkWorld } from './check-world.ts'
+import { Cluster, type Wiring } from './cluster.ts'
+import { FaultPlan } from './fault-plan.ts'
+import { Mailbox } from './mailbox.ts'
+import { Observer } from './observer.ts'
+import { Timeline } from './virtual-clock.ts'
+import { World } from './world.ts'
+import * as fixed from './world-definitions.ts'
+
+const { dayMs, hourMs, minuteMs, secondMs, lengthMs, startMs, partitionCount } = fixed
+const faultCount = 45
+const peaceDaysMax = 15
+const chaosMs = 10 * minuteMs
+const jumpMsMax = 30 * secondMs
+
+export interface SimulateOptions {
+  readonly seed: number
+  readonly template: Template
+  readonly wiring?: Wiring
+  /** Events that all people send together; a few more come by themselves. */
+  readonly eventCountMin?: number
+  /** Stops at the first thing found wrong, for tests that only want to see whether anything is. */
+  readonly isBrief?: boolean
+}
+
+export interface Simulated {
+  readonly seed: number
+  readonly violations: readonly string[]
+  readonly traceHash: string
+  readonly recent: readonly string[]
+  readonly eventCount: number
+  readonly effectCount: number
+  readonly hits: ReadonlyMap<string, number>
+  readonly messageEnds: ReadonlyMap<string, number>
+  readonly endings: ReadonlyMap<string, number>
+  readonly handOverCount: number
+}
+
+/** All that a seed made, as the checks see it. */
+export interface Scene {
+  readonly timeline: Timeline
+  readonly observer: Observer
+  readonly log: MemoryEventLog
+  readonly rejected: MemoryEventLog
+  readonly store: MemoryStateStore
+  readonly blobs: BlobStore
+  readonly world: World
+  readonly cluster: Cluster
+  readonly plan: FaultPlan
+  readonly random: ReturnType<typeof createSeededRandom>
+}
+
+export async function simulate(options: SimulateOptions): Promise<Simulated> {
+  const scene = createScene(options)
+  const { timeline, observer, world, cluster, plan } = scene
+  const isEnough = (): boolean => options.isBrief === true && observer.violations.length > 0
+  world.start()
+  cluster.ensureOwner()
+  void bringChaos(scene)
+  await timeline.run(startMs + lengthMs, isEnough)
+  plan.disarm()
+  scene.log.setFault(undefined)
+  cluster.disk.isFull = false
+  for (let day = 0; day < peaceDaysMax && !isEnough(); day++) {
+    await timeline.run(timeline.nowMs + dayMs, isEnough)
+    cluster.ensureOwner()
+    if (day >= 3 && world.activeCount === 0 && (await isQuiet(scene))) break
+  }
+  if (!isEnough()) await checkWorld(scene)
+  const messageEnds = new Map<string, number>()
+  for (const { state } of observer.messages.values()) {
+    const end = state.kind === 'refused' ? `refused: ${state.reason}` : state.kind
+    messageEnds.set(end, (messageEnds.get(end) ?? 0) + 1)
+  }
+  return {
+    seed: options.seed,
+    violations: observer.violations,
+    traceHash: observer.traceHash(),
+    recent: observer.recent,
+    eventCount: world.sent.length,
+    effectCount: observer.effectCount,
+    hits: plan.hits,
+    messageEnds,
+    endings: cluster.endings,
+    handOverCount: observer.handOvers.length,
+  }
+}
+
+function createScene({ seed, template, wiring, eventCountMin = 2200 }: SimulateOptions): Scene {
+  const timeline = new Timeline(startMs)
+  const observer = new Observer(timeline)
+  // Each party draws from its own numbers, so that a change in one leaves the others as they were.
+  const randomOf = (party: number) => createSeededRandom(Math.imul(seed, 0x9e3779b1) + party)
+  const plan = new FaultPlan(randomOf(1), startMs, 0.97 * lengthMs, faultCount)
+  const identity = { incarnation: `seed-${seed}`, partitionCount }
+  const log = createMemoryEventLog({ identity })
+  const rejected = createMemoryEventLog({ identity })
+  const store = createMemoryStateStore()
+  const blobs = createMemoryBlobStore()
+  const worldDeps = { timeline, observer, plan, log, rejected, blobs, template, eventCountMin }
+  const world = new World({ ...worldDeps, random: randomOf(2) })
+  const mailbox = new Mailbox({
+    timeline,
+    random: randomOf(3),
+    onTaken: (request) => world.taken(request),
+  })
+  const cluster = new Cluster({
+    timeline,
+    observer,
+    plan,
+    log,
+    store,
+    blobs,
+    mailbox,
+    random: randomOf(4),
+    renderer: createInlineRenderer(fixed.signingKeys),
+    wiring: wiring ?? { runWorker },
+  })
+  observer.onMoment = (moment, what) => {
+    const lost = moment === 'suppressed' ? 'state forgets a suppression' : 'state forgets a grant'
+    if (moment !== 'due' && plan.take(lost, timeline.nowMs)) cluster.losePower()
+    if (moment !== 'suppressed') world.provoke(what)
+  }
+  const random = randomOf(5)
+  return { timeline, observer, log, rejected, store, blobs, world, cluster, plan, random }
+}
+
+/** What goes wrong on its own, not at an effect. */
+async function bringChaos(scene: Scene): Promise<void> {
+  const { timeline, plan, cluster, log, world, random } = scene
+  const fill = async (set: (isFull: boolean) => void): Promise<void> => {
+    set(true)
+    await timeline.sleep(minuteMs + hourMs * random.unit())
+    set(false)
+  }
+  const isDue = (name: Parameters<FaultPlan['take']>[0]): boolean => plan.take(name, timeline.nowMs)
+  while (timeline.nowMs < startMs + lengthMs) {
+    await timeline.sleep(chaosMs * random.unit())
+    if (isDue('log disk full')) {
+      void fill((isFull) => log.setFault(isFull ? 'DISK_FULL' : undefined))
+    }
+    if (isDue('state disk full')) {
+      void fill((isFull) => {
+        cluster.disk.isFull = isFull
+      })
+    }
+    const { live } = cluster
+    if (live !== undefined && isDue('wall clock jumps forward')) {
+      live.clock.jump(jumpMsMax * random.unit())
+    }
+    if (live !== undefined && isDue('wall clock jumps back')) {
+      live.clock.jump(-jumpMsMax * random.unit())
+    }
+    if (live !== undefined && isDue('second owner beside the first')) cluster.startBeside()
+    if (live !== undefined && isDue('all stops in order')) void cluster.stopInOrder()
+    if (isDue('record that cannot be folded')) world.poison()
+    cluster.ensureOwner()
+  }
+}
+
+/** True where nothing is left to do but windows that will turn some day. */
+async function isQuiet({ store, log }: Scene): Promise<boolean> {
+  for (let partition = 0; partition < partitionCount; partition++) {
+    if ((await store.head(partition)).offset !== (await log.end(partition))) return false
+    for (const family of ['due/', 'granted/', 'outbox/']) {
+      if ((await store.scan(partition, family, '', 1)).length > 0) return false
+    }
+    const timers = await store.scan(partition, 'timer/', '', 10_000)
+    if (timers.some(({ key }) => !key.includes('/segment:'))) return false
+  }
+  return true
+}

@@ -5,7 +5,9 @@
  */
 
 import { Command, CommanderError } from 'commander'
+import { addDemoCommand } from './command/demo.ts'
 import { describeError, exitUsage } from './command/run-server.ts'
+import { addDevCommand } from './command/dev.ts'
 import { addStartCommand } from './command/start.ts'
 
 const exitFailed = 1
@@ -20,7 +22,9 @@ const exit = (code: number): void => {
   process.exitCode = code
 }
 
+addDevCommand(program, exit)
 addStartCommand(program, exit)
+addDemoCommand(program, exit)
 
 try {
   await program.parseAsync()

@@ -4,6 +4,7 @@
  * reference pages are printed from `serverTable`.
  */
 
+import { parseFailpoint } from './lib/failpoint.ts'
 import type { OptionTable, OptionValues } from './lib/option.ts'
 import {
   type ConfigFault,
@@ -163,10 +164,10 @@ export const serverTable = {
 export type ServerValues = OptionValues<typeof serverTable>
 
 /**
- * Variables that are no options: where the configuration file is, and the time limit of a test
- * file.
+ * Variables that are no options: where the configuration file is, the time limit of a test file,
+ * and where a test wants the server killed (`lib/failpoint.ts`).
  */
-const otherVariables = ['ATTUNE_CONFIG', 'ATTUNE_TEST_FILE_MS'] as const
+const otherVariables = ['ATTUNE_CONFIG', 'ATTUNE_TEST_FILE_MS', 'ATTUNE_FAILPOINT'] as const
 
 /** Reads the configuration of a server, relations between options included. */
 export function parseServerConfig(
@@ -199,6 +200,13 @@ function isSafePublicUrl(url: URL): boolean {
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
+}
+
+/** Returns the failpoint that a test armed; undefined in every other use. */
+export function armedFailpoint(): string | undefined {
+  const text = process.env['ATTUNE_FAILPOINT']
+  if (text !== undefined) parseFailpoint(text)
+  return text
 }
 
 /** Returns the environment of this process. Only `main.ts` and commands ask. */

@@ -10,11 +10,13 @@ import { openSmtpMailer, type SmtpMailerOptions } from './delivery/smtp-mailer.t
 import { assert } from './lib/assert.ts'
 import { systemClock } from './lib/clock.ts'
 import { OperatingError } from './lib/errors.ts'
+import { createFailpoint } from './lib/failpoint.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { systemRandom } from './lib/random.ts'
 import type { EventLog, Place } from './log/event-log.ts'
 import { openSqliteEventLog } from './log/sqlite-event-log.ts'
 import { createCommitWaiter } from './process/commit-waiter.ts'
+import { withFailpoints } from './process/failpoint-ports.ts'
 import { createFreshness } from './process/freshness.ts'
 import type { ProcessorOptions, Published } from './process/processor.ts'
 import { type AdvisorPort, runWorker } from './process/worker.ts'
@@ -28,6 +30,8 @@ import type { RenderInput } from './template/template.ts'
 export interface WorkWorkerData {
   readonly dataDir: string
   readonly partitionCount: number
+  /** Only in tests, see `lib/failpoint.ts`. */
+  readonly failpoint?: string | undefined
   readonly logPort: MessagePort
   readonly advisorPort: MessagePort
   readonly freshness: SharedArrayBuffer
@@ -62,10 +66,11 @@ async function run(data: WorkWorkerData): Promise<void> {
   }
   const say = (level: string) => (fields: Record<string, unknown>, event: string) =>
     main.tell('log', { level, fields, event })
+  const ports = { log, state, ...(mailer === undefined ? {} : { mailer }) }
+  const isArmed = data.failpoint !== undefined
   const worker = runWorker(
     {
-      log,
-      state,
+      ...(isArmed ? withFailpoints(ports, createFailpoint(data.failpoint)) : ports),
       blobs,
       renderer,
       advisor: connectAdvisor(data.advisorPort),
@@ -75,7 +80,6 @@ async function run(data: WorkWorkerData): Promise<void> {
       freshness: createFreshness(data.freshness),
       onCommitted,
       reportStopped: (partition, stopped) => main.tell('stopped', { partition, stopped }),
-      ...(mailer === undefined ? {} : { mailer }),
     },
     { processor: data.processor, delivery: data.sending?.delivery ?? noDelivery },
     Array.from({ length: partitionCount }, (_, partition) => partition),

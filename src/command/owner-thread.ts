@@ -30,6 +30,7 @@ export interface OwnerOptions {
   readonly secrets: Secrets
   readonly logThread: LogThread
   readonly log: EventLog
+  readonly failpoint: string | undefined
 }
 
 interface FromWork {
@@ -63,6 +64,7 @@ export async function openOwner(
     dataDir,
     partitionCount,
     logPort,
+    failpoint: options.failpoint,
     advisorPort: workAdvisor.port2,
     freshness: shared,
     processor: {

@@ -23,7 +23,7 @@ import {
   defaultCollectorOptions,
 } from '../collect/collect-options.ts'
 import { createSourceDirectory, type SourceDirectory } from '../collect/source-directory.ts'
-import type { ServerValues } from '../config.ts'
+import { armedFailpoint, type ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -56,6 +56,7 @@ export interface RunningServer {
   readonly port: number
   readonly dataDir: string
   readonly log: EventLog
+  readonly rejected: EventLog
   readonly apiKeys: ApiKeys
   readonly sources: SourceDirectory
   readonly state: StateStore
@@ -102,10 +103,14 @@ async function open(
   closers.push(() => lock.release())
   await initDataDir(dataDir, { partitionCount: values['log.partitionCount'] }, random)
   const secrets = await readSecrets(dataDir)
-  const logThread = await startLogThread(dataDir, { queueBytesHigh: values['log.queueBytesHigh'] })
+  const failpoint = armedFailpoint()
+  const logThread = await startLogThread(dataDir, {
+    queueBytesHigh: values['log.queueBytesHigh'],
+    failpoint,
+  })
   closers.push(() => logThread.close())
   const stores = await openStores(dataDir, logThread, closers)
-  const owner = await openOwner(deps, { values, secrets, logThread, log: stores.log })
+  const owner = await openOwner(deps, { values, secrets, logThread, log: stores.log, failpoint })
   closers.push(() => owner.close())
   const sources = createSourceDirectory([])
   const useDefinitions = async (hash: string): Promise<void> => {
@@ -141,6 +146,7 @@ async function open(
     sources,
     owner,
     log: stores.log,
+    rejected: stores.rejected,
     state: stores.state,
     blobs: stores.blobs,
     failed: Promise.race([logThread.failed, owner.failed]),

@@ -20,6 +20,8 @@ export interface LogThreadOptions {
   readonly clock?: Clock
   /** Only in tests, see `LogFaults`. */
   readonly faults?: SharedArrayBuffer
+  /** Only in tests, see `lib/failpoint.ts`. */
+  readonly failpoint?: string | undefined
 }
 
 export interface LogThread {
@@ -58,6 +60,7 @@ export async function startLogThread(
     workerData: {
       dataDir,
       queueBytesHigh: options.queueBytesHigh ?? queueBytesHighDefault,
+      failpoint: options.failpoint,
       ...(options.faults ? { faults: options.faults } : {}),
     },
   })

@@ -13,6 +13,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { MessagePort } from 'node:worker_threads'
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
+import { createFailpoint, type Failpoint } from '../lib/failpoint.ts'
 import { inTransaction } from './sqlite-file.ts'
 import { LogFileReader, type LogStream, logStreams, openLogFile } from './sqlite-log-file.ts'
 import {
@@ -29,6 +30,8 @@ export interface LogWriterOptions {
   readonly queueBytesHigh: number
   /** Only in tests: what goes wrong, set from outside while the thread runs; see `LogFaults`. */
   readonly faults?: SharedArrayBuffer
+  /** Only in tests, see `lib/failpoint.ts`. */
+  readonly failpoint?: string | undefined
 }
 
 /** Places in `faults`, an Int32Array. */
@@ -64,10 +67,10 @@ export class LogWriter {
     this.#options = options
     this.#onFailed = onFailed
     const faults = options.faults && new Int32Array(options.faults)
-    this.#files = {
-      events: new LogFileWriter(openLogFile(options.dataDir, 'events', false), faults),
-      rejected: new LogFileWriter(openLogFile(options.dataDir, 'rejected', false), faults),
-    }
+    const failpoint = createFailpoint(options.failpoint)
+    const openWriter = (stream: LogStream): LogFileWriter =>
+      new LogFileWriter(openLogFile(options.dataDir, stream, false), { faults, failpoint })
+    this.#files = { events: openWriter('events'), rejected: openWriter('rejected') }
     const identity = this.#files.events.identity
     const other = this.#files.rejected.identity
     if (
@@ -224,11 +227,16 @@ class LogFileWriter {
   ends: number[]
   readonly #db: DatabaseSync
   readonly #faults: Int32Array | undefined
+  readonly #failpoint: Failpoint
   readonly #inserts: StatementSync[]
 
-  constructor(db: DatabaseSync, faults: Int32Array | undefined) {
+  constructor(
+    db: DatabaseSync,
+    tests: { readonly faults: Int32Array | undefined; readonly failpoint: Failpoint },
+  ) {
     this.#db = db
-    this.#faults = faults
+    this.#faults = tests.faults
+    this.#failpoint = tests.failpoint
     const reader = new LogFileReader(db)
     this.identity = reader.identity
     const partitions = Array.from({ length: this.identity.partitionCount }, (_, index) => index)
@@ -245,8 +253,10 @@ class LogFileWriter {
     const placed = inTransaction(this.#db, 'append to the log', () => {
       const all = messages.map((message) => this.#insertFrames(message, ends))
       this.#causeFaults()
+      this.#failpoint('log-before-commit')
       return all
     })
+    this.#failpoint('log-after-commit')
     this.ends = ends
     return placed
   }

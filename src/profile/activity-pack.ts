@@ -40,7 +40,9 @@ export const emptyPack: Uint8Array = new Uint8Array(0)
 export function appendActivity(pack: Uint8Array, entries: readonly PackedActivity[]): Uint8Array {
   const encoded = entries.map(encodeEntry)
   const joined = Buffer.concat([pack, ...encoded])
-  return cutToLimit(joined)
+  // An entry has at least this many bytes, so most packs need no count.
+  const isShort = joined.length <= activityCountMax * (lengthBytes + headBytes + 1)
+  return isShort || countActivity(joined) <= activityCountMax ? joined : cutToLimit(joined)
 }
 
 /** Returns the entries in the order in which they were appended. */
@@ -105,25 +107,47 @@ function decodeEntry(bytes: Buffer, from: number, end: number): PackedActivity {
   }
 }
 
-function cutToLimit(joined: Buffer): Uint8Array {
-  const count = countActivity(joined)
-  if (count <= activityCountMax) return joined
-  const entries = [...decodeActivity(joined)]
-  while (entries.length > activityCountMax) {
-    const frequent = mostFrequentName(entries)
-    const oldest = entries.findIndex((entry) => entry.name === frequent)
-    assert(oldest >= 0, 'the most frequent name has an entry')
-    entries.splice(oldest, 1)
-  }
-  return Buffer.concat(entries.map(encodeEntry))
+interface Span {
+  readonly from: number
+  readonly end: number
+  readonly name: string
 }
 
-function mostFrequentName(entries: readonly PackedActivity[]): string {
-  const counts = new Map<string, number>()
-  for (const { name } of entries) counts.set(name, (counts.get(name) ?? 0) + 1)
-  let frequent = ''
-  for (const [name, count] of counts) if (count > (counts.get(frequent) ?? 0)) frequent = name
-  return frequent
+/** Takes entries out, as bytes, until the limit holds: each time the oldest of the most frequent name. */
+function cutToLimit(joined: Buffer): Uint8Array {
+  const spans = spansOf(joined)
+  const excessCount = spans.length - activityCountMax
+  if (excessCount <= 0) return joined
+  const byName = Map.groupBy(spans, ({ name }) => name)
+  const taken = new Set<Span>()
+  const takenCounts = new Map<string, number>()
+  const keptCount = (name: string): number =>
+    (byName.get(name)?.length ?? 0) - (takenCounts.get(name) ?? 0)
+  for (let count = 0; count < excessCount; count++) {
+    let frequent = ''
+    for (const name of byName.keys()) if (keptCount(name) > keptCount(frequent)) frequent = name
+    const takenCount = takenCounts.get(frequent) ?? 0
+    const oldest = byName.get(frequent)?.[takenCount]
+    assert(oldest !== undefined, 'the most frequent name has an entry')
+    taken.add(oldest)
+    takenCounts.set(frequent, takenCount + 1)
+  }
+  const kept = spans.filter((span) => !taken.has(span))
+  return Buffer.concat(kept.map(({ from, end }) => joined.subarray(from, end)))
+}
+
+function spansOf(bytes: Buffer): readonly Span[] {
+  const spans: Span[] = []
+  for (let from = 0; from < bytes.length; ) {
+    const end = from + lengthBytes + bytes.readUInt16BE(from)
+    const flags = bytes[from + lengthBytes + 12] ?? 0
+    const skipped = (flags & hasValueFlag ? 8 : 0) + (flags & hasQuantityFlag ? 8 : 0)
+    const nameAt = from + lengthBytes + headBytes + skipped
+    const nameEnd = nameAt + 1 + (bytes[nameAt] ?? 0)
+    spans.push({ from, end, name: bytes.toString('utf8', nameAt + 1, nameEnd) })
+    from = end
+  }
+  return spans
 }
 
 /** Cuts at a character's border, so that what is stored is valid UTF-8. */

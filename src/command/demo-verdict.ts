@@ -1,0 +1,175 @@
+/** Judges a demo run: what was due against what came, the state against its log, the bytes against their evidence. */
+
+import type { ExpectedMessages } from '../../examples/shop/expected-messages.ts'
+import { type Message, messagePrefix } from '../campaign/message.ts'
+import type { MailCatcher } from '../catcher/mail-catcher.ts'
+import { explainMessage } from '../delivery/explain.ts'
+import { sha256Hex } from '../lib/hash.ts'
+import { percentileOf } from '../lib/percentile.ts'
+import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import type { DemoFigures } from './demo.ts'
+import { compareWithRebuild } from './rebuild-state.ts'
+import type { RunningServer } from './server.ts'
+
+export interface DemoResult {
+  readonly server: RunningServer
+  readonly catcher: MailCatcher
+  readonly expected: ExpectedMessages
+  readonly events: number
+  readonly eventsPerSecond: number
+  readonly freshnessMs: { readonly p50: number; readonly p99: number; readonly count: number }
+}
+
+const scanCount = 1000
+
+export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
+  const { server, catcher, expected } = result
+  const messages = await readMessages(server)
+  const received = receivedByMessage(catcher)
+  const isUnknown = (id: string): boolean => messages.get(id)?.state.kind === 'unknown'
+  const duplicateMessages = [...received].filter(
+    ([id, mails]) => mails.count > 1 && !isUnknown(id),
+  ).length
+  const unknownMessages = [...messages.keys()].filter(isUnknown).length
+  const lost = lostMessages(expected, messages, received)
+  const handOver = [...received].flatMap(([id, mails]) => {
+    const message = messages.get(id)
+    return message === undefined ? [] : [mails.firstAtMs - message.dueAtMs]
+  })
+  const evidence = await renderAgain(server, catcher, received)
+  const rebuild = await compareWithRebuild(server.dataDir)
+  const counts = await sumCounts(server)
+  const line = {
+    events: result.events,
+    rejected: await countRejected(server),
+    duplicates: counts.duplicates,
+    profiles: counts.people,
+    messagesDue: expected.messagesDue,
+    messagesReceived: received.size,
+    duplicateMessages,
+    lostMessages: lost,
+    unexpectedMessages: received.size - (expected.messagesDue - lost),
+    unknownMessages,
+    eventsPerSecond: result.eventsPerSecond,
+    triggerToHandoverMs: { p50: percentileOf(handOver, 0.5), p99: percentileOf(handOver, 0.99) },
+    freshnessMs: { p50: result.freshnessMs.p50, p99: result.freshnessMs.p99 },
+    freshnessSamples: result.freshnessMs.count,
+    rebuildHashEqual: rebuild.isEqual,
+    stateHash: rebuild.stateHash,
+    rebuildHash: rebuild.rebuildHash,
+    evidenceRerendered: evidence.rendered,
+    evidenceEqual: evidence.equal,
+    seedTightestMs: Math.round(expected.tightestMs),
+  }
+  const isGood =
+    lost === 0 &&
+    duplicateMessages === 0 &&
+    line.unexpectedMessages === 0 &&
+    rebuild.isEqual &&
+    evidence.rendered === received.size &&
+    evidence.equal === evidence.rendered
+  return { isGood, line }
+}
+
+interface Received {
+  readonly index: number
+  readonly firstAtMs: number
+  count: number
+}
+
+/** By message id: our id is the left side of the RFC message id. */
+function receivedByMessage(catcher: MailCatcher): ReadonlyMap<string, Received> {
+  const received = new Map<string, Received>()
+  for (const mail of [...catcher.list(catcher.count)].reverse()) {
+    const head = Buffer.from(mail.raw.subarray(0, 8192)).toString('latin1')
+    const id = /^message-id:\s*<([^@>]+)@/im.exec(head)?.[1] ?? ''
+    const before = received.get(id)
+    if (before === undefined) {
+      received.set(id, { index: mail.index, firstAtMs: mail.receivedAtMs, count: 1 })
+    } else before.count++
+  }
+  return received
+}
+
+/** A message is lost where a person got fewer of a campaign than are due. */
+function lostMessages(
+  expected: ExpectedMessages,
+  messages: ReadonlyMap<string, Message>,
+  received: ReadonlyMap<string, Received>,
+): number {
+  const got = new Map<string, number>()
+  for (const id of received.keys()) {
+    const message = messages.get(id)
+    const slot = `${message?.personKey} ${message?.campaign}`
+    got.set(slot, (got.get(slot) ?? 0) + 1)
+  }
+  let lost = 0
+  for (const [person, due] of expected.byPerson) {
+    const byCampaign = Map.groupBy(due, ({ campaign }) => campaign)
+    for (const [campaign, list] of byCampaign) {
+      lost += Math.max(0, list.length - (got.get(`user:${person} ${campaign}`) ?? 0))
+    }
+  }
+  return lost
+}
+
+async function readMessages(server: RunningServer): Promise<ReadonlyMap<string, Message>> {
+  const messages = new Map<string, Message>()
+  for (let partition = 0; partition < server.log.identity.partitionCount; partition++) {
+    for (let after = ''; ; ) {
+      const page = await server.state.scan(partition, messagePrefix, after, scanCount)
+      for (const { value } of page) {
+        const message = decodeJson<Message>(value)
+        messages.set(message.messageId, message)
+      }
+      if (page.length < scanCount) break
+      after = page.at(-1)?.key ?? ''
+    }
+  }
+  return messages
+}
+
+/** Renders each received message from its evidence, and compares with the bytes that came by SMTP. */
+async function renderAgain(
+  server: RunningServer,
+  catcher: MailCatcher,
+  received: ReadonlyMap<string, Received>,
+): Promise<{ readonly rendered: number; readonly equal: number }> {
+  const { state, blobs, owner, log } = server
+  const { partitionCount } = log.identity
+  const place = { state, workspace: 'default', partitionCount }
+  let rendered = 0
+  let equal = 0
+  for (const [id, mail] of received) {
+    const answer = await explainMessage({ place, blobs, render: owner.render }, id)
+    if (answer.kind === 'refused') continue
+    rendered++
+    const raw = catcher.get(mail.index)?.raw
+    const isReceived = raw !== undefined && sha256Hex(raw) === answer.renderedHash
+    if (answer.isSame && isReceived) equal++
+  }
+  return { rendered, equal }
+}
+
+async function sumCounts(
+  server: RunningServer,
+): Promise<{ readonly duplicates: number; readonly people: number }> {
+  let duplicates = 0
+  let people = 0
+  for (let partition = 0; partition < server.log.identity.partitionCount; partition++) {
+    const [bytes] = await server.state.get(partition, [metaKey])
+    if (bytes === undefined) continue
+    const { counts } = decodeJson<PartitionMeta>(bytes)
+    duplicates += counts.duplicates
+    people += counts.people
+  }
+  return { duplicates, people }
+}
+
+async function countRejected(server: RunningServer): Promise<number> {
+  let count = 0
+  for (let partition = 0; partition < server.rejected.identity.partitionCount; partition++) {
+    count += await server.rejected.end(partition)
+  }
+  return count
+}

@@ -1,6 +1,12 @@
-/** Makes elements, and writes times and numbers. Text is always set as text, so nothing sent can become markup. */
+/**
+ * Makes elements, and writes times and numbers. Text is always set as text, so nothing sent can
+ * become markup.
+ */
 
-/** Returns an element: `make('p', { class: 'quiet' }, 'text', child)`. Functions among the attributes are listeners. */
+/**
+ * Returns an element: `make('p', { class: 'quiet' }, 'text', child)`. Functions among the
+ * attributes are listeners.
+ */
 export function make(name, attributes = {}, ...children) {
   const element = document.createElement(name)
   for (const [key, value] of Object.entries(attributes)) {

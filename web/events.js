@@ -81,12 +81,16 @@ function makeRow(record, onOpenMessage) {
   const { messageId } = record
   const canOpen = record.kind === 'result' && record.name === 'accepted'
   const shown = canOpen
-    ? make('button', { type: 'button', click: () => onOpenMessage(messageId) }, 'open the email')
+    ? make(
+        'button',
+        { type: 'button', class: 'open', click: () => onOpenMessage(messageId) },
+        'open the email',
+      )
     : detail
   const element = make(
     'tr',
     { class: className },
-    make('td', {}, make('time', { datetime: record.at }, timeText(record.at, true))),
+    make('td', {}, make('time', { class: 'at', datetime: record.at }, timeText(record.at, true))),
     [what, person, source].map((text) => make('td', { title: text }, text)),
     make('td', { title: detail }, shown),
   )
@@ -103,7 +107,9 @@ function describe(record) {
     return { what: 'Rejected', person: '', source: name, detail, className: 'rejected' }
   }
   if (kind === 'event') {
-    return { what: name, person, source, detail: isBackfill ? 'history' : '', className: '' }
+    const place = `partition ${record.partition}, offset ${record.offset}`
+    const detail = isBackfill ? `${place}, of the past` : place
+    return { what: name, person, source, detail, className: '' }
   }
   const what = { result: 'Email', outcome: 'Email', suppress: 'Suppressed' }[kind] ?? kind
   return {

@@ -1,6 +1,7 @@
 /**
- * Why an email was sent, in words: the trigger, the segments, how fresh the data was, why each product, and what the
- * mail server said. Below, the proof: the server renders it again from what it stored and compares the bytes.
+ * Why an email was sent, in words: the trigger, the segments, how fresh the data was, why each
+ * product, and what the mail server said. Below, the proof: the server renders it again from what
+ * it stored and compares the bytes.
  */
 
 import { byId, dateTimeText, lengthText, make, readJson, timeText } from './dom.js'
@@ -227,7 +228,8 @@ function describeProof(mail, evidence) {
   const again = make('button', { type: 'button', class: 'primary' }, 'Render again')
   again.addEventListener('click', () => ask(again, '', (explained) => tellSame(mail, explained)))
   const changed = make('button', { type: 'button' }, 'Change one input')
-  const query = `?${new URLSearchParams({ path: change.path, value: JSON.stringify(change.value) })}`
+  const given = { path: change.path, value: JSON.stringify(change.value) }
+  const query = `?${new URLSearchParams(given)}`
   changed.addEventListener('click', () =>
     ask(changed, query, (explained) => tellChanged(change, explained)),
   )
@@ -307,11 +309,16 @@ function tellDifference(difference) {
       { class: 'diff' },
       make(
         'div',
-        {},
+        { class: 'diff-line' },
         make('dt', {}, 'as sent'),
         make('dd', {}, ...markDifference(stored, rendered)),
       ),
-      make('div', {}, make('dt', {}, 'now'), make('dd', {}, ...markDifference(rendered, stored))),
+      make(
+        'div',
+        { class: 'diff-line' },
+        make('dt', {}, 'now'),
+        make('dd', {}, ...markDifference(rendered, stored)),
+      ),
     ),
   ]
 }

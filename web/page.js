@@ -1,6 +1,6 @@
 /**
- * The page of `attune dev`: asks once a second for new emails and figures, opens an email with its evidence, and
- * follows the events. It has no key; the server lets it read a few things only.
+ * The page of `attune dev`: asks once a second for new emails and figures, opens an email with its
+ * evidence, and follows the events. It has no key; the server lets it read a few things only.
  */
 
 import { byId, countText, lengthText, readJson } from './dom.js'
@@ -15,10 +15,11 @@ const pollMsMax = 5000
 
 const phases = {
   starting: () => 'Starting',
-  history: ({ history }) =>
-    history === undefined
-      ? 'Reading the catalog'
-      : `Reading history: ${countText(history.orderCount)} of ${countText(history.orderTotal)} orders`,
+  history: ({ history }) => {
+    if (history === undefined) return 'Reading the catalog'
+    const { orderCount, orderTotal } = history
+    return `Reading history: ${countText(orderCount)} of ${countText(orderTotal)} orders`
+  },
   folding: () => 'Building profiles from history',
   shoppers: () => 'Shoppers are in the shop',
   waiting: () => 'Waiting for your events',

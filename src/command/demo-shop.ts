@@ -24,7 +24,10 @@ export interface DemoShop {
   readonly from: string
 }
 
-/** Reads data and definitions of the shop. Throws where the repository's own files are not as they should be. */
+/**
+ * Reads data and definitions of the shop. Throws where the repository's own files are not as they
+ * should be.
+ */
 export async function readDemoShop(orderCountMax?: number): Promise<DemoShop> {
   const { items, orders } = await readShop(join(shopFolder, 'data'))
   const overlay = await readDefinition(demoOverlay)

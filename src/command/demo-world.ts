@@ -1,14 +1,16 @@
 /**
- * The demo's world, shared by `dev` and `demo`: a mail catcher, the shop of `examples/shop` with its overlay of short
- * waits, its orders as history, and simulated shoppers.
+ * The demo's world, shared by `dev` and `demo`: a mail catcher, the shop of `examples/shop` with
+ * its overlay of short waits, its orders as history, and simulated shoppers.
  *
- * Everything goes the way a customer's would: items over the API, history to `/v1/import` as backfill (it triggers
- * nothing), shoppers' calls to `/v1/<type>` in real time, emails by SMTP. What was sent is given back with the time at
- * which it was sent, so that a second opinion can say which emails are due.
+ * Everything goes the way a customer's would: items over the API, history to `/v1/import` as
+ * backfill (it triggers nothing), shoppers' calls to `/v1/<type>` in real time, emails by SMTP.
+ * What was sent is given back with the time at which it was sent, so that a second opinion can say
+ * which emails are due.
  *
- * Order of effects: items, customers, orders. One person's calls go through one lane, so they keep their order. The
- * shift of the orders to just before the first start is stored before the first one is sent: a load that was cut off
- * goes on with the same times, and what came twice is a duplicate.
+ * Order of effects: items, customers, orders. One person's calls go through one lane, so they keep
+ * their order. The shift of the orders to just before the first start is stored before the first
+ * one is sent: a load that was cut off goes on with the same times, and what came twice is a
+ * duplicate.
  */
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -160,8 +162,8 @@ interface HistoryMark {
 }
 
 /**
- * Sends catalog and orders, unless the data directory has them. Resolves when all are acknowledged, with what was
- * sent, now or then, at the times at which it happened.
+ * Sends catalog and orders, unless the data directory has them. Resolves when all are acknowledged,
+ * with what was sent, now or then, at the times at which it happened.
  */
 export async function loadHistory(
   deps: DemoDeps,
@@ -231,8 +233,8 @@ export interface ShopperRun {
 }
 
 /**
- * Lets shoppers visit in real time until all have left or `signal` aborts. Each sends one call at a time, and only
- * acknowledged calls are told of.
+ * Lets shoppers visit in real time until all have left or `signal` aborts. Each sends one call at a
+ * time, and only acknowledged calls are told of.
  */
 export async function runShoppers(
   deps: DemoDeps,
@@ -321,8 +323,8 @@ interface Sender {
 }
 
 /**
- * Posts until it is acknowledged; false where `signal` aborted before. Repeats what cannot be answered now, so a
- * server may be started again meanwhile.
+ * Posts until it is acknowledged; false where `signal` aborted before. Repeats what cannot be
+ * answered now, so a server may be started again meanwhile.
  */
 async function post(sender: Sender, path: string, body: string): Promise<boolean> {
   const { target, clock, signal } = sender

@@ -1,4 +1,6 @@
-/** The words that `attune dev` prints: where the page is, the keys, and something to try at once. */
+/**
+ * The words that `attune dev` prints: where the page is, the keys, and something to try at once.
+ */
 
 import { customerUserId, type ShopOrder } from '../../examples/shop/shop-data.ts'
 import { type Item, isAvailable } from '../catalog/item.ts'
@@ -38,7 +40,8 @@ export function describeDev(
 }
 
 /**
- * Returns commands to paste: what a customer is recommended, one view of an item, and what they are recommended then.
+ * Returns commands to paste: what a customer is recommended, one view of an item, and what they are
+ * recommended then.
  */
 export function describeTrial(setup: DemoSetup): string {
   const { orders, items, writeKey } = setup.shop
@@ -67,7 +70,10 @@ export function describeTrial(setup: DemoSetup): string {
   ].join('\n')
 }
 
-/** A customer of one small order, of whom little is known, and the most bought item of a category new to them. */
+/**
+ * A customer of one small order, of whom little is known, and the most bought item of a category
+ * new to them.
+ */
 function chooseTrial(
   orders: readonly ShopOrder[],
   items: readonly Item[],

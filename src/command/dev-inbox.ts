@@ -1,4 +1,7 @@
-/** The caught mails as the page lists them: whose, of which campaign, and how long after it was due each came. */
+/**
+ * The caught mails as the page lists them: whose, of which campaign, and how long after it was due
+ * each came.
+ */
 
 import type { Message } from '../campaign/message.ts'
 import type { CaughtMail, MailCatcher } from '../catcher/mail-catcher.ts'

@@ -1,11 +1,11 @@
 /**
- * What `attune dev` answers besides the server: the page, the inbox, pictures of the items, and parts of the API for a
- * page that has no key.
+ * What `attune dev` answers besides the server: the page, the inbox, pictures of the items, and
+ * parts of the API for a page that has no key.
  *
- * Only for a server on this machine. Every path but the pictures asks for a Host header that names this machine, so
- * that a page of another site, whose name was pointed here (DNS rebinding), reads nothing; no CORS header is ever sent.
- * The page runs under a policy that allows no inline script; an email is shown in a sandbox without scripts, under a
- * policy of its own.
+ * Only for a server on this machine. Every path but the pictures asks for a Host header that names
+ * this machine, so that a page of another site, whose name was pointed here (DNS rebinding), reads
+ * nothing; no CORS header is ever sent. The page runs under a policy that allows no inline script;
+ * an email is shown in a sandbox without scripts, under a policy of its own.
  */
 
 import { readFile } from 'node:fs/promises'

@@ -1,9 +1,9 @@
 /**
  * `attune dev`: the server with a real shop in it, and a page that shows what it sends.
  *
- * Order: the page answers first; then catalog and a year of orders come in as history, which triggers nothing; then
- * simulated shoppers browse, leave their carts or buy, in real time. Emails go by SMTP to a catcher in this process.
- * Nothing leaves this machine.
+ * Order: the page answers first; then catalog and a year of orders come in as history, which
+ * triggers nothing; then simulated shoppers browse, leave their carts or buy, in real time. Emails
+ * go by SMTP to a catcher in this process. Nothing leaves this machine.
  */
 
 import { existsSync } from 'node:fs'

@@ -22,6 +22,9 @@ export interface ShownRecord {
   readonly key: string
   readonly at: string
   readonly messageId?: string
+  /** Of an event: the source that sent it, and whether it is of the past. */
+  readonly source?: string
+  readonly isBackfill?: boolean
   /** Why it was rejected, and where. */
   readonly reason?: string
   readonly path?: string
@@ -197,6 +200,8 @@ function showRecord(record: LogRecord): ShownRecord {
     key,
     at: new Date(recordedAtMs).toISOString(),
     ...(typeof messageId === 'string' ? { messageId } : {}),
+    ...(kind === 'event' ? { source: String(skeleton['sourceId'] ?? '') } : {}),
+    ...(record.isBackfill ? { isBackfill: true } : {}),
   }
 }
 

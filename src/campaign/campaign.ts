@@ -43,12 +43,12 @@ const defaultFreshWithinMs = 60_000
 const defaultNotAfterMs = 24 * 3_600_000
 
 /** Reads a campaign, or says all that is wrong with it. */
-export function parseCampaign(
-  input: unknown,
-): { readonly kind: 'campaign'; readonly campaign: Campaign } | {
-  readonly kind: 'refused'
-  readonly faults: readonly Fault[]
-} {
+export function parseCampaign(input: unknown):
+  | { readonly kind: 'campaign'; readonly campaign: Campaign }
+  | {
+      readonly kind: 'refused'
+      readonly faults: readonly Fault[]
+    } {
   const faults: Fault[] = []
   const source = isJsonObject(input) ? input : {}
   if (!isJsonObject(input)) faults.push({ path: '', says: 'must be an object' })

@@ -18,12 +18,42 @@ export type RefusalReason = (typeof refusalReasons)[number]
 
 export type MessageState =
   | { readonly kind: 'due'; readonly attempt: number }
-  | { readonly kind: 'granted'; readonly attempt: number; readonly epoch: number; readonly atMs: number }
-  | { readonly kind: 'deferred'; readonly attempt: number; readonly retryAtMs: number; readonly says: string }
-  | { readonly kind: 'accepted'; readonly attempt: number; readonly atMs: number; readonly says: string }
-  | { readonly kind: 'failed'; readonly attempt: number; readonly atMs: number; readonly says: string }
-  | { readonly kind: 'unknown'; readonly attempt: number; readonly atMs: number; readonly says: string }
-  | { readonly kind: 'refused'; readonly attempt: number; readonly atMs: number; readonly reason: RefusalReason }
+  | {
+      readonly kind: 'granted'
+      readonly attempt: number
+      readonly epoch: number
+      readonly atMs: number
+    }
+  | {
+      readonly kind: 'deferred'
+      readonly attempt: number
+      readonly retryAtMs: number
+      readonly says: string
+    }
+  | {
+      readonly kind: 'accepted'
+      readonly attempt: number
+      readonly atMs: number
+      readonly says: string
+    }
+  | {
+      readonly kind: 'failed'
+      readonly attempt: number
+      readonly atMs: number
+      readonly says: string
+    }
+  | {
+      readonly kind: 'unknown'
+      readonly attempt: number
+      readonly atMs: number
+      readonly says: string
+    }
+  | {
+      readonly kind: 'refused'
+      readonly attempt: number
+      readonly atMs: number
+      readonly reason: RefusalReason
+    }
 
 export type MessageStateKind = MessageState['kind']
 
@@ -103,7 +133,11 @@ export const messageInputs: Readonly<Record<MessageStateKind, Readonly<Record<In
 }
 
 /** Returns the state after a result, or the same state where the result is not for it. */
-export function applyResult(state: MessageState, result: ResultSkeleton, nowMs: number): MessageState {
+export function applyResult(
+  state: MessageState,
+  result: ResultSkeleton,
+  nowMs: number,
+): MessageState {
   if (!messageInputs[state.kind].result || state.attempt !== result.attempt) return state
   const { attempt, says } = result
   switch (result.result) {

@@ -141,7 +141,11 @@ async function readTemplates(
     if (answer.kind === 'compiled') templates[name] = answer.template
     else {
       for (const { file, line, says } of answer.faults) {
-        faults.push({ file: `${folder}/${file}`, path: line === undefined ? '' : `line ${line}`, says })
+        faults.push({
+          file: `${folder}/${file}`,
+          path: line === undefined ? '' : `line ${line}`,
+          says,
+        })
       }
     }
   }

@@ -15,13 +15,14 @@ import {
   findPart,
   type Person,
   type PersonTraits,
-  partCountMax,
   type ProfilePart,
+  partCountMax,
   traitPrefix,
 } from '../profile/person.ts'
 import { addSeen, hasSeen, seenPrefix } from '../profile/seen.ts'
 import { interactionKindOf } from '../recommend/advisor.ts'
 import type { Interaction, InteractionKind } from '../recommend/recommender.ts'
+import type { Change } from '../segment/plan.ts'
 import { updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
 import { decodeJson } from './meta.ts'
 import {
@@ -38,7 +39,6 @@ import {
   writePerson,
   writeTraits,
 } from './scope.ts'
-import type { Change } from '../segment/plan.ts'
 import { exitCampaigns, startByEvent, startBySegments } from './trigger.ts'
 
 /** How far behind fold time an event may have occurred and still trigger. */
@@ -112,7 +112,13 @@ function forward(
   skeleton: ForwardedSkeleton,
 ): void {
   const { body, isBackfill } = record
-  send(scope, { kind: 'forwarded', key: pointer, skeleton, body: Uint8Array.from(body), isBackfill })
+  send(scope, {
+    kind: 'forwarded',
+    key: pointer,
+    skeleton,
+    body: Uint8Array.from(body),
+    isBackfill,
+  })
 }
 
 /** Asks for the device's past when a user is first seen on it. */
@@ -249,4 +255,3 @@ export function decodeFeed(bytes: Uint8Array): readonly Interaction[] {
     .decode(bytes)
     .map(([profileId, itemId, kind, occurredAtMs]) => ({ profileId, itemId, kind, occurredAtMs }))
 }
-

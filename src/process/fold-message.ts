@@ -53,7 +53,8 @@ async function grant(scope: FoldScope, personKey: string, claim: ClaimSkeleton):
   if (epoch !== scope.meta.epoch) return false
   const message = await loadMessage(scope, claim.messageId)
   if (message === undefined || message.personKey !== personKey) return false
-  if (!messageInputs[message.state.kind].claim || attempt !== message.state.attempt + 1) return false
+  if (!messageInputs[message.state.kind].claim || attempt !== message.state.attempt + 1)
+    return false
   await scope.view.load(keysOfPerson(personKey))
   const person = readPerson(scope, personKey)
   const reason = refusalOf(scope, person, message)

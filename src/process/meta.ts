@@ -77,5 +77,7 @@ export function encodeJson(value: unknown): Uint8Array {
 }
 
 export function decodeJson<Value = Json>(bytes: Uint8Array): Value {
-  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) as Value
+  return JSON.parse(
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(),
+  ) as Value
 }

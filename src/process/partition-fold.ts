@@ -12,7 +12,12 @@ import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogRecord } from '../log/record.ts'
-import { commitCountMax, type Head, type PartitionCommit, type StateReader } from '../state/state-store.ts'
+import {
+  commitCountMax,
+  type Head,
+  type PartitionCommit,
+  type StateReader,
+} from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
 import { type DefinitionsOf, foldRecord, foldTimers } from './fold.ts'
 import { createMeta, metaKey } from './meta.ts'
@@ -173,11 +178,7 @@ export class PartitionFold {
   }
 
   /** Forgets what the failed record did, and makes again what came before it. */
-  async #recover(
-    failed: LogRecord,
-    cause: unknown,
-    before: readonly LogRecord[],
-  ): Promise<void> {
+  async #recover(failed: LogRecord, cause: unknown, before: readonly LogRecord[]): Promise<void> {
     const head = this.#head
     assert(head !== undefined, 'the partition is open')
     await this.open(head)

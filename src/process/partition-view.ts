@@ -32,7 +32,10 @@ interface Cached {
  * The person's key goes in as one character per byte, so that text order here is byte order in every store.
  */
 export function timerKey(dueMs: number, personKey: string, what: string): string {
-  assert(Number.isInteger(dueMs) && dueMs >= 0 && dueMs < 2 ** 48, 'a due time is whole ms in range')
+  assert(
+    Number.isInteger(dueMs) && dueMs >= 0 && dueMs < 2 ** 48,
+    'a due time is whole ms in range',
+  )
   return `${timerPrefix}${dueMs.toString(16).padStart(12, '0')}/${what}\0${Buffer.from(personKey).toString('latin1')}`
 }
 
@@ -125,7 +128,10 @@ export class PartitionView {
 
   /** Returns the earliest timer, or undefined where there is none. */
   async firstTimer(): Promise<string | undefined> {
-    if (this.#timers === undefined || (this.#timers.length === 0 && this.#timersKnownTo !== undefined)) {
+    if (
+      this.#timers === undefined ||
+      (this.#timers.length === 0 && this.#timersKnownTo !== undefined)
+    ) {
       await this.#readTimers(this.#timersKnownTo ?? '')
     }
     return this.#timers?.[0]

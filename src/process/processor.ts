@@ -36,7 +36,10 @@ export interface ProcessorDeps {
   /** Told what a commit made true, after it. */
   publish(published: Published): void
   /** Told when a partition stops before a record, and (without one) when it goes on. */
-  reportStopped(partition: number, stopped?: { readonly offset: number; readonly says: string }): void
+  reportStopped(
+    partition: number,
+    stopped?: { readonly offset: number; readonly says: string },
+  ): void
 }
 
 export interface Published {

@@ -97,7 +97,10 @@ export function writeTraits(scope: FoldScope, key: string, traits: PersonTraits)
   scope.view.write(traitPrefix + key, traits, traitsCodec)
 }
 
-export async function loadMessage(scope: FoldScope, messageId: string): Promise<Message | undefined> {
+export async function loadMessage(
+  scope: FoldScope,
+  messageId: string,
+): Promise<Message | undefined> {
   await scope.view.load([messagePrefix + messageId])
   return scope.view.read(messagePrefix + messageId, messageCodec)
 }

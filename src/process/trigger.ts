@@ -59,7 +59,11 @@ export function startBySegments(
 }
 
 /** Fires the timer of an enrollment; answers whether the person changed. */
-export function continueEnrollment(scope: FoldScope, person: Person, campaignName: string): boolean {
+export function continueEnrollment(
+  scope: FoldScope,
+  person: Person,
+  campaignName: string,
+): boolean {
   const enrollment = person.enrollments[campaignName]
   if (enrollment === undefined || enrollment.dueAtMs !== scope.nowMs) return false
   const campaign = scope.definitions.campaigns.get(campaignName)

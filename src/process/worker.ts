@@ -6,8 +6,9 @@
  */
 
 import type { Message } from '../campaign/message.ts'
-import { createDelivery, type Delivery, type DeliveryOptions } from '../delivery/delivery.ts'
+import type { Item } from '../catalog/item.ts'
 import type { PreparedTemplate } from '../delivery/deliver-message.ts'
+import { createDelivery, type Delivery, type DeliveryOptions } from '../delivery/delivery.ts'
 import type { Mailer } from '../delivery/mailer.ts'
 import type { StatePlace } from '../delivery/read-state.ts'
 import type { Event } from '../event/event.ts'
@@ -18,11 +19,14 @@ import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { Advice, AdviceRequest } from '../recommend/advisor.ts'
 import type { Interaction } from '../recommend/recommender.ts'
-import type { Item } from '../catalog/item.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { StateStore } from '../state/state-store.ts'
 import type { Renderer } from '../template/template.ts'
-import { type CompiledDefinitions, compileDefinitions, type DefinitionsDocument } from './definitions.ts'
+import {
+  type CompiledDefinitions,
+  compileDefinitions,
+  type DefinitionsDocument,
+} from './definitions.ts'
 import type { Freshness } from './freshness.ts'
 import { decodeJson } from './meta.ts'
 import { type ProcessorOptions, type Published, runProcessor } from './processor.ts'
@@ -49,7 +53,10 @@ export interface WorkerDeps {
   /** Told after each commit of a partition; for those who wait for a record to be folded. */
   onCommitted(published: Published): void
   /** Told when a partition stops before a record that cannot be folded, and when it goes on. */
-  reportStopped?(partition: number, stopped?: { readonly offset: number; readonly says: string }): void
+  reportStopped?(
+    partition: number,
+    stopped?: { readonly offset: number; readonly says: string },
+  ): void
 }
 
 export interface WorkerOptions {

@@ -102,7 +102,10 @@ export function recentItems(
 }
 
 /** Returns one trait as text, or undefined where it is absent or not text. */
-export function textTrait(traits: Readonly<Record<string, Json>>, name: string): string | undefined {
+export function textTrait(
+  traits: Readonly<Record<string, Json>>,
+  name: string,
+): string | undefined {
   const value = Object.hasOwn(traits, name) ? traits[name] : undefined
   return typeof value === 'string' ? value : undefined
 }

@@ -186,10 +186,14 @@ class QueuedDelivery implements Delivery {
     }
   }
 
-  /** A grant that nobody waits for was never handed over: it becomes due again later. */
+  /**
+   * A grant of ours that nobody waits for was never handed over: it becomes due again later. Grants of others are not
+   * ours to give back: after a store has lost commits, the log grants again what a dead owner handed over.
+   */
   async #giveBack(messageId: string, attempt: number): Promise<void> {
     const message = await findMessage(this.#deps.place, messageId)
-    if (message?.state.kind !== 'granted') return
+    if (message?.state.kind !== 'granted' || message.state.attempt !== attempt) return
+    if (message.state.epoch !== this.#epochs.get(partitionOfMessage(messageId) ?? 0)) return
     const says = 'the claim was answered after its attempt had ended'
     await this.#report(message, { messageId, attempt, result: 'deferred', says })
   }

@@ -5,8 +5,9 @@
  * claimed. It is null until each was confirmed once.
  */
 
-import { type FoundPerson, findPerson } from '../delivery/read-state.ts'
+import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-state.ts'
 import { partitionOf } from '../log/record.ts'
+import { decodePerson, type PersonTraits, personPrefix, traitPrefix } from '../profile/person.ts'
 import type { Activity, PersonView } from '../profile/person-view.ts'
 import { cartOf, currentTraits, recentItems, viewPerson } from '../profile/view-person.ts'
 import type { ApiDeps } from './api-deps.ts'
@@ -39,26 +40,97 @@ export function parseProfileId(id: string): string | undefined {
 }
 
 /** Answers a GET of a profile; 304 where the client has this version already. */
-export async function answerProfile(
-  deps: ProfileDeps,
-  id: string,
-  ifNoneMatch: string | undefined,
-): Promise<Answer> {
-  const key = parseProfileId(id)
-  if (key === undefined) return answerProblem(profileIdProblem)
-  const found = await findPerson(deps.place, key)
-  if (found === undefined) return answerProblem(profileUnknown)
-  const { version } = found.person
+export type ProfileAnswers = (id: string, ifNoneMatch: string | undefined) => Promise<Answer>
+
+/**
+ * A profile as JSON, kept with the stored bytes of the person it was made from. They hold the version, which rises with
+ * every change, also one of traits alone, in the same commit: the same bytes make the same JSON.
+ */
+interface Made {
+  readonly personBytes: Uint8Array
+  readonly etag: string
+  readonly partitions: readonly number[]
+  /** Without the age, and so without the closing brace. */
+  readonly json: string
+}
+
+/** Most bytes kept of profiles made before; the oldest goes first. */
+const madeBytesMax = 32 * 1024 * 1024
+
+/**
+ * Returns what answers for profiles. It reads the state each time, so it is never older than the state; what it keeps
+ * only saves decoding bytes that have not changed.
+ */
+export function createProfileAnswers(deps: ProfileDeps): ProfileAnswers {
+  const { place } = deps
+  const kept = new Map<string, Made>()
+  let keptBytes = 0
+  const forget = (key: string): void => {
+    const made = kept.get(key)
+    if (made === undefined) return
+    kept.delete(key)
+    keptBytes -= bytesOf(made)
+  }
+  const keep = (key: string, made: Made): void => {
+    forget(key)
+    kept.set(key, made)
+    keptBytes += bytesOf(made)
+    while (keptBytes > madeBytesMax) forget(kept.keys().next().value ?? '')
+  }
+  return async (id, ifNoneMatch) => {
+    const key = parseProfileId(id)
+    if (key === undefined) return answerProblem(profileIdProblem)
+    const partition = partitionOf(place.workspace, key, place.partitionCount)
+    const [bytes] = await place.state.get(partition, [personPrefix + key])
+    if (bytes === undefined) return answerProblem(profileUnknown)
+    let made = kept.get(key)
+    if (made === undefined || Buffer.compare(made.personBytes, bytes) !== 0) {
+      const keys = [personPrefix + key, traitPrefix + key]
+      const [personBytes = bytes, traitBytes] = await place.state.get(partition, keys)
+      const person = decodePerson(personBytes)
+      const own = { partition, person, traits: decodeTraits(traitBytes) }
+      const found = person.pointer === undefined ? own : await findPerson(place, key)
+      if (found === undefined) return answerProblem(profileUnknown)
+      made = makeProfile(deps, key, found, personBytes)
+      // What a device points to changes without the device: it is made again each time.
+      if (found === own) keep(key, made)
+    }
+    return answerMade(deps, made, ifNoneMatch)
+  }
+}
+
+function decodeTraits(bytes: Uint8Array | undefined): PersonTraits {
+  return bytes === undefined ? {} : (JSON.parse(Buffer.from(bytes).toString()) as PersonTraits)
+}
+
+function bytesOf({ personBytes, json }: Made): number {
+  return personBytes.length + json.length
+}
+
+function makeProfile(
+  { place }: ProfileDeps,
+  key: string,
+  found: FoundPerson,
+  personBytes: Uint8Array,
+): Made {
+  const { person } = found
   // A device that became a user's counts in the user's versions from then on: they must not meet its own.
-  const etag = found.person.key === key ? `"${version}"` : `"u${version}"`
-  const age = ageOf(deps, found)
+  const etag = person.key === key ? `"${person.version}"` : `"u${person.version}"`
+  const json = JSON.stringify(showProfile(found)).slice(0, -1)
+  return { personBytes, etag, json, partitions: partitionsOf(place, found) }
+}
+
+function answerMade(deps: ProfileDeps, made: Made, ifNoneMatch: string | undefined): Answer {
+  const { etag } = made
+  const age = ageOfPartitions(deps, made.partitions)
   const headers: Record<string, string> = { etag, 'cache-control': 'private, no-cache' }
   if (age.asOf !== null) headers['attune-as-of'] = age.asOf
   if (ifNoneMatch !== undefined && hasTag(ifNoneMatch, etag)) {
     return { status: 304, headers, body: '' }
   }
   headers['content-type'] = 'application/json; charset=utf-8'
-  return { status: 200, headers, body: JSON.stringify({ ...showProfile(found), ...age }) }
+  const asOf = age.asOf === null ? 'null' : `"${age.asOf}"`
+  return { status: 200, headers, body: `${made.json},"asOf":${asOf},"ageMs":${age.ageMs}}` }
 }
 
 export const profileIdProblem: ApiProblem = {
@@ -78,10 +150,19 @@ export function answerProblem(problem: ApiProblem): Answer {
 
 /** Returns how old what `found` shows may be. */
 export function ageOf(deps: ProfileDeps, found: FoundPerson): Age {
-  const { place, freshness, clock } = deps
-  let confirmedAtMs = freshness.confirmedAtMs(found.partition)
-  for (const claimed of found.person.claimed) {
-    const partition = partitionOf(place.workspace, claimed, place.partitionCount)
+  return ageOfPartitions(deps, partitionsOf(deps.place, found))
+}
+
+/** Returns the partitions whose records make up the profile. */
+function partitionsOf(place: StatePlace, { partition, person }: FoundPerson): readonly number[] {
+  const { workspace, partitionCount } = place
+  const claimed = person.claimed.map((key) => partitionOf(workspace, key, partitionCount))
+  return [...new Set([partition, ...claimed])]
+}
+
+function ageOfPartitions({ freshness, clock }: ProfileDeps, partitions: readonly number[]): Age {
+  let confirmedAtMs = Number.POSITIVE_INFINITY
+  for (const partition of partitions) {
     confirmedAtMs = Math.min(confirmedAtMs, freshness.confirmedAtMs(partition))
   }
   if (confirmedAtMs === 0) return { asOf: null, ageMs: null }

@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiDeps } from './api-deps.ts'
 import { authorize } from './authorize.ts'
 import { type ApiProblem, problemOfError } from './problem.ts'
-import { type Answer, answerProblem, answerProfile } from './profile-answer.ts'
+import { type Answer, answerProblem, createProfileAnswers } from './profile-answer.ts'
 
 const prefix = '/api/v1/profiles/'
 const route = '/api/v1/profiles/:id'
@@ -22,13 +22,14 @@ export function createProfileFastPath(
   deps: ProfileFastPathDeps,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const { clock, logger } = deps
+  const answerProfile = createProfileAnswers(deps)
   const observe = deps.metrics.histogram('attune_http_request_seconds')
   const answer = async (request: IncomingMessage, id: string): Promise<Answer> => {
     const { authorization, 'if-none-match': ifNoneMatch } = request.headers
     const checked = authorize(deps.apiKeys, { method: 'GET', route, authorization })
     const problem = checked instanceof Promise ? await checked : checked
     if (problem !== undefined) return answerProblem(problem)
-    return await answerProfile(deps, id, ifNoneMatch)
+    return await answerProfile(id, ifNoneMatch)
   }
   return (request, response) => {
     const url = request.url ?? ''

@@ -8,7 +8,7 @@ import type { ApiDeps } from './api-deps.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
 import {
   ageOf,
-  answerProfile,
+  createProfileAnswers,
   parseProfileId,
   profileIdProblem,
   profileUnknown,
@@ -27,9 +27,10 @@ const recommendationCountMax = 100
 
 /** What is known of one person: profile, retained activity, recommendations. */
 export function addProfileRoutes(app: FastifyInstance, deps: ApiDeps): void {
+  const answerProfile = createProfileAnswers(deps)
   app.get<{ Params: IdParams }>('/api/v1/profiles/:id', async (request, reply) => {
     const ifNoneMatch = request.headers['if-none-match']
-    const { status, headers, body } = await answerProfile(deps, request.params.id, ifNoneMatch)
+    const { status, headers, body } = await answerProfile(request.params.id, ifNoneMatch)
     return reply
       .code(status)
       .headers(headers)

@@ -94,7 +94,7 @@ describe('/e/c', () => {
       '/e/c/%5C%5Cevil.example',
       '/e/c/javascript:alert(1)',
       `/e/c/${cut}`,
-      `/e/c/${cut}A?url=${evil}`,
+      `/e/c/${cut}B?url=${evil}`,
       `/e/c/${good}${encodeURIComponent(evil)}`,
       `/e/c/${good}%0d%0aLocation:%20${encodeURIComponent(evil)}`,
       `/e/c/${good}/${evil}`,

@@ -64,6 +64,8 @@ class QueuedDelivery implements Delivery {
   readonly #epochs = new Map<number, number>()
   /** Waiting and under way; a message is in it once. */
   readonly #known = new Set<string>()
+  /** Named due while known: the answer to a result may come after the retry it asked for. */
+  readonly #dueAgain = new Set<string>()
   #queue: string[] = []
   /** Partitions whose index may hold due messages that are not in the queue. */
   readonly #toScan = new Set<number>()
@@ -93,6 +95,11 @@ class QueuedDelivery implements Delivery {
   }
 
   messageDue(messageId: string): void {
+    if (this.#known.has(messageId)) this.#dueAgain.add(messageId)
+    else this.#enqueue(messageId)
+  }
+
+  #enqueue(messageId: string): void {
     if (this.#known.has(messageId)) return
     if (this.#queue.length >= this.#options.queueCountMax) {
       this.#toScan.add(partitionOfMessage(messageId) ?? 0)
@@ -151,6 +158,7 @@ class QueuedDelivery implements Delivery {
       this.#toScan.add(partitionOfMessage(messageId) ?? 0)
     } finally {
       this.#known.delete(messageId)
+      if (this.#dueAgain.delete(messageId)) this.#enqueue(messageId)
     }
   }
 
@@ -219,7 +227,7 @@ class QueuedDelivery implements Delivery {
       for (;;) {
         const { state } = this.#deps.place
         const page = await state.scan(partition, duePrefix, after, scanCount)
-        for (const { key } of page) this.messageDue(key.slice(duePrefix.length))
+        for (const { key } of page) this.#enqueue(key.slice(duePrefix.length))
         if (page.length < scanCount || this.#toScan.has(partition)) break
         after = page.at(-1)?.key ?? ''
       }

@@ -32,10 +32,14 @@ export function followEvents({ onOpenMessage }) {
   const showState = () => {
     const held = waiting.length > 0 ? `, ${waiting.length} held` : ''
     const missed = missedCount > 0 ? `, ${missedCount.toLocaleString('en')} not shown` : ''
-    byId('events-state').textContent = isPaused ? `Paused${held}` : `Live${missed}`
+    byId('events-state').textContent = isHeld()
+      ? `${isPaused ? 'Paused' : 'Held while you point at it'}${held}`
+      : `Live${missed}`
   }
+  // Rows must not move away under the pointer.
+  const isHeld = () => isPaused || body.matches(':hover')
   const draw = () => {
-    if (isPaused) {
+    if (isHeld()) {
       missedCount += Math.max(0, waiting.length - rowCountMax)
       waiting = waiting.slice(-rowCountMax)
     } else if (waiting.length > 0) {

@@ -7,9 +7,10 @@
 import { byId, dateTimeText, lengthText, make, readJson, timeText } from './dom.js'
 
 const reasonTexts = {
-  'because-viewed': 'looked at',
-  'because-carted': 'has in the basket',
-  'because-bought': 'bought',
+  'because-viewed': (item) => `because they looked at ${item}`,
+  'because-carted': (item) => `because they put ${item} in the basket`,
+  'because-bought': (item) => `because they bought ${item}`,
+  trending: () => 'because many people buy it now',
 }
 
 const outcomeTexts = {
@@ -57,9 +58,9 @@ function describe(mail, { message, evidence, stored }) {
       describeHandOver(mail, message),
     ),
     describeProof(mail, evidence),
+    describeRecommendations(evidence),
     describeProfile(evidence),
     describeSegments(evidence),
-    describeRecommendations(evidence),
     describeVersions(evidence),
     make(
       'details',
@@ -188,9 +189,8 @@ function describeRecommendations({ decision, input }) {
 }
 
 function reasonText(reason) {
-  const what = reasonTexts[reason?.kind]
-  if (what === undefined) return 'many people buy it now'
-  return `because they ${what} ${reason.name ?? reason.item_id ?? 'something like it'}`
+  const tell = reasonTexts[reason?.kind]
+  return tell === undefined ? '' : tell(reason.name ?? reason.item_id ?? 'something like it')
 }
 
 function describeVersions({ decision, templateHash, rawHash, input }) {
@@ -248,8 +248,8 @@ function chooseChange({ input }) {
   if (recommendations.length > 0) {
     return {
       path: 'values.recommendations.0.price',
-      value: 123.45,
-      says: 'the price of the first recommendation is now 123.45',
+      value: 88.88,
+      says: 'the price of the first recommendation is now 88.88',
     }
   }
   if (profile?.traits?.name !== undefined) {

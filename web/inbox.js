@@ -3,11 +3,17 @@ import { byId, lengthText, make, timeText } from './dom.js'
 /** Rows kept on the page; the server keeps more. */
 const rowCountMax = 300
 
-/** The list of emails: newest first, filtered, opened by click or by the arrow keys. */
+/**
+ * The list of emails: newest first, filtered, opened by click or by the arrow keys. While somebody
+ * points at it, moves in it by key or has scrolled it, new emails are held back and counted: a row
+ * must not move away under the pointer.
+ */
 export function createInbox({ onOpen, opensFirst }) {
   const list = byId('inbox')
   const filter = byId('inbox-filter')
   const rows = []
+  const newer = byId('inbox-newer')
+  let held = []
   let chosen
   let shouldOpen = opensFirst
 
@@ -27,22 +33,7 @@ export function createInbox({ onOpen, opensFirst }) {
     if (rows.length > 0 && isEmpty) byId('inbox-empty').textContent = 'No email matches the filter.'
   }
   const addRow = (entry) => {
-    const { subject, to, campaign = 'not a campaign', receivedAtMs, handOverMs } = entry
-    const delay = handOverMs === undefined ? '' : `${lengthText(handOverMs)} after it was due`
-    const button = make(
-      'button',
-      { type: 'button', class: 'row new', click: () => open(row), 'data-index': entry.index },
-      make('span', { class: 'subject' }, subject === '' ? '(no subject)' : subject),
-      make(
-        'span',
-        { class: 'of' },
-        make('span', { class: 'to' }, to),
-        make('span', { class: 'tag' }, campaign),
-        make('time', { title: delay }, timeText(receivedAtMs)),
-      ),
-    )
-    const row = { entry, button, item: make('li', {}, button) }
-    row.text = `${subject} ${to} ${campaign}`.toLowerCase()
+    const row = makeRow(entry, () => open(row))
     rows.unshift(row)
     list.prepend(row.item)
     if (shouldOpen) {
@@ -50,35 +41,78 @@ export function createInbox({ onOpen, opensFirst }) {
       open(row)
     }
   }
+  const isRead = () =>
+    list.matches(':hover') || list.querySelector(':focus-visible') !== null || list.scrollTop > 4
+  const showHeld = () => {
+    const rowsBefore = rows.length
+    for (const entry of held.splice(0)) addRow(entry)
+    for (const { item } of rows.splice(rowCountMax)) item.remove()
+    newer.hidden = true
+    if (rows.length > rowsBefore) showMatching()
+  }
 
-  filter.addEventListener('input', showMatching)
-  list.addEventListener('keydown', (event) => {
-    const step = { ArrowDown: 'nextElementSibling', ArrowUp: 'previousElementSibling' }[event.key]
-    if (step === undefined) return
-    event.preventDefault()
-    let item = event.target.closest('li')?.[step]
-    while (item?.hidden) item = item[step]
-    item?.querySelector('button').focus()
+  newer.addEventListener('click', () => {
+    list.scrollTop = 0
+    showHeld()
   })
+  list.addEventListener('mouseleave', () => {
+    if (!isRead()) showHeld()
+  })
+  filter.addEventListener('input', showMatching)
+  list.addEventListener('keydown', moveFocus)
+
+  const newestIndex = () => held.at(-1)?.index ?? rows[0]?.entry.index ?? -1
 
   return {
     openMessage(messageId) {
+      showHeld()
       const row = rows.find(({ entry }) => entry.messageId === messageId)
       if (row !== undefined) open(row)
     },
-    newestIndex: () => rows[0]?.entry.index ?? -1,
+    newestIndex,
     add(entries, count, phase) {
-      if (count <= (rows[0]?.entry.index ?? -1)) {
+      if (count <= newestIndex()) {
         // The server was started again: its inbox begins anew.
         for (const { item } of rows.splice(0)) item.remove()
+        held = []
       }
-      for (const entry of entries.toReversed()) addRow(entry)
-      for (const { item } of rows.splice(rowCountMax)) item.remove()
+      held.push(...entries.toReversed())
+      if (rows.length === 0 || !isRead()) showHeld()
+      newer.hidden = held.length === 0
+      newer.textContent = held.length === 1 ? '1 new email' : `${held.length} new emails`
       const isWaiting = rows.length === 0
       byId('inbox-empty').textContent = isWaiting ? waitingText(phase) : ''
-      if (entries.length > 0 || isWaiting) showMatching()
+      if (isWaiting) showMatching()
     },
   }
+}
+
+function makeRow(entry, onOpen) {
+  const { subject, to, campaign = 'not a campaign', receivedAtMs, handOverMs } = entry
+  const delay = handOverMs === undefined ? '' : `${lengthText(handOverMs)} after it was due`
+  const button = make(
+    'button',
+    { type: 'button', class: 'row new', click: onOpen, 'data-index': entry.index },
+    make('span', { class: 'subject' }, subject === '' ? '(no subject)' : subject),
+    make(
+      'span',
+      { class: 'of' },
+      make('span', { class: 'to' }, to),
+      make('span', { class: 'tag' }, campaign),
+      make('time', { title: delay }, timeText(receivedAtMs)),
+    ),
+  )
+  const text = `${subject} ${to} ${campaign}`.toLowerCase()
+  return { entry, button, item: make('li', {}, button), text }
+}
+
+function moveFocus(event) {
+  const step = { ArrowDown: 'nextElementSibling', ArrowUp: 'previousElementSibling' }[event.key]
+  if (step === undefined) return
+  event.preventDefault()
+  let item = event.target.closest('li')?.[step]
+  while (item?.hidden) item = item[step]
+  item?.querySelector('button').focus()
 }
 
 function waitingText(phase) {

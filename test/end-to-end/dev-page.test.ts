@@ -1,0 +1,157 @@
+/**
+ * `attune dev` as a newcomer meets it: its own process, a real browser, a real shop. What is
+ * asserted is what one sees: an email with the name of a real product, its evidence, the proof by
+ * rendering it again, a live event; and that neither the page nor the email breaks its policy.
+ */
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { readDemoShop } from '../../src/command/demo-shop.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const chromiumPath = '/usr/bin/chromium'
+const chromiumFlags = [
+  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
+  ...['--disable-background-networking', '--disable-component-update'],
+]
+const testMsMax = 120_000
+const stepMsMax = 40_000
+const stopMsMax = 5000
+
+interface Started {
+  readonly url: string
+  readonly writeKey: string
+  readonly apiKey: string
+}
+
+const skip = existsSync(chromiumPath) ? false : `no browser at ${chromiumPath}`
+
+test('the page shows emails with real product names and proves their bytes', {
+  skip,
+  timeout: testMsMax,
+}, async (t) => {
+  const { url, writeKey } = await startDev(t)
+  const { page, faults } = await openPage(t, url)
+
+  const row = page.locator('#inbox .row', { hasText: 'in your basket' }).first()
+  await row.waitFor()
+  await row.click()
+
+  const { items } = await readDemoShop(1)
+  const names = new Set(items.map(({ name }) => name))
+  const letter = page.frameLocator('.paper iframe')
+  await letter.getByText('Still thinking it over').waitFor()
+  const texts = await letter.locator('a').allInnerTexts()
+  const known = texts.filter((text) => names.has(text.trim()))
+  assert.ok(known.length >= 2, `an email names items of the catalog, not ${texts.join(' | ')}`)
+  const widths = await letter
+    .locator('img[src*="/demo/items/"]')
+    .evaluateAll((images) => images.map((image) => Reflect.get(image, 'naturalWidth')))
+  assert.ok(widths.length > 0 && widths.every((width) => width > 0), 'its pictures are loaded')
+
+  const evidence = page.locator('#evidence-body')
+  await evidence.getByText('The event Product Added started cart-reminder.').waitFor()
+  await evidence.getByRole('button', { name: 'Render again' }).click()
+  await evidence.getByText('The same bytes.').waitFor()
+  await evidence.getByText('So are those that arrived in this inbox.').waitFor()
+  await evidence.getByRole('button', { name: 'Change one input' }).click()
+  await evidence.getByText('It differs, as it should').waitFor()
+
+  await page.getByRole('tab', { name: 'Text' }).press('ArrowRight')
+  await page.locator('#tab-panel').getByText('List-Unsubscribe-Post').waitFor()
+
+  await page.getByLabel('Filter events').fill('from-the-test')
+  await sendEvent(url, writeKey, { userId: 'from-the-test', event: 'Product Viewed' })
+  await page.locator('#events tr:visible', { hasText: 'from-the-test' }).first().waitFor()
+  await page.getByLabel('Filter events').fill('plan-mismatch')
+  await page.locator('#events tr.rejected:visible').first().waitFor()
+
+  assert.deepEqual(faults, [])
+})
+
+test('only a request that names this machine reads the inbox', {
+  timeout: testMsMax,
+}, async (t) => {
+  const { url } = await startDev(t, ['--no-seed'])
+  const answer = await fetch(`${url}/demo/inbox.json`)
+  assert.equal(answer.status, 200)
+  assert.equal(answer.headers.get('access-control-allow-origin'), null)
+  assert.equal(await statusWithHost(url, 'attacker.example'), 403)
+  const page = await fetch(url)
+  assert.match(page.headers.get('content-security-policy') ?? '', /script-src 'self'/)
+})
+
+/** Starts `attune dev` with a few orders in a folder of its own; both are gone after the test. */
+async function startDev(t: TestContext, flags: readonly string[] = []): Promise<Started> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'attune-dev-'))
+  const line = ['src/main.ts', 'dev', '--json', '--port', '0', '--data-dir', join(dataDir, 'data')]
+  const given = [...line, '--orders', '500', '--arrival-ms', '150', ...flags]
+  const child = spawn(process.execPath, given, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  let says = ''
+  child.stderr.on('data', (text: Buffer) => {
+    says += text.toString()
+  })
+  t.after(async () => {
+    child.kill('SIGTERM')
+    const late = AbortSignal.timeout(stopMsMax)
+    late.addEventListener('abort', () => child.kill('SIGKILL'))
+    await ended
+    rmSync(dataDir, { recursive: true })
+  })
+  for await (const text of createInterface(child.stdout)) return JSON.parse(text) as Started
+  throw new Error(`attune dev ended before it listened:\n${says}`)
+}
+
+/** Opens the page in a new browser; everything that a console would show as wrong is kept. */
+async function openPage(
+  t: TestContext,
+  url: string,
+): Promise<{ readonly page: Page; readonly faults: readonly string[] }> {
+  const options = { executablePath: chromiumPath, args: chromiumFlags }
+  const browser: Browser = await chromium.launch(options)
+  t.after(() => browser.close())
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } })
+  page.setDefaultTimeout(stepMsMax)
+  const faults: string[] = []
+  page.on('pageerror', (error) => faults.push(error.message))
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') faults.push(message.text())
+  })
+  await page.goto(url)
+  return { page, faults }
+}
+
+/** Sends an event that is taken, and one that lacks what its schema requires. */
+async function sendEvent(
+  url: string,
+  writeKey: string,
+  call: { readonly userId: string; readonly event: string },
+): Promise<void> {
+  for (const properties of [{ product_id: '85123A' }, {}]) {
+    const headers = { 'content-type': 'application/json', 'x-write-key': writeKey }
+    const body = JSON.stringify({ ...call, properties })
+    const answer = await fetch(`${url}/v1/track?verbose=1`, { method: 'POST', headers, body })
+    assert.equal(answer.status, 200, await answer.text())
+  }
+}
+
+/** `fetch` does not let a caller name another host. */
+async function statusWithHost(url: string, host: string): Promise<number | undefined> {
+  return await new Promise((resolve, reject) => {
+    const asked = request(`${url}/demo/inbox.json`, { headers: { host } }, (answer) => {
+      answer.resume()
+      resolve(answer.statusCode)
+    })
+    asked.once('error', reject)
+    asked.end()
+  })
+}

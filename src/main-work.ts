@@ -5,6 +5,7 @@
  */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { duePrefix } from './campaign/message.ts'
 import type { DeliveryOptions } from './delivery/delivery.ts'
 import { openSmtpMailer, type SmtpMailerOptions } from './delivery/smtp-mailer.ts'
 import { assert } from './lib/assert.ts'
@@ -15,6 +16,7 @@ import { createPortCaller, servePort } from './lib/port-call.ts'
 import { systemRandom } from './lib/random.ts'
 import type { EventLog, Place } from './log/event-log.ts'
 import { openSqliteEventLog } from './log/sqlite-event-log.ts'
+import { createOwnerMeter } from './monitor/owner-measures.ts'
 import { createCommitWaiter } from './process/commit-waiter.ts'
 import { withFailpoints } from './process/failpoint-ports.ts'
 import { createFreshness } from './process/freshness.ts'
@@ -49,15 +51,18 @@ async function run(data: WorkWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-work runs as a worker')
   const main = createPortCaller(parentPort)
   const { dataDir, partitionCount } = data
-  const state = await openSqliteStateStore({ dataDir })
+  const store = await openSqliteStateStore({ dataDir })
   const blobs = await openSqliteBlobStore({ dataDir })
   const log = await openSqliteEventLog({ dataDir, stream: 'events', port: data.logPort })
-  const renderer = await openRenderPool(data.render, data.signingKeys)
-  const mailer = data.sending && (await openSmtpMailer(data.sending.smtp))
+  const meter = createOwnerMeter(systemClock)
+  const renderer = meter.measureRenderer(await openRenderPool(data.render, data.signingKeys))
+  const state = meter.measureState(store)
+  const mailer = data.sending && meter.measureMailer(await openSmtpMailer(data.sending.smtp))
   const waiter = createCommitWaiter(systemClock)
   const stop = new AbortController()
   const onCommitted = (published: Published): void => {
     waiter.committed(published.partition, published.offset)
+    meter.committed(published)
     for (const effect of published.effects) {
       if (effect.kind === 'definitions-changed' && published.partition === 0) {
         main.tell('definitions', effect.hash)
@@ -87,13 +92,20 @@ async function run(data: WorkWorkerData): Promise<void> {
   )
   worker.catch((error: unknown) => {
     const code = error instanceof OperatingError ? error.code : 'STORE_IO'
-    main.tell('failed', { code, says: error instanceof Error ? (error.stack ?? '') : String(error) })
+    main.tell('failed', {
+      code,
+      says: error instanceof Error ? (error.stack ?? '') : String(error),
+    })
   })
   servePort(parentPort, {
     render: (input: RenderInput) => renderer.render(input),
     waitCommitted: (asked: { places: readonly Place[]; msMax: number }) =>
       waiter.wait(asked.places, asked.msMax),
-    counts: async () => ({ lagCount: await countLag(log, state), messagesWaiting: 0 }),
+    counts: async () => ({
+      lagCount: await countLag(log, state),
+      messagesWaiting: await countDue(state, partitionCount),
+    }),
+    measures: () => meter.take(),
     stop: async () => {
       stop.abort()
       await worker
@@ -117,6 +129,17 @@ async function countLag(log: EventLog, state: StateStore): Promise<number> {
   }
   return count
 }
+
+/** Counts messages that are due, up to a bound per partition. */
+async function countDue(state: StateStore, partitionCount: number): Promise<number> {
+  let count = 0
+  for (let partition = 0; partition < partitionCount; partition++) {
+    count += (await state.scan(partition, duePrefix, '', dueCountMax)).length
+  }
+  return count
+}
+
+const dueCountMax = 10_000
 
 const noDelivery: DeliveryOptions = {
   from: '',

@@ -9,6 +9,7 @@ import { addDemoCommand } from './command/demo.ts'
 import { describeError, exitUsage } from './command/run-server.ts'
 import { addDevCommand } from './command/dev.ts'
 import { addStartCommand } from './command/start.ts'
+import { OperatingError } from './lib/errors.ts'
 
 const exitFailed = 1
 
@@ -32,6 +33,7 @@ try {
   if (error instanceof CommanderError) exit(error.exitCode === 0 ? 0 : exitUsage)
   else {
     process.stderr.write(describeError(error))
-    exit(exitFailed)
+    const isUsage = error instanceof OperatingError && error.code === 'CONFIG_INVALID'
+    exit(isUsage ? exitUsage : exitFailed)
   }
 }

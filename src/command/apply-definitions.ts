@@ -2,18 +2,22 @@
 
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
+import { sha256Hex } from '../lib/hash.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Random } from '../lib/random.ts'
+import type { EventLog } from '../log/event-log.ts'
+import { emptyBody } from '../log/record.ts'
 import { parseDefinitionFiles } from '../process/definition-files.ts'
 import { encodeDocument } from '../process/definitions.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import type { BlobStore } from '../state/blob-store.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { describeDefinitionFaults, readDefinitionFolder } from './definition-folder.ts'
-import type { ServerOptions, Stores } from './server.ts'
-import { emptyBody } from '../log/record.ts'
-import { sha256Hex } from '../lib/hash.ts'
 
-export interface ApplyDeps extends Stores {
+export interface ApplyDeps {
+  readonly log: EventLog
+  readonly state: StateReader
+  readonly blobs: BlobStore
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -22,11 +26,13 @@ export interface ApplyDeps extends Stores {
 const applyMsMax = 30_000
 const lookMs = 10
 
-/** Resolves when the definitions are in force in every partition. */
-export async function applyDefinitions(deps: ApplyDeps, options: ServerOptions): Promise<void> {
-  const folder = options.values['server.definitionsDir']
-  if (folder === undefined) return
-  const answer = await parseDefinitionFiles(await readDefinitionFolder(folder), options.overlay)
+/** Resolves when the definitions of `folder`, with an overlay file if given, are in force in every partition. */
+export async function applyDefinitions(
+  deps: ApplyDeps,
+  folder: string,
+  overlay?: string,
+): Promise<void> {
+  const answer = await parseDefinitionFiles(await readDefinitionFolder(folder), overlay)
   if (answer.kind === 'refused') {
     const says = describeDefinitionFaults(answer.faults)
     throw new OperatingError('DEFINITIONS_INVALID', `read ${folder}:\n${says}`)

@@ -1,8 +1,8 @@
 import type { CollectSource } from '../collect/source-directory.ts'
 import { parseSource } from '../event/source.ts'
 import { createTrackingPlan } from '../event/tracking-plan.ts'
-import type { Json } from '../lib/json.ts'
 import { OperatingError } from '../lib/errors.ts'
+import type { Json } from '../lib/json.ts'
 
 /** Makes the collector's sources from definitions that were checked when they were applied. */
 export function collectSourcesOf(sources: readonly Json[]): readonly CollectSource[] {

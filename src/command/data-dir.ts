@@ -5,8 +5,8 @@
  * process ends, however it ends, so there is no stale lock to remove by hand.
  */
 
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { OperatingError } from '../lib/errors.ts'
@@ -82,7 +82,10 @@ async function initSecrets(dataDir: string, random: Random): Promise<void> {
   const path = join(dataDir, 'secrets.json')
   if (existsSync(path)) return
   const secret = (): string => Buffer.from(random.bytes(32)).toString('base64url')
-  const file: SecretsFile = { signing: { currentId: 'a', keys: { a: secret() } }, address: secret() }
+  const file: SecretsFile = {
+    signing: { currentId: 'a', keys: { a: secret() } },
+    address: secret(),
+  }
   await writeFile(`${path}.new`, `${JSON.stringify(file)}\n`, { mode: 0o600 })
   await rename(`${path}.new`, path)
 }

@@ -23,7 +23,10 @@ export async function readDefinitionFolder(folder: string): Promise<DefinitionFi
     const name = relative(folder, path).split(sep).join('/')
     if (name.includes('/') && !folders.test(name)) continue
     if (files.size >= fileCountMax) {
-      throw new OperatingError('DEFINITIONS_INVALID', `read over ${fileCountMax} files of ${folder}`)
+      throw new OperatingError(
+        'DEFINITIONS_INVALID',
+        `read over ${fileCountMax} files of ${folder}`,
+      )
     }
     files.set(name, await readFile(path, 'utf8'))
   }

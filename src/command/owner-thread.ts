@@ -12,6 +12,7 @@ import type { EventLog } from '../log/event-log.ts'
 import type { LogThread } from '../log/sqlite-log-thread.ts'
 import type { RecommendWorkerData } from '../main-recommend.ts'
 import type { WorkWorkerData } from '../main-work.ts'
+import type { OwnerMeasures } from '../monitor/owner-measures.ts'
 import { createFreshness, type Freshness } from '../process/freshness.ts'
 import { processorDefaults } from '../process/processor.ts'
 import { renderPoolDefaults } from '../template/render-pool.ts'
@@ -22,6 +23,8 @@ export interface Owner extends Pick<ApiDeps, 'advise' | 'render' | 'waitCommitte
   readonly failed: Promise<OperatingError>
   /** Calls `listener` with the hash of the definitions in force, now if known and after each change. */
   onDefinitions(listener: (hash: string) => Promise<void>): void
+  /** What the thread measured since the last call. */
+  takeMeasures(): Promise<OwnerMeasures>
   close(): Promise<void>
 }
 
@@ -44,29 +47,77 @@ const deliveryQueueCountMax = 20_000
 const smtpTimeLimitMs = 30_000
 const staleWaitMs = 20
 
-/** Resolves when the index is filled and the fold is running. */
+/** Resolves when the index is filled and the fold is running. On failure both threads are ended. */
 export async function openOwner(
   deps: { readonly clock: Clock; readonly logger: Logger },
   options: OwnerOptions,
 ): Promise<Owner> {
   const { values, logThread, log } = options
   const { partitionCount } = log.identity
-  const dataDir = values['server.dataDir']
   const apiAdvisor = new MessageChannel()
   const workAdvisor = new MessageChannel()
-  const recommend = await startRecommend(values, partitionCount, [
-    apiAdvisor.port1,
-    workAdvisor.port1,
-  ])
+  const advisorPorts = [apiAdvisor.port1, workAdvisor.port1]
+  const recommend = await startRecommend(values, partitionCount, advisorPorts)
   const shared = new SharedArrayBuffer(8 * partitionCount)
   const logPort = logThread.connect()
-  const data: WorkWorkerData = {
-    dataDir,
-    partitionCount,
-    logPort,
+  const data = workDataOf(options, { logPort, advisorPort: workAdvisor.port2, freshness: shared })
+  const work = new Worker(new URL('../main-work.ts', import.meta.url), {
+    workerData: data,
+    transferList: [logPort, workAdvisor.port2],
+  })
+  const told = listenTo(work, deps.logger)
+  const caller = createPortCaller(work)
+  const advisor = createPortCaller(apiAdvisor.port2)
+  const end = async (): Promise<void> => {
+    await work.terminate()
+    apiAdvisor.port2.close()
+    await recommend.terminate()
+  }
+  try {
+    await told.opened
+  } catch (error) {
+    await end()
+    throw error
+  }
+  return {
+    freshness: createFreshness(shared),
+    failed: told.failed,
+    advise: (request) => advisor.call('advise', request),
+    render: (input) => caller.call('render', input),
+    waitCommitted: (places, msMax) => caller.call('waitCommitted', { places, msMax }),
+    health: async () => {
+      const counts = await caller.call<WorkCounts>('counts')
+      const stopped = [...told.stopped.values()]
+      const unready = stopped.map(
+        ({ partition, offset }) => `partition ${partition} stopped before offset ${offset}`,
+      )
+      return { ...counts, unready, partitions: { owned: partitionCount, stopped } }
+    },
+    takeMeasures: () => caller.call('measures'),
+    onDefinitions: told.onDefinitions,
+    async close() {
+      told.expectEnd()
+      await caller.call('stop')
+      await end()
+    },
+  }
+}
+
+interface WorkCounts {
+  readonly lagCount: number
+  readonly messagesWaiting: number
+}
+
+function workDataOf(
+  options: OwnerOptions,
+  shared: Pick<WorkWorkerData, 'logPort' | 'advisorPort' | 'freshness'>,
+): WorkWorkerData {
+  const { values, log } = options
+  return {
+    ...shared,
+    dataDir: values['server.dataDir'],
+    partitionCount: log.identity.partitionCount,
     failpoint: options.failpoint,
-    advisorPort: workAdvisor.port2,
-    freshness: shared,
     processor: {
       ...processorDefaults,
       batchCountMax: values['process.batchCountMax'],
@@ -81,23 +132,33 @@ export async function openOwner(
     signingKeys: options.secrets.signingKeys,
     ...sendingOf(options),
   }
-  const work = new Worker(new URL('../main-work.ts', import.meta.url), {
-    workerData: data,
-    transferList: [logPort, workAdvisor.port2],
-  })
+}
+
+interface Told {
+  readonly opened: Promise<void>
+  readonly failed: Promise<OperatingError>
+  /** By partition: those that stand before a record they cannot fold. */
+  readonly stopped: ReadonlyMap<number, StoppedPartition>
+  onDefinitions(listener: (hash: string) => Promise<void>): void
+  /** From now on the end of the thread is no failure. */
+  expectEnd(): void
+}
+
+/** Takes what the owner's thread tells. */
+function listenTo(work: Worker, logger: Logger): Told {
   const failed = Promise.withResolvers<OperatingError>()
   const opened = Promise.withResolvers<void>()
   const stopped = new Map<number, StoppedPartition>()
   let definitionsHash = ''
   let onDefinitions: (hash: string) => Promise<void> = () => Promise.resolve()
-  let isClosing = false
+  let isEndExpected = false
   const fail = (error: OperatingError): void => {
     failed.resolve(error)
     opened.reject(error)
   }
   work.on('error', (error) => fail(new OperatingError('STORE_IO', 'run the fold', error)))
   work.on('exit', () => {
-    if (!isClosing) fail(new OperatingError('STORE_IO', 'run the fold, which ended'))
+    if (!isEndExpected) fail(new OperatingError('STORE_IO', 'run the fold, which ended'))
   })
   servePort(work, {
     opened: () => opened.resolve(),
@@ -107,40 +168,22 @@ export async function openOwner(
       definitionsHash = hash
       await onDefinitions(hash)
     },
-    stopped: (told: { partition: number; stopped?: { offset: number; says: string } }) => {
-      const { partition } = told
-      if (told.stopped === undefined) stopped.delete(partition)
-      else stopped.set(partition, { partition, ...told.stopped })
+    stopped: (at: { partition: number; stopped?: { offset: number; says: string } }) => {
+      if (at.stopped === undefined) stopped.delete(at.partition)
+      else stopped.set(at.partition, { partition: at.partition, ...at.stopped })
     },
-    log: ({ level, fields, event }: FromWork) => deps.logger[level](fields, event),
+    log: ({ level, fields, event }: FromWork) => logger[level](fields, event),
   })
-  const caller = createPortCaller(work)
-  const advisor = createPortCaller(apiAdvisor.port2)
-  await opened.promise
-  const freshness = createFreshness(shared)
   return {
-    freshness,
+    opened: opened.promise,
     failed: failed.promise,
-    advise: (request) => advisor.call('advise', request),
-    render: (input) => caller.call('render', input),
-    waitCommitted: (places, msMax) => caller.call('waitCommitted', { places, msMax }),
-    health: () => caller.call<{ lagCount: number; messagesWaiting: number }>('counts').then((counts) => ({
-      ...counts,
-      unready: [...stopped.values()].map(
-        ({ partition, offset }) => `partition ${partition} stopped before offset ${offset}`,
-      ),
-      partitions: { owned: partitionCount, stopped: [...stopped.values()] },
-    })),
+    stopped,
     onDefinitions(listener) {
       onDefinitions = listener
       if (definitionsHash !== '') void listener(definitionsHash)
     },
-    async close() {
-      isClosing = true
-      await caller.call('stop')
-      await work.terminate()
-      apiAdvisor.port2.close()
-      await recommend.terminate()
+    expectEnd() {
+      isEndExpected = true
     },
   }
 }
@@ -195,6 +238,7 @@ function sendingOf(options: OwnerOptions): Pick<WorkWorkerData, 'sending'> {
         staleWaitMs,
         attemptCountMax,
         queueCountMax: deliveryQueueCountMax,
+        ratePerSecondMax: values['delivery.ratePerSecondMax'],
       },
     },
   }

@@ -1,3 +1,5 @@
-export async function compareWithRebuild(_dataDir: string): Promise<{ isEqual: boolean; stateHash: string; rebuildHash: string }> {
+export async function compareWithRebuild(
+  _dataDir: string,
+): Promise<{ isEqual: boolean; stateHash: string; rebuildHash: string }> {
   return { isEqual: false, stateHash: 'x', rebuildHash: '' }
 }

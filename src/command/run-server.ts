@@ -5,16 +5,16 @@
  * key press, a later one ends at once. Exit 70 where the store failed: what was acknowledged is on the disk.
  */
 
+import { readFile } from 'node:fs/promises'
 import pino from 'pino'
-import { describeFaults } from '../lib/parse-config.ts'
 import { parseServerConfig, processEnvironment, type ServerValues } from '../config.ts'
 import { systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createMetrics } from '../lib/metrics.ts'
+import { describeFaults } from '../lib/parse-config.ts'
 import { systemRandom } from '../lib/random.ts'
 import { openServer, type RunningServer, type ServerDeps, type ServerOptions } from './server.ts'
-import { readFile } from 'node:fs/promises'
 
 export const exitUsage = 2
 /** EX_SOFTWARE of sysexits: the process cannot go on. */
@@ -37,7 +37,10 @@ export async function readServerConfig(
   const file = path === undefined ? undefined : await readConfigFile(path)
   const parsed = parseServerConfig({ environment, flags, ...(file === undefined ? {} : { file }) })
   if (parsed.kind === 'config') return parsed.values
-  throw new OperatingError('CONFIG_INVALID', `read the configuration:\n${describeFaults(parsed.faults)}`)
+  throw new OperatingError(
+    'CONFIG_INVALID',
+    `read the configuration:\n${describeFaults(parsed.faults)}`,
+  )
 }
 
 async function readConfigFile(path: string): Promise<string> {

@@ -34,15 +34,16 @@ import { openSqliteEventLog } from '../log/sqlite-event-log.ts'
 import { type LogThread, startLogThread } from '../log/sqlite-log-thread.ts'
 import type { DefinitionsDocument } from '../process/definitions.ts'
 import { decodeJson } from '../process/meta.ts'
+import type { BlobStore } from '../state/blob-store.ts'
 import { openSqliteBlobStore } from '../state/sqlite-blob-store.ts'
 import { openSqliteStateStore } from '../state/sqlite-state-store.ts'
-import type { BlobStore } from '../state/blob-store.ts'
 import type { StateStore } from '../state/state-store.ts'
 import { applyDefinitions, definitionsHashOf } from './apply-definitions.ts'
 import { collectSourcesOf } from './collect-sources.ts'
 import { initDataDir, lockDataDir, readSecrets, type Secrets } from './data-dir.ts'
 import { createIntakeGate, type IntakeGate } from './intake-gate.ts'
-import { openOwner, type Owner } from './owner-thread.ts'
+import { type Owner, openOwner } from './owner-thread.ts'
+import { joinMetrics, measureLog } from './server-metrics.ts'
 
 export interface ServerDeps {
   readonly clock: Clock
@@ -109,7 +110,7 @@ async function open(
     failpoint,
   })
   closers.push(() => logThread.close())
-  const stores = await openStores(dataDir, logThread, closers)
+  const stores = await openStores(deps, { dataDir, logThread }, closers)
   const owner = await openOwner(deps, { values, secrets, logThread, log: stores.log, failpoint })
   closers.push(() => owner.close())
   const sources = createSourceDirectory([])
@@ -119,12 +120,16 @@ async function open(
     sources.replace(collectSourcesOf(decodeJson<DefinitionsDocument>(bytes).sources))
   }
   owner.onDefinitions(useDefinitions)
-  await applyDefinitions({ ...deps, ...stores }, options)
+  const folder = values['server.definitionsDir']
+  if (folder !== undefined) {
+    await applyDefinitions({ ...deps, ...stores }, folder, options.overlay)
+  }
   await useDefinitions(await definitionsHashOf(stores.state))
   const gate = createIntakeGate({ clock, freshness: owner.freshness, log: stores.log }, values)
   closers.push(() => gate.close())
   const apiKeys = await openApiKeys(dataDir, clock)
-  const apiDeps = apiDepsOf(deps, { values, secrets, stores, owner, apiKeys })
+  const metrics = joinMetrics(deps.metrics, { owner, logThread, gate })
+  const apiDeps = apiDepsOf({ ...deps, metrics }, { values, secrets, stores, owner, apiKeys })
   const first = routesOf(deps, { options, stores, sources, gate, apiDeps })
   const api = createApi(apiDeps, apiDefaults, (handle) =>
     createServer(collectServerOptions, (request, response) => {
@@ -135,7 +140,9 @@ async function open(
   const server = await listen(api.server, values)
   closers.push(() => stopListening(server, clock))
   const { port } = server.address() as AddressInfo
-  const host = values['server.host'].includes(':') ? `[${values['server.host']}]` : values['server.host']
+  const host = values['server.host'].includes(':')
+    ? `[${values['server.host']}]`
+    : values['server.host']
   const url = `http://${host}:${port}`
   logger.info({ url, dataDir }, 'listening')
   return {
@@ -165,11 +172,13 @@ export interface Stores {
 }
 
 async function openStores(
-  dataDir: string,
-  logThread: LogThread,
+  deps: ServerDeps,
+  { dataDir, logThread }: { readonly dataDir: string; readonly logThread: LogThread },
   closers: (() => unknown)[],
 ): Promise<Stores> {
-  const log = await openSqliteEventLog({ dataDir, stream: 'events', port: logThread.connect() })
+  const port = logThread.connect()
+  const opened = await openSqliteEventLog({ dataDir, stream: 'events', port })
+  const log = measureLog(opened, deps.metrics, deps.clock)
   closers.push(() => log.close())
   const rejectedPort = logThread.connect()
   const rejected = await openSqliteEventLog({ dataDir, stream: 'rejected', port: rejectedPort })

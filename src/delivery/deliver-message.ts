@@ -37,6 +37,8 @@ export interface DeliverDeps extends ValueDeps {
   readonly blobs: Pick<BlobStore, 'put'>
   /** Appends a claim and resolves with the fold's answer once it is committed. */
   claim(message: Message, attempt: number): Promise<boolean>
+  /** Waits until the next hand-over may begin. */
+  pace(signal: AbortSignal): Promise<void>
   /** Appends a result; resolves when it is durable. */
   report(message: Message, result: ResultSkeleton): Promise<void>
   /** Greatest age of what the state shows of this partition. */
@@ -247,6 +249,7 @@ async function checkAndHandOver(
 ): Promise<Pick<ResultSkeleton, 'result' | 'says' | 'reason' | 'checkedAtMs'>> {
   const { message, attempt, prepared } = made
   const key = addressKeyOf(options.addressSecret, prepared.address)
+  await deps.pace(signal)
   let checkedAtMs: number
   let checkedAt: number
   do {

@@ -16,13 +16,14 @@ import { assert } from '../lib/assert.ts'
 import { createBatcher } from '../lib/batcher.ts'
 import { isRetryable } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
+import { createPace, type Pace } from '../lib/pace.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { emptyBody, type NewRecord, type RecordKind } from '../log/record.ts'
 import { type DeliverDeps, type DeliverOptions, deliverMessage } from './deliver-message.ts'
 import { findMessage } from './read-state.ts'
 
-export interface DeliveryDeps extends Omit<DeliverDeps, 'claim' | 'report'> {
+export interface DeliveryDeps extends Omit<DeliverDeps, 'claim' | 'report' | 'pace'> {
   readonly log: EventLog
   readonly random: Random
   readonly logger: Logger
@@ -32,6 +33,8 @@ export interface DeliveryOptions extends DeliverOptions {
   /** Attempts under way at a time. */
   readonly attemptCountMax: number
   readonly queueCountMax: number
+  /** Hand-overs begun in a second; absent = no limit. */
+  readonly ratePerSecondMax?: number
 }
 
 const appendCountMax = 500
@@ -72,12 +75,16 @@ class QueuedDelivery implements Delivery {
   /** By message and attempt: who waits for the fold's answer. */
   readonly #claims = new Map<string, (isGranted: boolean) => void>()
   readonly #append: (record: NewRecord) => Promise<void>
+  readonly #pace: Pace | undefined
   #wake: () => void = () => {}
 
   constructor(deps: DeliveryDeps, options: DeliveryOptions) {
     assert(options.attemptCountMax > 0, 'delivery makes at least one attempt at a time')
     this.#deps = deps
     this.#options = options
+    const { ratePerSecondMax } = options
+    this.#pace =
+      ratePerSecondMax === undefined ? undefined : createPace(deps.clock, ratePerSecondMax)
     this.#append = createBatcher(async (records: readonly NewRecord[]) => {
       await deps.log.append(records)
       return records.map(() => undefined)
@@ -148,6 +155,7 @@ class QueuedDelivery implements Delivery {
       ...this.#deps,
       claim: (message, attempt) => this.#claim(message, attempt, hard),
       report: (message, result) => this.#report(message, result),
+      pace: (signal) => this.#pace?.wait(signal) ?? Promise.resolve(),
     }
     try {
       await deliverMessage(deps, this.#options, messageId, { soft, hard })

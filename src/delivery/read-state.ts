@@ -29,10 +29,7 @@ export interface FoundPerson {
 const hopCountMax = 2
 
 /** Returns the person of an identity key, following a device to its user; undefined where nothing is known. */
-export async function findPerson(
-  place: StatePlace,
-  key: string,
-): Promise<FoundPerson | undefined> {
+export async function findPerson(place: StatePlace, key: string): Promise<FoundPerson | undefined> {
   let current = key
   for (let hop = 0; hop <= hopCountMax; hop++) {
     const partition = partitionOf(place.workspace, current, place.partitionCount)

@@ -46,7 +46,12 @@ export async function buildValues(deps: ValueDeps, request: ValueRequest): Promi
   const cart = cartOf(view.activity)
   const recent = recentItems(view.activity, 'Product Viewed', recentCountMax)
   const order = lastOrder(view)
-  const advice = await adviseFor(deps, request, view, cart.map(({ itemId }) => itemId))
+  const advice = await adviseFor(
+    deps,
+    request,
+    view,
+    cart.map(({ itemId }) => itemId),
+  )
   const itemIds = [
     ...cart.map(({ itemId }) => itemId),
     ...recent.flatMap(({ itemId }) => itemId ?? []),

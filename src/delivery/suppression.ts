@@ -21,7 +21,10 @@ export interface SuppressSkeleton {
 }
 
 /** By topic. */
-export type Suppression = Record<string, { readonly reason: SuppressionReason; readonly atMs: number }>
+export type Suppression = Record<
+  string,
+  { readonly reason: SuppressionReason; readonly atMs: number }
+>
 
 /** Returns the identity key of an address: `address:` and its HMAC. */
 export function addressKeyOf(secret: Uint8Array, address: string): string {

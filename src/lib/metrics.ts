@@ -53,8 +53,8 @@ export const metricTable = {
   attune_log_queue_bytes: { kind: 'gauge', labels: [], says: 'Bytes that wait to be appended.' },
   attune_process_records_total: {
     kind: 'counter',
-    labels: ['kind'],
-    says: 'Records applied by the fold, by kind.',
+    labels: [],
+    says: 'Records folded and committed.',
   },
   attune_process_commit_seconds: {
     kind: 'histogram',

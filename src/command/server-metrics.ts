@@ -1,0 +1,58 @@
+/** Joins what the threads measure: the text of `/metrics` is made when somebody asks for it. */
+
+import type { Clock } from '../lib/clock.ts'
+import type { Metrics } from '../lib/metrics.ts'
+import type { EventLog } from '../log/event-log.ts'
+import type { LogThread } from '../log/sqlite-log-thread.ts'
+import { createOwnerMetrics } from '../monitor/owner-measures.ts'
+import type { IntakeGate } from './intake-gate.ts'
+import type { Owner } from './owner-thread.ts'
+
+/** Returns the metrics with all threads' figures in their text. */
+export function joinMetrics(
+  metrics: Metrics,
+  from: { readonly owner: Owner; readonly logThread: LogThread; readonly gate: IntakeGate },
+): Metrics {
+  const { owner, logThread, gate } = from
+  const addMeasures = createOwnerMetrics(metrics)
+  const queueBytes = metrics.gauge('attune_log_queue_bytes')
+  const lagRecords = metrics.gauge('attune_process_lag_records')
+  const lagSeconds = metrics.gauge('attune_process_lag_seconds')
+  const stopped = metrics.gauge('attune_process_stopped_partitions')
+  const waiting = metrics.gauge('attune_delivery_queue_messages')
+  const paused = metrics.gauge('attune_collect_paused')
+  return {
+    ...metrics,
+    async render() {
+      const [health, measures] = await Promise.all([owner.health(), owner.takeMeasures()])
+      addMeasures(measures)
+      queueBytes({}, logThread.queueBytes())
+      lagRecords({}, health.lagCount)
+      lagSeconds({}, gate.lagMs() / 1000)
+      stopped({}, health.partitions.stopped.length)
+      waiting({}, health.messagesWaiting)
+      paused({}, gate.intake().kind === 'open' ? 0 : 1)
+      return await metrics.render()
+    },
+  }
+}
+
+/** Measures each append of a log. */
+export function measureLog(log: EventLog, metrics: Metrics, clock: Clock): EventLog {
+  const seconds = metrics.histogram('attune_log_append_seconds')
+  return {
+    identity: log.identity,
+    read: (partition, after, countMax) => log.read(partition, after, countMax),
+    wait: (partitions, after, signal) => log.wait(partitions, after, signal),
+    end: (partition) => log.end(partition),
+    start: (partition) => log.start(partition),
+    assign: (signal) => log.assign(signal),
+    close: () => log.close(),
+    async append(records) {
+      const startedAt = clock.monotonicMs()
+      const places = await log.append(records)
+      seconds({}, (clock.monotonicMs() - startedAt) / 1000)
+      return places
+    },
+  }
+}

@@ -7,7 +7,6 @@ import { explainMessage } from '../delivery/explain.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { percentileOf } from '../lib/percentile.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
-import type { DemoFigures } from './demo.ts'
 import { compareWithRebuild } from './rebuild-state.ts'
 import type { RunningServer } from './server.ts'
 
@@ -18,6 +17,12 @@ export interface DemoResult {
   readonly events: number
   readonly eventsPerSecond: number
   readonly freshnessMs: { readonly p50: number; readonly p99: number; readonly count: number }
+}
+
+export interface DemoFigures {
+  /** Nothing lost, nothing doubled, hashes and bytes equal. */
+  readonly isGood: boolean
+  readonly line: Readonly<Record<string, unknown>>
 }
 
 const scanCount = 1000

@@ -13,7 +13,7 @@ import type { Command } from 'commander'
 import { countMessagesDue, type SentCall } from '../../examples/shop/expected-messages.ts'
 import type { Clock } from '../lib/clock.ts'
 import { createFreshnessProbe } from './demo-freshness.ts'
-import { judgeDemo } from './demo-verdict.ts'
+import { type DemoFigures, judgeDemo } from './demo-verdict.ts'
 import {
   type AcknowledgedCall,
   loadHistory,
@@ -65,11 +65,6 @@ export function addDemoCommand(program: Command, exit: (code: number) => void): 
       process.stdout.write(`${text}\n`)
       exit(figures.isGood ? 0 : 1)
     })
-}
-
-export interface DemoFigures {
-  readonly isGood: boolean
-  readonly line: Readonly<Record<string, unknown>>
 }
 
 export async function runDemo(options: DemoRunOptions): Promise<DemoFigures> {

@@ -84,7 +84,7 @@ export class Cluster {
         batchCountMax: [3, 50, 1000][Math.floor(random.unit() * 3)] ?? 50,
         batchMsMax: 20,
         tickMs: 15 * secondMs,
-        idleMs: 10 * minuteMs,
+        idleMs: 20 * minuteMs,
       },
       delivery: {
         from: 'Shop <news@shop.example>',

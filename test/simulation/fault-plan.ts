@@ -115,13 +115,14 @@ export class FaultPlan {
   }
 
   takeAtEffect(effect: EffectName, side: Side, nowMs: number): FaultKind | undefined {
-    const armed = this.#armed.find(({ name, fromMs }) => {
-      const point = this.#byName.get(name)
-      return fromMs <= nowMs && point?.effect === effect && point.side === side
-    })
-    if (armed === undefined) return undefined
-    this.#hit(armed)
-    return this.#byName.get(armed.name)?.kind
+    for (const armed of this.#armed) {
+      if (armed.fromMs > nowMs) continue
+      const point = this.#byName.get(armed.name)
+      if (point?.effect !== effect || point.side !== side) continue
+      this.#hit(armed)
+      return point.kind
+    }
+    return undefined
   }
 
   /** True once, where the fault is armed and its instant has come. */

@@ -124,7 +124,9 @@ export class Observer {
     }
     this.committedOffsets[partition] = offset
     for (const { key, value } of changes) {
-      if (value !== undefined) this.#changed(process, partition, key, Buffer.from(value))
+      if (value === undefined) continue
+      const { buffer, byteOffset, byteLength } = value
+      this.#changed(process, partition, key, Buffer.from(buffer, byteOffset, byteLength))
     }
   }
 

@@ -26,6 +26,8 @@ export interface PlannedCall {
 
 const itemCount = 20
 const knownShare = 0.75
+/** Sessions of people who read what they look at. */
+const slowShare = 0.2
 const sharedDeviceShare = 0.15
 const againMsMax = 5 * dayMs
 
@@ -83,8 +85,9 @@ function makeSession(random: Random, person: Person, session: number): readonly 
   if (draw < 0.45) bodies.push(product(random, 'Product Added'))
   if (draw < 0.2) bodies.push(order(random))
   if (random.unit() < 0.01) bodies.push(track('Unsubscribed', { topic: pick(random, topics) }))
+  const gapMsMax = random.unit() < slowShare ? 90 * secondMs : 5 * secondMs
   return bodies.map((body, index) => {
-    atMs += (2 + 90 * random.unit()) * secondMs
+    atMs += 100 + gapMsMax * random.unit()
     return callOf(random, { ...body, ...ids }, `${person.index}-${session}-${index}`, atMs)
   })
 }

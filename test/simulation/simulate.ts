@@ -77,7 +77,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
   for (let day = 0; day < peaceDaysMax && !isEnough(); day++) {
     await timeline.run(timeline.nowMs + dayMs, isEnough)
     cluster.ensureOwner()
-    if (day >= 3 && world.activeCount === 0 && (await isQuiet(scene))) break
+    if (day >= 1 && world.activeCount === 0 && (await isQuiet(scene))) break
   }
   if (!isEnough()) await checkWorld(scene)
   const messageEnds = new Map<string, number>()
@@ -99,7 +99,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
   }
 }
 
-function createScene({ seed, template, wiring, eventCountMin = 2200 }: SimulateOptions): Scene {
+function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateOptions): Scene {
   const timeline = new Timeline(startMs)
   const observer = new Observer(timeline)
   // Each party draws from its own numbers, so that a change in one leaves the others as they were.

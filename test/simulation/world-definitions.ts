@@ -32,10 +32,15 @@ const mjml = `<mjml><mj-body><mj-section><mj-column>
 <mj-text><a href="{{ unsubscribe_url }}">Leave</a></mj-text>
 </mj-column></mj-section></mj-body></mjml>`
 
+const text = `Hello {{ profile.traits.name }}, profile {{ profile.version }}.
+{% for item in profile.cart %}- {{ item.name }} {{ item.price }}
+{% endfor %}Leave: {{ unsubscribe_url }}
+`
+
 /** Compiled once for all seeds: MJML is slow. */
 export async function compileWorldTemplate(): Promise<Template> {
   const subject = '{{ campaign.name }} for {{ profile.traits.name | default: "you" }}'
-  const answer = await compileTemplate({ name: 'letter', mjml, subject })
+  const answer = await compileTemplate({ name: 'letter', mjml, subject, text })
   if (answer.kind === 'compiled') return answer.template
   throw new Error(`the template does not compile: ${JSON.stringify(answer.faults)}`)
 }

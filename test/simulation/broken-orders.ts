@@ -1,0 +1,99 @@
+/**
+ * Three orders of effects that look harmless and are wrong, each made of the real parts put together badly. The
+ * simulation must find each of them; see `broken-orders.test.ts`.
+ */
+
+import type { ClaimSkeleton } from '../../src/campaign/message.ts'
+import { createDelivery } from '../../src/delivery/delivery.ts'
+import type { EventLog } from '../../src/log/event-log.ts'
+import { decodeRecord } from '../../src/log/record.ts'
+import { runProcessor } from '../../src/process/processor.ts'
+import { outboxPrefix, parseOutboxKey } from '../../src/process/scope.ts'
+import { createDefinitionsCache, runWorker } from '../../src/process/worker.ts'
+import type { PartitionCommit } from '../../src/state/state-store.ts'
+import type { Wiring } from './cluster.ts'
+
+/** Tells other partitions what a commit will say, and commits after. */
+export const forwardsBeforeCommit: Wiring = {
+  runWorker,
+  wrapState: (_, store, log) => ({
+    ...store,
+    async commit(commits) {
+      const records = commits.flatMap(({ changes }) =>
+        changes.flatMap(({ key, value }) => {
+          if (value === undefined || !key.startsWith(outboxPrefix)) return []
+          return [decodeRecord(parseOutboxKey(key).target, 0, value)]
+        }),
+      )
+      if (records.length > 0) await log.append(records)
+      return await store.commit(commits)
+    },
+  }),
+}
+
+/** Moves the offset first, and writes what was folded up to it in a second step. */
+export const movesOffsetBeforeState: Wiring = {
+  runWorker,
+  wrapState: (_, store) => ({
+    ...store,
+    async commit(commits) {
+      const heads = commits.map((commit): PartitionCommit => ({ ...commit, changes: [] }))
+      const answers = await store.commit(heads)
+      if (answers.some((answer) => answer !== 'committed')) return answers
+      const bodies = commits.map((commit) => ({ ...commit, previousOffset: commit.offset }))
+      return await store.commit(bodies)
+    },
+  }),
+}
+
+/** Takes an appended claim for a grant, and does not wait for what the fold says. */
+export const handsOverBeforeGrant: Wiring = {
+  runWorker: async (deps, options, partitions, signal) => {
+    const { definitionsOf, templateOf } = createDefinitionsCache(deps.blobs)
+    const { mailer, clock, state, freshness } = deps
+    if (mailer === undefined) return
+    const { workspace } = options.processor
+    const log: EventLog = {
+      ...deps.log,
+      async append(records) {
+        const places = await deps.log.append(records)
+        for (const { kind, skeleton } of records) {
+          if (kind !== 'claim') continue
+          const { messageId, attempt } = skeleton as ClaimSkeleton
+          delivery.claimAnswered(messageId, attempt, true)
+        }
+        return places
+      },
+    }
+    const delivery = createDelivery(
+      {
+        ...deps,
+        log,
+        mailer,
+        place: { state, workspace, partitionCount: log.identity.partitionCount },
+        advise: (request) => deps.advisor.advise(request),
+        ageMs: (partition) => clock.nowMs() - freshness.confirmedAtMs(partition),
+        templateOf: (message) => templateOf(message.definitionsHash, message.template),
+        triggerEventOf: async () => undefined,
+      },
+      options.delivery,
+    )
+    const processor = runProcessor(
+      {
+        ...deps,
+        definitionsOf,
+        reportStopped: () => {},
+        publish: ({ partition, effects, ownedEpoch }) => {
+          for (const effect of effects) {
+            if (effect.kind === 'message-due') delivery.messageDue(effect.messageId)
+          }
+          if (ownedEpoch !== undefined) delivery.owned(partition, ownedEpoch)
+        },
+      },
+      options.processor,
+      partitions,
+      signal,
+    )
+    await Promise.race([processor, delivery.run(signal)])
+  },
+}

@@ -1,11 +1,13 @@
 /**
  * The log in a SQLite file, as one thread of the process sees it.
  *
- * `append` encodes on the calling thread, into one buffer that is handed to the writer's thread without a copy.
- * Calls of one turn of the event loop travel together. Reading goes straight to the file, over a connection of
- * this thread. A waiting reader raises a flag in shared memory, and the writer tells it when records came.
+ * `append` encodes on the calling thread, into one buffer that is handed to the writer's thread
+ * without a copy. Calls of one turn of the event loop travel together. Reading goes straight to the
+ * file, over a connection of this thread. A waiting reader raises a flag in shared memory, and the
+ * writer tells it when records came.
  *
- * `openSqliteEventLogReader` is for another process: it has no writer to hear from, so it looks every 50 ms.
+ * `openSqliteEventLogReader` is for another process: it has no writer to hear from, so it looks
+ * every 50 ms.
  */
 
 import type { DatabaseSync } from 'node:sqlite'
@@ -193,6 +195,9 @@ class SqliteEventLog implements EventLog {
   }
 
   async read(partition: number, after: number, countMax: number): Promise<readonly LogRecord[]> {
+    // The end in shared memory is that of a commit: nothing lies behind it yet, and a reader at the
+    // end asks often.
+    if (after === this.#shared.end(this.#stream, partition)) return []
     return this.#reader.read(partition, after, countMax)
   }
 

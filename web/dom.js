@@ -49,7 +49,11 @@ export function lengthText(ms) {
 
 /** Answers the JSON of a path; throws with the reason that the server gave. */
 export async function readJson(path, signal) {
-  const response = await fetch(path, { signal, headers: { accept: 'application/json' } })
+  const headers = { accept: 'application/json' }
+  const response = await fetch(path, { signal, headers }).catch((error) => {
+    if (signal?.aborted) throw error
+    throw new Error('The server does not answer. Is it still running?')
+  })
   const body = await response.json().catch(() => ({}))
   if (response.ok) return body
   throw new Error(body.detail ?? `The server answered ${response.status}.`)

@@ -6,6 +6,7 @@ let width = 'desktop'
 
 /** Shows one email: as it looks, its text part, its headers, its source. */
 export function showMail(mail, entry) {
+  delete byId('mail').dataset.phase
   const tabs = makeTabs(
     'Forms of the email',
     [
@@ -54,6 +55,38 @@ export function showNoMail(says, isFault = false) {
       says,
     ),
   )
+}
+
+const steps = [
+  ['history', 'The catalog and a year of real orders are read as history. They trigger nothing.'],
+  ['shoppers', 'Simulated shoppers browse, leave their baskets or buy.'],
+  ['emails', 'Seconds later their emails arrive, each with the evidence of why it was sent.'],
+]
+
+/** What is going on before the first email; the same elements as long as the phase is the same. */
+export function showWaiting({ phase, history }) {
+  const place = byId('mail')
+  if (phase === 'waiting') {
+    if (place.dataset.phase !== phase)
+      showNoMail('Send events with the write key. Emails come here.')
+    place.dataset.phase = phase
+    return
+  }
+  if (place.dataset.phase !== phase) {
+    const now = phase === 'shoppers' ? 'shoppers' : 'history'
+    const items = steps.map(([name, text]) =>
+      make('li', name === now ? { 'aria-current': 'step' } : {}, text),
+    )
+    showNoMail('')
+    place.lastElementChild.replaceWith(
+      make('ol', { class: 'steps' }, items),
+      make('progress', { 'aria-label': 'Orders read', max: '1', hidden: now !== 'history' }),
+    )
+    place.dataset.phase = phase
+  }
+  const bar = place.querySelector('progress')
+  if (history === undefined) bar.removeAttribute('value')
+  else bar.value = history.orderCount / history.orderTotal
 }
 
 const widths = make(

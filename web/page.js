@@ -7,7 +7,7 @@ import { byId, countText, lengthText, readJson } from './dom.js'
 import { followEvents } from './events.js'
 import { showEvidence } from './evidence.js'
 import { createInbox } from './inbox.js'
-import { showMail, showNoMail } from './mail.js'
+import { showMail, showNoMail, showWaiting } from './mail.js'
 
 const pollMs = 1000
 /** The server is asked less often where it does not answer. */
@@ -26,9 +26,11 @@ const phases = {
 }
 
 let opening = new AbortController()
+let hasOpened = false
 
 async function openMail(entry) {
   opening.abort()
+  hasOpened = true
   opening = new AbortController()
   const { signal } = opening
   showView('mail')
@@ -77,6 +79,7 @@ async function poll(inbox) {
     try {
       const answer = await readJson(`/demo/inbox.json?after=${inbox.newestIndex()}`)
       showFigures(answer)
+      if (!hasOpened) showWaiting(answer.figures)
       inbox.add(answer.mails, answer.count, answer.figures.phase)
       waitMs = pollMs
     } catch {
@@ -90,7 +93,7 @@ async function poll(inbox) {
 for (const button of document.querySelectorAll('.views button')) {
   button.addEventListener('click', () => showView(button.dataset.view))
 }
-showNoMail('The first emails come a few seconds after the first shoppers.')
+showNoMail('Waiting for the server.')
 // On a wide screen the first email opens by itself; on a phone the list is what one comes for.
 const isWide = window.matchMedia('(min-width: 900px)').matches
 const inbox = createInbox({ onOpen: openMail, opensFirst: isWide })

@@ -1,6 +1,6 @@
 /**
- * Entry of the thread that writes both logs. It is started by `startLogThread`, which it answers with `ready`,
- * and it ends when it is told to `close`.
+ * Entry of the thread that writes both logs. It is started by `startLogThread`, which it answers
+ * with `ready`, and it ends when it is told to `close`.
  */
 
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'

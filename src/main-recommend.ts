@@ -1,8 +1,9 @@
 /**
  * Thread of the recommendation index: learns from the feed, answers queries of the other threads.
  *
- * At start it reads the feed and the catalog from the state, oldest first, before it answers anything; what commits add
- * later comes by message, in order. Starting it before the fold means that nothing comes twice or is left out.
+ * At start it reads the feed and the catalog from the state, oldest first, before it answers
+ * anything; what commits add later comes by message, in order. Starting it before the fold means
+ * that nothing comes twice or is left out.
  */
 
 import { type MessagePort, workerData } from 'node:worker_threads'
@@ -11,7 +12,7 @@ import { assert } from './lib/assert.ts'
 import { servePort } from './lib/port-call.ts'
 import { decodeFeed } from './process/fold-event.ts'
 import { feedPrefix, itemCodec, itemPrefix } from './process/scope.ts'
-import { type AdviceRequest, createAdvisor, type Advisor } from './recommend/advisor.ts'
+import { type AdviceRequest, type Advisor, createAdvisor } from './recommend/advisor.ts'
 import { createBlend } from './recommend/blend.ts'
 import type { Interaction } from './recommend/recommender.ts'
 import { openSqliteStateStore } from './state/sqlite-state-store.ts'

@@ -1,7 +1,9 @@
 /**
- * Thread of the owner: folds all partitions, and delivers beside the fold. The state's file is written here alone.
+ * Thread of the owner: folds all partitions, and delivers beside the fold. The state's file is
+ * written here alone.
  *
- * The main thread calls `start`, `render`, `waitCommitted`, `health` and `stop`; it is told `definitions` and `failed`.
+ * The main thread calls `start`, `render`, `waitCommitted`, `health` and `stop`; it is told
+ * `definitions` and `failed`.
  */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'

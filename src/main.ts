@@ -1,13 +1,14 @@
 /**
  * Entry of the program: reads the command line and runs one command.
  *
- * Data goes to stdout, logs and progress to stderr. Exit 0 = done, 1 = failed, 2 = wrong use, 70 = the store failed.
+ * Data goes to stdout, logs and progress to stderr. Exit 0 = done, 1 = failed, 2 = wrong use, 70 =
+ * the store failed.
  */
 
 import { Command, CommanderError } from 'commander'
 import { addDemoCommand } from './command/demo.ts'
-import { describeError, exitUsage } from './command/run-server.ts'
 import { addDevCommand } from './command/dev.ts'
+import { describeError, exitUsage } from './command/run-server.ts'
 import { addStartCommand } from './command/start.ts'
 import { OperatingError } from './lib/errors.ts'
 

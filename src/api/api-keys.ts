@@ -1,8 +1,9 @@
 /**
- * API keys: shown once, kept as SHA-256 only. Write keys of sources are public and are never API keys.
+ * API keys: shown once, kept as SHA-256 only. Write keys of sources are public and are never API
+ * keys.
  *
- * Form: `atk_` and 43 URL-safe characters (256 bits). The file may be written by a command while the server runs: an
- * unknown key makes the server look at the file again, at most once a second.
+ * Form: `atk_` and 43 URL-safe characters (256 bits). The file may be written by a command while
+ * the server runs: an unknown key makes the server look at the file again, at most once a second.
  */
 
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
@@ -23,7 +24,10 @@ export interface ApiKey {
 }
 
 export interface ApiKeys {
-  /** Returns what a key may do, or undefined for an unknown one. Answers at once for keys it has seen. */
+  /**
+   * Returns what a key may do, or undefined for an unknown one. Answers at once for keys it has
+   * seen.
+   */
   find(key: string): ApiKey | undefined | Promise<ApiKey | undefined>
 }
 

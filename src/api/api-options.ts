@@ -13,7 +13,9 @@ export interface ApiOptions {
   readonly streamClientCountMax: number
   /** Bytes that wait for one client of the stream; above it records are missed, and it is told. */
   readonly streamBytesMax: number
-  /** How often the stream looks for new records at most, and how many of a partition it then shows. */
+  /**
+   * How often the stream looks for new records at most, and how many of a partition it then shows.
+   */
   readonly streamPauseMs: number
   readonly streamCountMax: number
 }

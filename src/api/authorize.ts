@@ -1,6 +1,7 @@
 /**
- * Who may do what: one table of every route and the scope it asks for. A route that is not in it is refused to
- * everybody, so forgetting one fails closed; a test compares the table with the routes that are served.
+ * Who may do what: one table of every route and the scope it asks for. A route that is not in it is
+ * refused to everybody, so forgetting one fails closed; a test compares the table with the routes
+ * that are served.
  */
 
 import type { ApiKeys, Scope } from './api-keys.ts'
@@ -41,7 +42,9 @@ export interface Access {
   readonly authorization: string | undefined
 }
 
-/** Returns why a request is refused, or undefined. Answers at once for keys that were seen before. */
+/**
+ * Returns why a request is refused, or undefined. Answers at once for keys that were seen before.
+ */
 export function authorize(
   apiKeys: ApiKeys,
   access: Access,

@@ -76,7 +76,7 @@ function namesOf(printed: string): readonly string[] {
 }
 
 describe('errors', () => {
-  it('answers problems without a stack for what is not there and what cannot be read', async (t) => {
+  it('answers problems without a stack for what is missing or cannot be read', async (t) => {
     const world = await openWorld(t)
     const nowhere = await world.app.inject('/nowhere')
     equal(nowhere.statusCode, 404)

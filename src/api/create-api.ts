@@ -1,12 +1,14 @@
 /**
  * The HTTP API, and what links in emails lead to.
  *
- * Guarantee: a route answers only whom its scope in `authorize.ts` allows, and a route without a scope answers nobody.
- * Every refusal is a problem with a code; an error's stack stays in the log of the operator.
+ * Guarantee: a route answers only whom its scope in `authorize.ts` allows, and a route without a
+ * scope answers nobody. Every refusal is a problem with a code; an error's stack stays in the log
+ * of the operator.
  *
- * Order of a request: route, key, body within its limit, schema, handler. What is written is appended to the log; what
- * is read is the committed state. Where `serverFactory` is given, it owns the server and may answer other paths before
- * (the collector, the fast path of profiles); its time limits are then the caller's.
+ * Order of a request: route, key, body within its limit, schema, handler. What is written is
+ * appended to the log; what is read is the committed state. Where `serverFactory` is given, it owns
+ * the server and may answer other paths before (the collector, the fast path of profiles); its time
+ * limits are then the caller's.
  */
 
 import { type FastifyInstance, type FastifyServerFactory, fastify } from 'fastify'
@@ -28,8 +30,8 @@ import { addTrackingRoutes } from './tracking-routes.ts'
 const paramCharactersMax = 2700
 
 /**
- * Makes the API. The caller calls `listen`; or, where it has given the server, `ready`, and later closes both: this
- * does not end a server that it did not start.
+ * Makes the API. The caller calls `listen`; or, where it has given the server, `ready`, and later
+ * closes both: this does not end a server that it did not start.
  */
 export function createApi(
   deps: ApiDeps,

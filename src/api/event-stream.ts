@@ -1,9 +1,10 @@
 /**
  * The newest records of both logs, as they come, for pages and commands that watch.
  *
- * One reader serves all clients, and reads only while there are any. It shows, it does not deliver: where more comes
- * than can be shown, older records are passed over, and a client that does not read fast enough misses some. Both are
- * told as `missed` with a count. Nothing waits for a client, and what waits for it is bounded.
+ * One reader serves all clients, and reads only while there are any. It shows, it does not deliver:
+ * where more comes than can be shown, older records are passed over, and a client that does not
+ * read fast enough misses some. Both are told as `missed` with a count. Nothing waits for a client,
+ * and what waits for it is bounded.
  */
 
 import type { Clock } from '../lib/clock.ts'
@@ -17,7 +18,9 @@ export interface ShownRecord {
   readonly offset: number
   /** The record's kind; `rejected` for those of the `rejected` log. */
   readonly kind: string
-  /** Of an event its name, of a result or an outcome what it says; of a rejected event its source. */
+  /**
+   * Of an event its name, of a result or an outcome what it says; of a rejected event its source.
+   */
   readonly name: string
   readonly key: string
   readonly at: string
@@ -123,7 +126,9 @@ function tell(watcher: Watcher, records: readonly ShownRecord[]): void {
   }
 }
 
-/** A comment line now and then, so that nothing between us and the client takes the stream for dead. */
+/**
+ * A comment line now and then, so that nothing between us and the client takes the stream for dead.
+ */
 async function keepAlive(
   clock: Clock,
   watchers: ReadonlySet<Watcher>,
@@ -169,7 +174,10 @@ async function followLog(
   }
 }
 
-/** Shows the newest records behind `after`, and moves it. Offsets may have gaps, so the count is a bound. */
+/**
+ * Shows the newest records behind `after`, and moves it. Offsets may have gaps, so the count is a
+ * bound.
+ */
 async function showPartition(
   { log, describe, show }: Follow,
   after: number[],

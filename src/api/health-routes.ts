@@ -2,7 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import type { ApiDeps } from './api-deps.ts'
 import { sendProblem } from './problem.ts'
 
-/** For whoever watches the process: alive, ready, and in figures. They take no key and show no person. */
+/**
+ * For whoever watches the process: alive, ready, and in figures. They take no key and show no
+ * person.
+ */
 export function addHealthRoutes(app: FastifyInstance, deps: ApiDeps): void {
   app.get('/healthz', async (_request, reply) => {
     return reply.header('cache-control', 'no-store').type('text/plain').send('ok\n')

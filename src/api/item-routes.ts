@@ -35,7 +35,10 @@ type ItemBody = Static<typeof ItemBody>
 const itemCountMax = 1000
 /** Of one item as JSON; well within a value of the state. */
 const itemBytesMax = 32 * 1024
-/** How far in the future a shop's clock may be: an item of next year would refuse every update until then. */
+/**
+ * How far in the future a shop's clock may be: an item of next year would refuse every update until
+ * then.
+ */
 const aheadMsMax = 24 * 3_600_000
 const faultCountMax = 100
 const idBytes = 16
@@ -44,7 +47,10 @@ interface IdParams {
   readonly id: string
 }
 
-/** The catalog: items come in by the append of records, and are read from the state of their partition. */
+/**
+ * The catalog: items come in by the append of records, and are read from the state of their
+ * partition.
+ */
 export function addItemRoutes(app: FastifyInstance, deps: ApiDeps, options: ApiOptions): void {
   const judge = createJudge(deps)
 

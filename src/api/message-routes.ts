@@ -24,7 +24,10 @@ const ExplainQuery = Type.Object({
 })
 type ExplainQuery = Static<typeof ExplainQuery>
 
-/** What is known of one message: its state, its evidence, and the proof that it can be rendered again. */
+/**
+ * What is known of one message: its state, its evidence, and the proof that it can be rendered
+ * again.
+ */
 export function addMessageRoutes(app: FastifyInstance, deps: ApiDeps): void {
   app.get<{ Params: IdParams }>('/api/v1/messages/:id', async (request, reply) => {
     const message = await findMessage(deps.place, request.params.id)
@@ -95,7 +98,9 @@ function readChange({ path, value }: ExplainQuery): InputChange | undefined | 'r
   }
 }
 
-/** Names where each thing that made the message lies, so that it can be looked at without this API. */
+/**
+ * Names where each thing that made the message lies, so that it can be looked at without this API.
+ */
 async function placesOf(
   deps: ApiDeps,
   message: Message,

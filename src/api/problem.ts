@@ -69,7 +69,10 @@ export function sendProblem(reply: FastifyReply, problem: ApiProblem): FastifyRe
   return reply.code(problem.status).headers(problemHeaders(problem)).send(encodeProblem(problem))
 }
 
-/** Returns what a client is told of an error that was thrown; what only the operator needs is logged. */
+/**
+ * Returns what a client is told of an error that was thrown; what only the operator needs is
+ * logged.
+ */
 export function problemOfError(error: unknown, logger: Logger): ApiProblem {
   if (error instanceof OperatingError) {
     logger.warn({ code: error.code, error: error.message }, 'api request failed')

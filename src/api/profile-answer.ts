@@ -1,8 +1,8 @@
 /**
  * What the API shows of one person, for the route and for the fast path alike.
  *
- * The age is that of the oldest of all partitions that feed the profile: those of the person and of every device
- * claimed. It is null until each was confirmed once.
+ * The age is that of the oldest of all partitions that feed the profile: those of the person and of
+ * every device claimed. It is null until each was confirmed once.
  */
 
 import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-state.ts'
@@ -22,7 +22,10 @@ export interface Answer {
 }
 
 export interface Age {
-  /** The instant that the shown data is known to include everything up to; null where nothing was confirmed. */
+  /**
+   * The instant that the shown data is known to include everything up to; null where nothing was
+   * confirmed.
+   */
   readonly asOf: string | null
   readonly ageMs: number | null
 }
@@ -31,7 +34,9 @@ const recentCountMax = 10
 const orderCountMax = 5
 const idCharactersMax = 300
 
-/** Returns the identity key that an id in a URL names: `user:ID`, `anonymous:ID`, or a bare user id. */
+/**
+ * Returns the identity key that an id in a URL names: `user:ID`, `anonymous:ID`, or a bare user id.
+ */
 export function parseProfileId(id: string): string | undefined {
   const isBare = !id.startsWith('user:') && !id.startsWith('anonymous:')
   const key = isBare ? `user:${id}` : id
@@ -43,8 +48,9 @@ export function parseProfileId(id: string): string | undefined {
 export type ProfileAnswers = (id: string, ifNoneMatch: string | undefined) => Promise<Answer>
 
 /**
- * A profile as JSON, kept with the stored bytes of the person it was made from. They hold the version, which rises with
- * every change, also one of traits alone, in the same commit: the same bytes make the same JSON.
+ * A profile as JSON, kept with the stored bytes of the person it was made from. They hold the
+ * version, which rises with every change, also one of traits alone, in the same commit: the same
+ * bytes make the same JSON.
  */
 interface Made {
   readonly personBytes: Uint8Array
@@ -58,8 +64,8 @@ interface Made {
 const madeBytesMax = 32 * 1024 * 1024
 
 /**
- * Returns what answers for profiles. It reads the state each time, so it is never older than the state; what it keeps
- * only saves decoding bytes that have not changed.
+ * Returns what answers for profiles. It reads the state each time, so it is never older than the
+ * state; what it keeps only saves decoding bytes that have not changed.
  */
 export function createProfileAnswers(deps: ProfileDeps): ProfileAnswers {
   const { place } = deps
@@ -114,7 +120,8 @@ function makeProfile(
   personBytes: Uint8Array,
 ): Made {
   const { person } = found
-  // A device that became a user's counts in the user's versions from then on: they must not meet its own.
+  // A device that became a user's counts in the user's versions from then on: they must not meet
+  // its own.
   const etag = person.key === key ? `"${person.version}"` : `"u${person.version}"`
   const json = JSON.stringify(showProfile(found)).slice(0, -1)
   return { personBytes, etag, json, partitions: partitionsOf(place, found) }

@@ -35,12 +35,18 @@ const RenderBody = Type.Object(
 )
 type RenderBody = Static<typeof RenderBody>
 
-/** No state has a message of this id, so links in what is rendered here lead nowhere and count nothing. */
+/**
+ * No state has a message of this id, so links in what is rendered here lead nowhere and count
+ * nothing.
+ */
 const previewId = 'preview'
 /** Shown where the profile has no address; RFC 2606 keeps it from ever being somebody's. */
 const previewAddress = 'nobody@preview.invalid'
 
-/** Renders a template for a person now: a preview, or content that another sender puts into its own mail. */
+/**
+ * Renders a template for a person now: a preview, or content that another sender puts into its own
+ * mail.
+ */
 export function addRenderRoutes(app: FastifyInstance, deps: ApiDeps): void {
   const inForce = createDefinitionsInForce(deps.place, deps.blobs)
 

@@ -26,7 +26,10 @@ const SuppressionBody = Type.Object(
 )
 type SuppressionBody = Static<typeof SuppressionBody>
 
-/** Sets and lifts suppressions. The address is in the body: a URL would put it into every log on the way. */
+/**
+ * Sets and lifts suppressions. The address is in the body: a URL would put it into every log on the
+ * way.
+ */
 export function addSuppressionRoutes(
   app: FastifyInstance,
   deps: ApiDeps,
@@ -80,7 +83,9 @@ export function suppressRecord(
   }
 }
 
-/** The record is durable and will be folded; only the promise that it already is cannot be given. */
+/**
+ * The record is durable and will be folded; only the promise that it already is cannot be given.
+ */
 export const notCommitted: ApiProblem = {
   status: 503,
   code: 'not-committed',

@@ -21,7 +21,9 @@ export const trackingHeaders: Readonly<Record<string, string>> = {
 
 export const pageType = 'text/html; charset=utf-8'
 
-/** Asks before it acts: mail scanners follow every link, and none of them may unsubscribe anybody. */
+/**
+ * Asks before it acts: mail scanners follow every link, and none of them may unsubscribe anybody.
+ */
 export function confirmPage({ topic }: Pick<Message, 'topic'>): string {
   return page(
     'Unsubscribe',

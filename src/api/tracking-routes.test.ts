@@ -40,6 +40,8 @@ function countRecords(world: World): number {
   return count
 }
 
+const otherKeys = { currentId: 'k1', keys: new Map([['k1', new Uint8Array(32)]]) }
+
 describe('/e/o', () => {
   it('answers a pixel and records the first opening only', async (t) => {
     const { world, message, token } = await openWithMessage(t)
@@ -106,7 +108,7 @@ describe('/e/c', () => {
       `/e/c/${good.replace('v1.', 'v2.')}`,
       `/e/c/${good.replace('.k1.', '.k2.')}`,
       `/e/c/${signToken(signingKeys, { purpose: 'click', messageId: 'preview', index: 0 })}`,
-      `/e/c/${signToken({ currentId: 'k1', keys: new Map([['k1', new Uint8Array(32)]]) }, { purpose: 'click', messageId: 'x', index: 0 })}`,
+      `/e/c/${signToken(otherKeys, { purpose: 'click', messageId: 'x', index: 0 })}`,
       `//evil.example/e/c/${cut}`,
     ]
     for (const path of hostile) {
@@ -176,7 +178,7 @@ describe('/e/u', () => {
     equal(await suppressionOf(world, 'new@person.example'), undefined)
   })
 
-  it('answers 503 with Retry-After where the commit does not come, 404 for a wrong token', async (t) => {
+  it('answers 503 with Retry-After where no commit comes, 404 for a wrong token', async (t) => {
     const { world, token } = await openWithMessage(t)
     const app = createApi({ ...world.deps, waitCommitted: async () => false }, apiDefaults)
     const url = `/e/u/${token({ purpose: 'unsubscribe' })}`

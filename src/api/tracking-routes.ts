@@ -1,13 +1,14 @@
 /**
  * What the links in an email lead to: `/e/o/` open, `/e/c/` click, `/e/u/` unsubscribe.
  *
- * Guarantee: a redirect goes only to a destination that was in the message when it was rendered; the token names the
- * message and the link's index, and nothing of the query or the path is ever a destination. GET and HEAD never
- * unsubscribe, HEAD records nothing. An unsubscribe is answered after the suppression of the address and the
- * withdrawal of the person are both committed (RFC 8058).
+ * Guarantee: a redirect goes only to a destination that was in the message when it was rendered;
+ * the token names the message and the link's index, and nothing of the query or the path is ever a
+ * destination. GET and HEAD never unsubscribe, HEAD records nothing. An unsubscribe is answered
+ * after the suppression of the address and the withdrawal of the person are both committed (RFC
+ * 8058).
  *
- * Order of a click: MAC, message, evidence, destination, append without waiting, redirect. A recipient does not wait
- * for our disk.
+ * Order of a click: MAC, message, evidence, destination, append without waiting, redirect. A
+ * recipient does not wait for our disk.
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -51,7 +52,9 @@ interface Linked {
   readonly index: number
 }
 
-/** Adds the routes to a scope of their own: its bodies may be of any type, and are not looked at. */
+/**
+ * Adds the routes to a scope of their own: its bodies may be of any type, and are not looked at.
+ */
 export function addTrackingRoutes(app: FastifyInstance, deps: ApiDeps, options: ApiOptions): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
@@ -139,8 +142,8 @@ function destinationOf(evidence: Evidence | undefined, index: number): string | 
 type RecordOutcome = (message: Message, outcome: OutcomeKind, link?: number) => void
 
 /**
- * Appends without waiting. Only the first of each kind counts, so what the state has already is not appended again:
- * nobody can fill the log by opening one email for ever.
+ * Appends without waiting. Only the first of each kind counts, so what the state has already is not
+ * appended again: nobody can fill the log by opening one email for ever.
  */
 function createOutcomeRecorder(deps: ApiDeps, options: ApiOptions): RecordOutcome {
   let underWayCount = 0
@@ -198,7 +201,10 @@ async function unsubscribeRecords(deps: ApiDeps, message: Message): Promise<read
   return [suppressRecord(deps, given), outcome]
 }
 
-/** The address that was written to. Where its evidence is lost, the person's own: leaving must always be possible. */
+/**
+ * The address that was written to. Where its evidence is lost, the person's own: leaving must
+ * always be possible.
+ */
 async function recipientOf(deps: ApiDeps, message: Message): Promise<string | undefined> {
   const evidence = await evidenceOf(deps, message)
   if (evidence !== undefined) return evidence.input.message.to

@@ -1,4 +1,7 @@
-/** A small world for tests: the real fold and delivery over stores in memory, with the API before them. */
+/**
+ * A small world for tests: the real fold and delivery over stores in memory, with the API before
+ * them.
+ */
 
 import { deepStrictEqual } from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -47,7 +50,8 @@ const files: DefinitionFiles = new Map([
 kind: triggered
 trigger: {event: Order Completed}
 steps:
-  - send: {template: thanks, topic: orders, freshWithin: 60s, notAfter: 1d, recommendations: {count: 2}}
+  - send:
+      {template: thanks, topic: orders, freshWithin: 60s, notAfter: 1d, recommendations: {count: 2}}
 `,
   ],
   ['templates/thanks/subject.liquid', 'Thank you, {{ profile.traits.name }}'],
@@ -56,7 +60,8 @@ steps:
     `<mjml><mj-body><mj-section><mj-column>
 <mj-text>Version {{ profile.version }}. {{ event.properties.order_id }}
 <a href="https://shop.example/order?id={{ event.properties.order_id }}&amp;x=1">Your order</a>
-{% for item in profile.last_order %}<a href="{{ item.url }}">{{ item.name }} {{ item.price }}</a>{% endfor %}
+{% for item in profile.last_order %}
+<a href="{{ item.url }}">{{ item.name }} {{ item.price }}</a>{% endfor %}
 <a href="{{ unsubscribe_url }}">Unsubscribe</a></mj-text>
 </mj-column></mj-section></mj-body></mjml>
 `,

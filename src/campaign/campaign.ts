@@ -1,4 +1,7 @@
-/** What a campaign is: what starts it, what it does, what ends it. Read from `campaigns/<name>.yaml`. */
+/**
+ * What a campaign is: what starts it, what it does, what ends it. Read from
+ * `campaigns/<name>.yaml`.
+ */
 
 import { parseDurationMs } from '../lib/duration.ts'
 import { isJsonObject, type Json } from '../lib/json.ts'

@@ -7,8 +7,8 @@
  *    v                v                                     v
  *   refused         unknown --late result--> as reported    due
  *
- * Invariants: a message is granted only while due; each grant has a new attempt; a result counts only for the attempt
- * it names; what is accepted, failed or refused never changes again.
+ * Invariants: a message is granted only while due; each grant has a new attempt; a result counts
+ * only for the attempt it names; what is accepted, failed or refused never changes again.
  */
 
 import type { TriggerRef } from '../profile/person.ts'

@@ -26,7 +26,10 @@ export interface ApplyDeps {
 const applyMsMax = 30_000
 const lookMs = 10
 
-/** Resolves when the definitions of `folder`, with an overlay file if given, are in force in every partition. */
+/**
+ * Resolves when the definitions of `folder`, with an overlay file if given, are in force in every
+ * partition.
+ */
 export async function applyDefinitions(
   deps: ApplyDeps,
   folder: string,

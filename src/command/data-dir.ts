@@ -1,8 +1,9 @@
 /**
  * The data directory: who may use it, and the secrets in it.
  *
- * One server at a time. The lock is a transaction held open on a small SQLite file: the system takes it back when the
- * process ends, however it ends, so there is no stale lock to remove by hand.
+ * One server at a time. The lock is a transaction held open on a small SQLite file: the system
+ * takes it back when the process ends, however it ends, so there is no stale lock to remove by
+ * hand.
  */
 
 import { existsSync } from 'node:fs'

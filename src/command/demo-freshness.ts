@@ -1,4 +1,7 @@
-/** Measures how long after its acknowledgement an event is visible in the profile API, on a sample of the calls. */
+/**
+ * Measures how long after its acknowledgement an event is visible in the profile API, on a sample
+ * of the calls.
+ */
 
 import type { Clock } from '../lib/clock.ts'
 import type { AcknowledgedCall, DemoTarget } from './demo-world.ts'

@@ -1,4 +1,7 @@
-/** Judges a demo run: what was due against what came, the state against its log, the bytes against their evidence. */
+/**
+ * Judges a demo run: what was due against what came, the state against its log, the bytes against
+ * their evidence.
+ */
 
 import type { ExpectedMessages } from '../../examples/shop/expected-messages.ts'
 import { type Message, messagePrefix } from '../campaign/message.ts'
@@ -134,7 +137,9 @@ async function readMessages(server: RunningServer): Promise<ReadonlyMap<string, 
   return messages
 }
 
-/** Renders each received message from its evidence, and compares with the bytes that came by SMTP. */
+/**
+ * Renders each received message from its evidence, and compares with the bytes that came by SMTP.
+ */
 async function renderAgain(
   server: RunningServer,
   catcher: MailCatcher,

@@ -1,9 +1,10 @@
 /**
  * `attune demo`: the shop's whole life without a page, for a fixed amount of work, and a verdict.
  *
- * Replays all real orders as backfill, lets simulated shoppers browse, abandon and buy, waits until every message that is
- * due has come by SMTP, then checks: what a naive program says is due against what the catcher holds, the state's hash
- * against a rebuild from the log, and every message rendered again from its evidence against the bytes received.
+ * Replays all real orders as backfill, lets simulated shoppers browse, abandon and buy, waits until
+ * every message that is due has come by SMTP, then checks: what a naive program says is due against
+ * what the catcher holds, the state's hash against a rebuild from the log, and every message
+ * rendered again from its evidence against the bytes received.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -48,7 +49,8 @@ export function addDemoCommand(program: Command, exit: (code: number) => void): 
     .option('--data-dir <dir>', 'keep the data there (default: a temporary folder, removed)')
     .addHelpText(
       'after',
-      '\nExample:\n  npm run demo -- --json --shoppers 200\n\nExit code 1 if a message was lost or doubled, or a check differs.',
+      '\nExample:\n  npm run demo -- --json --shoppers 200\n\n' +
+        'Exit code 1 if a message was lost or doubled, or a check differs.',
     )
     .action(async (options: Record<string, string | boolean | undefined>) => {
       const orders = options['orders']

@@ -1,8 +1,8 @@
 /**
  * Says whether events are taken now.
  *
- * Closed where the fold lags by more than the limit (429), where the wall clock and the monotonic clock have come over
- * 60 s apart (503: a jump must not fire every timer), or while stopping (503).
+ * Closed where the fold lags by more than the limit (429), where the wall clock and the monotonic
+ * clock have come over 60 s apart (503: a jump must not fire every timer), or while stopping (503).
  */
 
 import type { Intake } from '../collect/collect-http.ts'

@@ -21,7 +21,9 @@ import type { Secrets } from './data-dir.ts'
 export interface Owner extends Pick<ApiDeps, 'advise' | 'render' | 'waitCommitted' | 'health'> {
   readonly freshness: Freshness
   readonly failed: Promise<OperatingError>
-  /** Calls `listener` with the hash of the definitions in force, now if known and after each change. */
+  /**
+   * Calls `listener` with the hash of the definitions in force, now if known and after each change.
+   */
   onDefinitions(listener: (hash: string) => Promise<void>): void
   /** What the thread measured since the last call. */
   takeMeasures(): Promise<OwnerMeasures>

@@ -1,8 +1,9 @@
 /**
  * What `start`, `dev` and `demo` share: signals, the exit code, the logger.
  *
- * A first SIGTERM or SIGINT stops cleanly, within `server.stopMsMax`; repeats within five seconds are taken for the same
- * key press, a later one ends at once. Exit 70 where the store failed: what was acknowledged is on the disk.
+ * A first SIGTERM or SIGINT stops cleanly, within `server.stopMsMax`; repeats within five seconds
+ * are taken for the same key press, a later one ends at once. Exit 70 where the store failed: what
+ * was acknowledged is on the disk.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -63,7 +64,10 @@ export function createServerDeps(level: string): ServerDeps {
   }
 }
 
-/** Opens a server and runs `work` until it resolves, a signal comes, or the server fails. Returns the exit code. */
+/**
+ * Opens a server and runs `work` until it resolves, a signal comes, or the server fails. Returns
+ * the exit code.
+ */
 export async function runServer(
   deps: ServerDeps,
   options: ServerOptions,

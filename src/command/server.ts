@@ -1,11 +1,13 @@
 /**
- * The server on one machine: opens everything from the inside out, and closes it from the outside in.
+ * The server on one machine: opens everything from the inside out, and closes it from the outside
+ * in.
  *
- * Threads: HTTP here; the log, the fold with delivery, the recommendation index and rendering each on their own, so
- * this loop never waits for a fold or an fsync.
+ * Threads: HTTP here; the log, the fold with delivery, the recommendation index and rendering each
+ * on their own, so this loop never waits for a fold or an fsync.
  *
- * Order at the start: lock, log, definitions, index, fold, HTTP. Order at the end: refuse new work, answer what is in
- * hand, stop delivery, commit, close. What was acknowledged is in the log whatever happens.
+ * Order at the start: lock, log, definitions, index, fold, HTTP. Order at the end: refuse new work,
+ * answer what is in hand, stop delivery, commit, close. What was acknowledged is in the log
+ * whatever happens.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -81,7 +83,10 @@ export interface ServerOptions {
   readonly extraRoutes?: ExtraRoutes
 }
 
-/** Opens the server; resolves when it takes requests. On failure all that was opened is closed again. */
+/**
+ * Opens the server; resolves when it takes requests. On failure all that was opened is closed
+ * again.
+ */
 export async function openServer(deps: ServerDeps, options: ServerOptions): Promise<RunningServer> {
   const closers: (() => unknown)[] = []
   try {
@@ -221,7 +226,10 @@ function apiDepsOf(
   }
 }
 
-/** What comes before the API's router: the collector, which has its own body reader, and reads of one profile. */
+/**
+ * What comes before the API's router: the collector, which has its own body reader, and reads of
+ * one profile.
+ */
 function routesOf(
   deps: ServerDeps,
   given: {
@@ -292,7 +300,10 @@ async function listen(server: Server, values: ServerValues): Promise<Server> {
   return server
 }
 
-/** Stops taking connections, waits for the requests in hand, then ends streams that would stay for ever. */
+/**
+ * Stops taking connections, waits for the requests in hand, then ends streams that would stay for
+ * ever.
+ */
 async function stopListening(server: Server, clock: Clock): Promise<void> {
   const done = new AbortController()
   server.close(() => done.abort())

@@ -5,9 +5,11 @@
  *   1. wait until the profile, and the list of suppressed addresses, are fresh enough;
  *   2. append the claim, and wait for the fold's answer (`granted` is committed when it is heard);
  *   3. read, render, and store the evidence;
- *   4. read the suppression of the address and the consent; hand over; where over 2 s passed since, check again first;
+ *   4. read the suppression of the address and the consent; hand over; where over 2 s passed
+ *      since, check again first;
  *   5. append the result.
- * A crash behind 2 leaves a grant without a result: the next owner makes it `unknown`. Nothing is handed over twice.
+ * A crash behind 2 leaves a grant without a result: the next owner makes it `unknown`. Nothing is
+ * handed over twice.
  */
 
 import type { Message, ResultSkeleton } from '../campaign/message.ts'
@@ -106,7 +108,10 @@ export async function deliverMessage(
   await deps.report(message, { ...result, ...answer, evidenceHash })
 }
 
-/** Waits while the state that the attempt shows, or trusts to tell who must not be written to, may be too old. */
+/**
+ * Waits while the state that the attempt shows, or trusts to tell who must not be written to, may
+ * be too old.
+ */
 async function waitUntilFresh(
   deps: DeliverDeps,
   options: DeliverOptions,
@@ -124,8 +129,8 @@ async function waitUntilFresh(
 }
 
 /**
- * Returns the partitions of all identity keys of the person, and that of the address: a store that lost its newest
- * commits has lost suppressions too, until their partition has been folded again.
+ * Returns the partitions of all identity keys of the person, and that of the address: a store that
+ * lost its newest commits has lost suppressions too, until their partition has been folded again.
  */
 function partitionsBehind(
   { place }: DeliverDeps,

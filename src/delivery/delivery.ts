@@ -1,8 +1,9 @@
 /**
- * Delivery beside the fold, in the owner of the partitions. Writes no state: it appends claims and results.
+ * Delivery beside the fold, in the owner of the partitions. Writes no state: it appends claims and
+ * results.
  *
- * Due messages are named by the fold after each commit, and by the state's `due/` index at the start of an ownership.
- * The queue is bounded; what did not fit is found again in the index.
+ * Due messages are named by the fold after each commit, and by the state's `due/` index at the
+ * start of an ownership. The queue is bounded; what did not fit is found again in the index.
  */
 
 import {
@@ -203,8 +204,9 @@ class QueuedDelivery implements Delivery {
   }
 
   /**
-   * A grant of ours that nobody waits for was never handed over: it becomes due again later. Grants of others are not
-   * ours to give back: after a store has lost commits, the log grants again what a dead owner handed over.
+   * A grant of ours that nobody waits for was never handed over: it becomes due again later. Grants
+   * of others are not ours to give back: after a store has lost commits, the log grants again what
+   * a dead owner handed over.
    */
   async #giveBack(messageId: string, attempt: number): Promise<void> {
     const message = await findMessage(this.#deps.place, messageId)

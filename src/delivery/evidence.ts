@@ -1,8 +1,8 @@
 /**
  * What is kept of an attempt, so that a message can be explained and rendered again, byte for byte.
  *
- * One blob per attempt; the rendered bytes and the template are blobs of their own, named by hash. The keys that sign
- * links are never part of it.
+ * One blob per attempt; the rendered bytes and the template are blobs of their own, named by hash.
+ * The keys that sign links are never part of it.
  */
 
 import type { TriggerRef } from '../profile/person.ts'

@@ -1,9 +1,10 @@
 /**
  * Renders a message again from what was stored of it, and says whether the bytes are the same.
  *
- * Guarantee: with the stored inputs and the same renderer version the hash is that of the message that was handed
- * over. Nothing is read but the evidence: not the profile, not the catalog, not the definitions of today. A `change`
- * to one stored input, made in memory alone, shows that the comparison can fail.
+ * Guarantee: with the stored inputs and the same renderer version the hash is that of the message
+ * that was handed over. Nothing is read but the evidence: not the profile, not the catalog, not the
+ * definitions of today. A `change` to one stored input, made in memory alone, shows that the
+ * comparison can fail.
  */
 
 import { sha256Hex } from '../lib/hash.ts'
@@ -20,7 +21,10 @@ export interface ExplainDeps {
   render(input: RenderInput): Promise<RenderAnswer>
 }
 
-/** Puts `value` at `path` of the stored input: names and indexes joined by dots, `values.profile.cart.0.price`. */
+/**
+ * Puts `value` at `path` of the stored input: names and indexes joined by dots,
+ * `values.profile.cart.0.price`.
+ */
 export interface InputChange {
   readonly path: string
   readonly value: Json

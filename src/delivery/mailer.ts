@@ -3,9 +3,11 @@
  *
  * Contract, checked for every adapter by `mailer.contract.ts`:
  * - `handOver` makes one attempt and never retries by itself;
- * - `accepted` only if the provider said that it took the message; `deferred` and `failed` only if it said that it did
- *   not (4xx, 5xx), or the attempt ended before the message's last byte could have been taken;
- * - in every other case (cut, time-out or shutdown from the end of the data to the answer) it is `unknown`;
+ * - `accepted` only if the provider said that it took the message; `deferred` and `failed` only if
+ *   it said that it did not (4xx, 5xx), or the attempt ended before the message's last byte could
+ *   have been taken;
+ * - in every other case (cut, time-out or shutdown from the end of the data to the answer) it is
+ *   `unknown`;
  * - it never rejects, and ends within its time limit or when `signal` aborts.
  */
 

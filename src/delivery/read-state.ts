@@ -1,4 +1,7 @@
-/** Reads of the committed state, for delivery and the API. None of them writes, and none sees an open commit. */
+/**
+ * Reads of the committed state, for delivery and the API. None of them writes, and none sees an
+ * open commit.
+ */
 
 import { type Message, messagePrefix, partitionOfMessage } from '../campaign/message.ts'
 import type { Item } from '../catalog/item.ts'
@@ -28,7 +31,10 @@ export interface FoundPerson {
 /** Pointers followed from a device to its user; they only go that way, so one is enough. */
 const hopCountMax = 2
 
-/** Returns the person of an identity key, following a device to its user; undefined where nothing is known. */
+/**
+ * Returns the person of an identity key, following a device to its user; undefined where nothing is
+ * known.
+ */
 export async function findPerson(place: StatePlace, key: string): Promise<FoundPerson | undefined> {
   let current = key
   for (let hop = 0; hop <= hopCountMax; hop++) {

@@ -1,8 +1,8 @@
 /**
  * What Liquid sees: the person, the cart, recommendations, the event that triggered, the shop.
  *
- * Read at the start of each attempt, so it is as fresh as the state. Items come from the catalog at this moment, never
- * from an index: a price in an email is the shop's price now.
+ * Read at the start of each attempt, so it is as fresh as the state. Items come from the catalog at
+ * this moment, never from an index: a price in an email is the shop's price now.
  */
 
 import type { Item } from '../catalog/item.ts'

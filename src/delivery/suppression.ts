@@ -1,6 +1,6 @@
 /**
- * Addresses that must not be written to. Kept in the partition of the address, under its HMAC, so the list survives
- * the erasure of a person and does not tell who is on it.
+ * Addresses that must not be written to. Kept in the partition of the address, under its HMAC, so
+ * the list survives the erasure of a person and does not tell who is on it.
  */
 
 import { normalizeAddress } from '../event/address.ts'

@@ -14,7 +14,10 @@ export interface Event {
   readonly eventId: string
   readonly sourceId: string
   readonly type: EventType
-  /** The `event` of a track call in today's spelling (`Product Viewed`); `Page Viewed` for page, else the type. */
+  /**
+   * The `event` of a track call in today's spelling (`Product Viewed`); `Page Viewed` for page,
+   * else the type.
+   */
   readonly name: string
   readonly userId?: string
   readonly anonymousId?: string
@@ -46,7 +49,9 @@ export interface EventSkeleton {
   readonly name: string
 }
 
-/** Returns the identity key of the person an event is about: the user where known, else the device. */
+/**
+ * Returns the identity key of the person an event is about: the user where known, else the device.
+ */
 export function personKeyOf(event: Pick<Event, 'userId' | 'anonymousId'>): string {
   return event.userId === undefined
     ? `anonymous:${event.anonymousId ?? ''}`

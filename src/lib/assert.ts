@@ -1,4 +1,6 @@
-/** Ends the process's present work when a belief of ours is false. `belief` says what should hold. */
+/**
+ * Ends the process's present work when a belief of ours is false. `belief` says what should hold.
+ */
 export function assert(condition: unknown, belief: string): asserts condition {
   if (!condition) throw new Error(`broken belief: ${belief}`)
 }

@@ -1,12 +1,17 @@
 /**
- * Joins calls that come while one is under way into the next one, so that a durable write serves many callers.
+ * Joins calls that come while one is under way into the next one, so that a durable write serves
+ * many callers.
  *
- * Order is kept. A failed run rejects its own calls only. Waiting calls are bounded by the callers: each holds one.
+ * Order is kept. A failed run rejects its own calls only. Waiting calls are bounded by the callers:
+ * each holds one.
  */
 
 import { assert } from './assert.ts'
 
-/** Returns a function that adds one item and resolves with its own result. `run` answers in the order of items. */
+/**
+ * Returns a function that adds one item and resolves with its own result. `run` answers in the
+ * order of items.
+ */
 export function createBatcher<Item, Result>(
   run: (items: readonly Item[]) => Promise<readonly Result[]>,
   countMax: number,

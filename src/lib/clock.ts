@@ -1,6 +1,7 @@
 /**
- * Time, as the rest of the program may see it. Nobody else reads the system's clocks, so that a simulation can
- * run on a virtual one. `nowMs` is wall time (Unix epoch); `monotonicMs` only ever grows and is for durations.
+ * Time, as the rest of the program may see it. Nobody else reads the system's clocks, so that a
+ * simulation can run on a virtual one. `nowMs` is wall time (Unix epoch); `monotonicMs` only ever
+ * grows and is for durations.
  */
 export interface Clock {
   nowMs(): number

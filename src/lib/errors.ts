@@ -1,28 +1,80 @@
 /**
- * A broken world, as one class and one catalogue. A malformed event is not here: bad data is a value.
- * `retryable` says whether the same call may succeed later; `remedy` is what the operator should do.
+ * A broken world, as one class and one catalogue. A malformed event is not here: bad data is a
+ * value. `retryable` says whether the same call may succeed later; `remedy` is what the operator
+ * should do.
  */
 export const catalog = {
   DISK_FULL: { retryable: true, remedy: 'Free disk space; intake resumes by itself.' },
-  STORE_IO: { retryable: false, remedy: 'Check the disk, then start again; `attune check` tells what survived.' },
-  STORE_STUCK: { retryable: false, remedy: 'The disk did not answer for 10 s. Check it, then start again.' },
-  STORE_CORRUPT: { retryable: false, remedy: 'Set the file aside and run `attune rebuild`, or restore a backup.' },
-  DATA_DIR_LOCKED: { retryable: false, remedy: 'Stop the other server first, or give another --data-dir.' },
-  DATA_DIR_INVALID: { retryable: false, remedy: 'Give a directory made by `attune start` or `attune init`.' },
-  DATA_DIR_VERSION: { retryable: false, remedy: 'Run the version of Attune that wrote this directory.' },
-  LOG_OFFSET_LOST: { retryable: false, remedy: 'Run `attune rebuild` from a base that the log still covers.' },
-  LOG_MISMATCH: { retryable: false, remedy: 'Log and state do not belong together: restore both, or run `attune rebuild`.' },
-  LOG_OVERLOADED: { retryable: true, remedy: 'The log takes less than is sent. Slow the sender or use a faster disk.' },
-  OUTBOX_GAP: { retryable: false, remedy: 'A record between partitions is missing. Run `attune check`, then `attune rebuild`.' },
-  OWNER_FENCED: { retryable: false, remedy: 'Another owner took the partition. Nothing to do if it was meant.' },
-  FOLD_POISONED: { retryable: false, remedy: 'Look at the record with `attune events`, then `attune skip` it with a reason.' },
-  BLOB_MISSING: { retryable: false, remedy: 'The side store lacks a body that the log names: restore it from a backup.' },
+  STORE_IO: {
+    retryable: false,
+    remedy: 'Check the disk, then start again; `attune check` tells what survived.',
+  },
+  STORE_STUCK: {
+    retryable: false,
+    remedy: 'The disk did not answer for 10 s. Check it, then start again.',
+  },
+  STORE_CORRUPT: {
+    retryable: false,
+    remedy: 'Set the file aside and run `attune rebuild`, or restore a backup.',
+  },
+  DATA_DIR_LOCKED: {
+    retryable: false,
+    remedy: 'Stop the other server first, or give another --data-dir.',
+  },
+  DATA_DIR_INVALID: {
+    retryable: false,
+    remedy: 'Give a directory made by `attune start` or `attune init`.',
+  },
+  DATA_DIR_VERSION: {
+    retryable: false,
+    remedy: 'Run the version of Attune that wrote this directory.',
+  },
+  LOG_OFFSET_LOST: {
+    retryable: false,
+    remedy: 'Run `attune rebuild` from a base that the log still covers.',
+  },
+  LOG_MISMATCH: {
+    retryable: false,
+    remedy: 'Log and state do not belong together: restore both, or run `attune rebuild`.',
+  },
+  LOG_OVERLOADED: {
+    retryable: true,
+    remedy: 'The log takes less than is sent. Slow the sender or use a faster disk.',
+  },
+  OUTBOX_GAP: {
+    retryable: false,
+    remedy: 'A record between partitions is missing. Run `attune check`, then `attune rebuild`.',
+  },
+  OWNER_FENCED: {
+    retryable: false,
+    remedy: 'Another owner took the partition. Nothing to do if it was meant.',
+  },
+  FOLD_POISONED: {
+    retryable: false,
+    remedy: 'Look at the record with `attune events`, then `attune skip` it with a reason.',
+  },
+  BLOB_MISSING: {
+    retryable: false,
+    remedy: 'The side store lacks a body that the log names: restore it from a backup.',
+  },
   CONFIG_INVALID: { retryable: false, remedy: 'Mend the settings named above.' },
-  DEFINITIONS_INVALID: { retryable: false, remedy: 'Mend the files named above; `attune validate DIR` checks them.' },
+  DEFINITIONS_INVALID: {
+    retryable: false,
+    remedy: 'Mend the files named above; `attune validate DIR` checks them.',
+  },
   PORT_BUSY: { retryable: false, remedy: 'Give another --port, or stop what listens there.' },
-  CLOCK_JUMPED: { retryable: true, remedy: 'Wall clock and monotonic clock differ by over 60 s. Mend the clock; intake resumes.' },
-  SERVER_UNREACHABLE: { retryable: true, remedy: 'Is the server running? Start it with `attune start`.' },
-  RENDER_KILLED: { retryable: false, remedy: 'The template took too long or too much memory. Simplify it.' },
+  CLOCK_JUMPED: {
+    retryable: true,
+    remedy: 'Wall clock and monotonic clock differ by over 60 s. Mend the clock; intake resumes.',
+  },
+  SERVER_UNREACHABLE: {
+    retryable: true,
+    remedy: 'Is the server running? Start it with `attune start`.',
+  },
+  RENDER_KILLED: {
+    retryable: false,
+    remedy: 'The template took too long or too much memory. Simplify it.',
+  },
 } as const satisfies Record<string, { retryable: boolean; remedy: string }>
 
 export type ErrorCode = keyof typeof catalog

@@ -1,8 +1,8 @@
 /**
  * Named places at which a test may end the process as a power switch would.
  *
- * Nothing happens at them unless one is armed, by `ATTUNE_FAILPOINT=name:hit`: at that hit of that place the process
- * kills itself with SIGKILL, so that nothing after it runs, on no thread.
+ * Nothing happens at them unless one is armed, by `ATTUNE_FAILPOINT=name:hit`: at that hit of that
+ * place the process kills itself with SIGKILL, so that nothing after it runs, on no thread.
  */
 
 import { OperatingError } from './errors.ts'
@@ -26,12 +26,15 @@ interface ArmedFailpoint {
   readonly hitCount: number
 }
 
-/** Returns the place and the hit that `text` names. Throws CONFIG_INVALID: a typing error would guard nothing. */
+/**
+ * Returns the place and the hit that `text` names. Throws CONFIG_INVALID: a typing error would
+ * guard nothing.
+ */
 export function parseFailpoint(text: string): ArmedFailpoint {
   const [name, hit = '1'] = text.split(':')
   const known = failpointNames.find((one) => one === name)
   if (known === undefined || !/^[1-9]\d{0,8}$/.test(hit)) {
-    const says = `read ATTUNE_FAILPOINT, which is NAME:HIT, with a name of ${failpointNames.join(', ')}`
+    const says = `read ATTUNE_FAILPOINT: NAME:HIT, one of ${failpointNames.join(', ')}`
     throw new OperatingError('CONFIG_INVALID', says)
   }
   return { name: known, hitCount: Number(hit) }

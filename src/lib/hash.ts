@@ -12,28 +12,48 @@ export function sha256Bytes(input: string | Uint8Array, countBytes: number): Uin
   return new Uint8Array(hash('sha256', input, 'buffer').subarray(0, countBytes))
 }
 
-/** Returns an id of 22 URL-safe characters (128 bits) that depends on all `parts` and on where one ends. */
+/**
+ * Returns an id of 22 URL-safe characters (128 bits) that depends on all `parts` and on where one
+ * ends.
+ */
 export function hashId(...parts: readonly string[]): string {
-  return hash('sha256', parts.map((part) => `${part.length}:${part}`).join(''), 'base64url').slice(0, 22)
+  return hash('sha256', parts.map((part) => `${part.length}:${part}`).join(''), 'base64url').slice(
+    0,
+    22,
+  )
 }
 
 /** Returns HMAC-SHA256 over `input`, cut to `countBytes`, in URL-safe base 64. */
 export function hmacBase64Url(secret: Uint8Array, input: string, countBytes: number): string {
-  return createHmac('sha256', secret).update(input).digest().subarray(0, countBytes).toString('base64url')
+  return createHmac('sha256', secret)
+    .update(input)
+    .digest()
+    .subarray(0, countBytes)
+    .toString('base64url')
 }
 
 /** Compares two secrets in time that does not depend on where they differ. */
 export function isSameSecret(left: string, right: string): boolean {
-  return timingSafeEqual(createHmac('sha256', 'compare').update(left).digest(), createHmac('sha256', 'compare').update(right).digest())
+  return timingSafeEqual(
+    createHmac('sha256', 'compare').update(left).digest(),
+    createHmac('sha256', 'compare').update(right).digest(),
+  )
 }
 
-/** Returns the 32-bit MurmurHash3 (x86, seed 0; Austin Appleby, public domain) of the UTF-8 bytes of `text`. */
+/**
+ * Returns the 32-bit MurmurHash3 (x86, seed 0; Austin Appleby, public domain) of the UTF-8 bytes of
+ * `text`.
+ */
 export function murmur3(text: string): number {
   const bytes = textEncoder.encode(text)
   const blockEnd = bytes.length - (bytes.length % 4)
   let state = 0
   for (let at = 0; at < blockEnd; at += 4) {
-    const block = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)
+    const block =
+      (bytes[at] ?? 0) |
+      ((bytes[at + 1] ?? 0) << 8) |
+      ((bytes[at + 2] ?? 0) << 16) |
+      ((bytes[at + 3] ?? 0) << 24)
     state ^= mixBlock(block)
     state = (state << 13) | (state >>> 19)
     state = (Math.imul(state, 5) + 0xe6546b64) | 0

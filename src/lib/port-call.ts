@@ -1,8 +1,9 @@
 /**
  * Calls between threads: a function name and a value there, a value or an error back.
  *
- * Calls are answered in any order. An `OperatingError` keeps its code; other errors keep their text. Calls waiting when
- * the port closes are rejected. Not bounded here: each caller bounds what it has under way.
+ * Calls are answered in any order. An `OperatingError` keeps its code; other errors keep their
+ * text. Calls waiting when the port closes are rejected. Not bounded here: each caller bounds what
+ * it has under way.
  */
 
 import type { MessagePort, Worker } from 'node:worker_threads'
@@ -79,7 +80,8 @@ async function answer(port: Port, handlers: Handlers, request: Request): Promise
   try {
     if (handler === undefined) throw new Error(`no call named ${request.name}`)
     const value = await handler(request.input as never)
-    if (request.call !== tellNumber) port.postMessage({ answer: request.call, value } satisfies Reply)
+    if (request.call !== tellNumber)
+      port.postMessage({ answer: request.call, value } satisfies Reply)
   } catch (error) {
     if (request.call === tellNumber) return
     const code = error instanceof OperatingError ? error.code : ''
@@ -90,7 +92,9 @@ async function answer(port: Port, handlers: Handlers, request: Request): Promise
 
 function errorOf(code: string, says: string): Error {
   // Only codes of the catalogue are sent with a code.
-  return Object.hasOwn(catalog, code) ? new OperatingError(code as ErrorCode, says) : new Error(says)
+  return Object.hasOwn(catalog, code)
+    ? new OperatingError(code as ErrorCode, says)
+    : new Error(says)
 }
 
 function isRequest(message: unknown): message is Request {

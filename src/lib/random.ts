@@ -13,7 +13,10 @@ export const systemRandom: Random = {
   unit: () => Math.random(),
 }
 
-/** Returns a repeatable `Random` from a 32-bit seed (mulberry32, public domain, Tommy Ettinger). For tests and demos. */
+/**
+ * Returns a repeatable `Random` from a 32-bit seed (mulberry32, public domain, Tommy Ettinger). For
+ * tests and demos.
+ */
 export function createSeededRandom(seed: number): Random {
   let state = seed >>> 0
   const unit = (): number => {

@@ -9,7 +9,10 @@ import { type LogRecord, type NewRecord, recordBytesMax } from './record.ts'
 export interface LogUnderTest {
   /** Empty, of at least four partitions. */
   readonly log: EventLog
-  /** Opens the same log once more, as another owner or another process does; a second close is the suite's. */
+  /**
+   * Opens the same log once more, as another owner or another process does; a second close is the
+   * suite's.
+   */
   again(): Promise<EventLog>
   /** Loses the records up to and with `through`. */
   trim(partition: number, through: number): Promise<void>
@@ -98,7 +101,7 @@ function describeAppend(open: (t: TestContext) => Promise<LogUnderTest>): void {
     assert.deepEqual(other.identity, log.identity)
   })
 
-  it('takes a record of the greatest size, and refuses a larger one before it writes', async (t) => {
+  it('takes a record of the greatest size and refuses a larger one', async (t) => {
     const { log } = await open(t)
     const spare = recordBytesMax - 31 - 2 - 8 - 4 - 16
     const largest = aRecord({ body: new Uint8Array(spare) })
@@ -179,7 +182,7 @@ function describeWait(open: (t: TestContext) => Promise<LogUnderTest>): void {
     await log.wait([0, 2], [0, 0], never)
   })
 
-  it('wakes all who wait when a record comes, and those of other partitions stay asleep', async (t) => {
+  it('wakes all who wait for a partition when a record comes, and no others', async (t) => {
     const { log, again } = await open(t)
     const other = await again()
     const woken: string[] = []
@@ -220,7 +223,7 @@ function describeWait(open: (t: TestContext) => Promise<LogUnderTest>): void {
 }
 
 function describeFaults(open: (t: TestContext) => Promise<LogUnderTest>): void {
-  it('refuses on a full disk, keeps what it acknowledged, and goes on when there is room', async (t) => {
+  it('refuses on a full disk, keeps what is acknowledged, goes on when it can', async (t) => {
     const { log, setFault } = await open(t)
     const large = (keyId: number): NewRecord => aRecord({ keyId, body: new Uint8Array(50_000) })
     await log.append([large(1)])
@@ -278,7 +281,9 @@ function withoutPlace(record: LogRecord): NewRecord {
   return plain(rest)
 }
 
-/** Buffers become arrays, and JSON its own round trip (-0 is 0), so that records compare by value. */
+/**
+ * Buffers become arrays, and JSON its own round trip (-0 is 0), so that records compare by value.
+ */
 function plain(record: NewRecord): NewRecord {
   return {
     ...record,

@@ -2,18 +2,23 @@
  * The partitioned log: the durable, ordered record of all that was accepted.
  *
  * Contract, checked for every adapter by `event-log.contract.ts`:
- * - `append` resolves only when the records would survive a crash of this machine, with their places in the
- *   order given; when it rejects, the records may or may not be there, and the caller may append them again;
- * - records of one key keep their append order, within a call and between calls that follow each other; records of
- *   one partition keep theirs within a call;
+ * - `append` resolves only when the records would survive a crash of this machine, with their
+ *   places in the order given; when it rejects, the records may or may not be there, and the caller
+ *   may append them again;
+ * - records of one key keep their append order, within a call and between calls that follow each
+ *   other; records of one partition keep theirs within a call;
  * - offsets increase within a partition, start above 0, and may have gaps;
- * - `read` returns at most `countMax` records behind `after`, oldest first, and never waits for more;
- * - `read` behind an offset whose next records are lost rejects with LOG_OFFSET_LOST. It never jumps;
- * - `wait` resolves once a record behind `after` can be read, or when `signal` aborts. It never rejects;
+ * - `read` returns at most `countMax` records behind `after`, oldest first, and never waits for
+ *   more;
+ * - `read` behind an offset whose next records are lost rejects with LOG_OFFSET_LOST. It never
+ *   jumps;
+ * - `wait` resolves once a record behind `after` can be read, or when `signal` aborts. It never
+ *   rejects;
  * - `end` returns the offset of the last record that can be read, 0 for none;
- * - an encoded record is at most `recordBytesMax`; a larger one is refused before anything is written;
- * - a full disk rejects with DISK_FULL, loses nothing that was acknowledged, and a later append may succeed;
- *   any other failure of the store rejects with STORE_IO, and every later append too.
+ * - an encoded record is at most `recordBytesMax`; a larger one is refused before anything is
+ *   written;
+ * - a full disk rejects with DISK_FULL, loses nothing that was acknowledged, and a later append may
+ *   succeed; any other failure of the store rejects with STORE_IO, and every later append too.
  *
  * There are two logs of this form: `events`, and `rejected`, which is kept for repair.
  */

@@ -1,6 +1,7 @@
 /**
- * The log in memory, for tests and the simulator. One object is shared by all who append and read: it outlives
- * their crashes as a disk does. No timer, and nothing asynchronous but resolved promises.
+ * The log in memory, for tests and the simulator. One object is shared by all who append and read:
+ * it outlives their crashes as a disk does. No timer, and nothing asynchronous but resolved
+ * promises.
  */
 
 import { assert } from '../lib/assert.ts'

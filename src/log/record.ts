@@ -1,13 +1,13 @@
 /**
  * A record of the log, and its bytes.
  *
- * The skeleton is clear (ids, item ids, HMACs) and is all that the fold needs to find the state a record touches.
- * The body can be sealed with the key of a person (`keyId`, 0 = plain), so that erasure can make it unreadable
- * while the log stays as it is.
+ * The skeleton is clear (ids, item ids, HMACs) and is all that the fold needs to find the state a
+ * record touches. The body can be sealed with the key of a person (`keyId`, 0 = plain), so that
+ * erasure can make it unreadable while the log stays as it is.
  *
  * Layout, big endian:
  *   u8 version | u8 kind | u8 flags | u32 keyId | f64 recordedAtMs | 16 bytes id
- *   [outbox: u16 source | f64 offset | u32 index | f64 previous offset | u32 previous index]   if flags & 2
+ *   if flags & 2: u16 source | f64 offset | u32 index | f64 previous offset | u32 previous index
  *   u16 key bytes | key | u32 skeleton bytes | skeleton (JSON) | body (JSON) to the end
  */
 
@@ -39,7 +39,10 @@ export const recordKinds = [
 ] as const
 export type RecordKind = (typeof recordKinds)[number]
 
-/** Identity of a record sent from one partition to another, and of the one sent before it to the same target. */
+/**
+ * Identity of a record sent from one partition to another, and of the one sent before it to the
+ * same target.
+ */
 export interface OutboxId {
   readonly source: number
   readonly offset: number
@@ -51,7 +54,10 @@ export interface OutboxId {
 
 export interface NewRecord {
   readonly partition: number
-  /** Identity key of a person (`user:`, `anonymous:`), an item (`item:`), an address (`address:`), or `control:`. */
+  /**
+   * Identity key of a person (`user:`, `anonymous:`), an item (`item:`), an address (`address:`),
+   * or `control:`.
+   */
   readonly key: string
   readonly kind: RecordKind
   /** 16 bytes. For an event, the hash of source and event id, so that a repeat has the same one. */
@@ -72,7 +78,10 @@ export interface LogRecord extends NewRecord {
   readonly offset: number
 }
 
-/** Greatest size of one encoded record: what every log technology takes (Kinesis 1 MiB, less overhead). */
+/**
+ * Greatest size of one encoded record: what every log technology takes (Kinesis 1 MiB, less
+ * overhead).
+ */
 export const recordBytesMax = 900 * 1024
 
 const headBytes = 31
@@ -83,7 +92,10 @@ const hasOutboxFlag = 2
 const kindNumbers = new Map<RecordKind, number>(recordKinds.map((kind, index) => [kind, index]))
 export const emptyBody = new Uint8Array(0)
 
-/** Returns the partition that `key` of `workspace` belongs to; the same on every technology, for ever. */
+/**
+ * Returns the partition that `key` of `workspace` belongs to; the same on every technology, for
+ * ever.
+ */
 export function partitionOf(workspace: string, key: string, partitionCount: number): number {
   return murmur3(`${workspace}\0${key}`) % partitionCount
 }
@@ -123,7 +135,10 @@ export function encodeRecord(record: NewRecord): Buffer {
   return bytes
 }
 
-/** Returns the record that `bytes` hold. Throws where the version or kind is not known: never guess at old data. */
+/**
+ * Returns the record that `bytes` hold. Throws where the version or kind is not known: never guess
+ * at old data.
+ */
 export function decodeRecord(partition: number, offset: number, source: Uint8Array): LogRecord {
   const bytes = Buffer.from(source.buffer, source.byteOffset, source.byteLength)
   assert(bytes[0] === recordVersion, `record version ${bytes[0]} is known`)

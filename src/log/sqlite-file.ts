@@ -1,9 +1,10 @@
 /**
  * Opens a SQLite file the way all embedded stores need it, and gives SQLite's failures our names.
  *
- * WAL, so that readers and the one writer do not wait for each other. The default `wal_autocheckpoint` stays: a
- * longer WAL makes a checkpoint that holds up everything behind it. `user_version` is the format of the file; a
- * format that is not known is refused, never guessed at.
+ * WAL, so that readers and the one writer do not wait for each other. The default
+ * `wal_autocheckpoint` stays: a longer WAL makes a checkpoint that holds up everything behind it.
+ * `user_version` is the format of the file; a format that is not known is refused, never guessed
+ * at.
  */
 
 import { existsSync } from 'node:fs'
@@ -13,7 +14,10 @@ import { type ErrorCode, OperatingError } from '../lib/errors.ts'
 export interface SqliteFileOptions {
   readonly path: string
   readonly isReadOnly: boolean
-  /** FULL: a commit survives power loss. NORMAL: the newest commits may be lost, never a part of one. */
+  /**
+   * FULL: a commit survives power loss. NORMAL: the newest commits may be lost, never a part of
+   * one.
+   */
   readonly synchronous: 'FULL' | 'NORMAL'
   readonly pageBytes: number
   readonly cacheKib: number
@@ -30,7 +34,10 @@ const busyMsMax = 5000
 const sqliteCorrupt = 11
 const sqliteFull = 13
 const sqliteNotADatabase = 26
-/** The shared-memory file cannot grow: what a full disk looks like to the first reader or writer of a WAL. */
+/**
+ * The shared-memory file cannot grow: what a full disk looks like to the first reader or writer of
+ * a WAL.
+ */
 const sqliteShmSize = 4874
 
 /** Opens the file, or makes it unless it is read only. Throws `OperatingError`. */
@@ -52,7 +59,10 @@ export function openSqliteFile(options: SqliteFileOptions): DatabaseSync {
   return db
 }
 
-/** Runs `work` in one write transaction, and takes all of it back if it throws. Throws `OperatingError`. */
+/**
+ * Runs `work` in one write transaction, and takes all of it back if it throws. Throws
+ * `OperatingError`.
+ */
 export function inTransaction<Result>(
   db: DatabaseSync,
   attempted: string,

@@ -1,9 +1,10 @@
 /**
  * The file of one SQLite log: its tables, its identity, and reading from it.
  *
- * A table per partition, offset = rowid, dense from 1. Appending at the right edge of a table keeps its pages full,
- * and made the writer 1.5 times as fast as one table with the partition in the rowid. A row holds the CRC-32 of the
- * record before its bytes: SQLite has no checksum of its own, and a flipped bit must not become a person's data.
+ * A table per partition, offset = rowid, dense from 1. Appending at the right edge of a table keeps
+ * its pages full, and made the writer 1.5 times as fast as one table with the partition in the
+ * rowid. A row holds the CRC-32 of the record before its bytes: SQLite has no checksum of its own,
+ * and a flipped bit must not become a person's data.
  *
  * Since offsets are dense, a row that is missing is noticed by whoever reads over its place.
  */
@@ -36,7 +37,10 @@ export function logPath(dataDir: string, stream: LogStream): string {
   return join(dataDir, `${stream}.sqlite`)
 }
 
-/** Makes both logs. Refuses where a log is already there. `events` comes last: if it is there, both are. */
+/**
+ * Makes both logs. Refuses where a log is already there. `events` comes last: if it is there, both
+ * are.
+ */
 export async function initSqliteLogs(dataDir: string, identity: LogIdentity): Promise<void> {
   const { partitionCount, incarnation } = identity
   assert(
@@ -56,7 +60,10 @@ export async function initSqliteLogs(dataDir: string, identity: LogIdentity): Pr
   }
 }
 
-/** Opens the file of one log. Throws DATA_DIR_INVALID where there is none, DATA_DIR_VERSION for another format. */
+/**
+ * Opens the file of one log. Throws DATA_DIR_INVALID where there is none, DATA_DIR_VERSION for
+ * another format.
+ */
 export function openLogFile(dataDir: string, stream: LogStream, isReadOnly: boolean): DatabaseSync {
   const path = logPath(dataDir, stream)
   if (!existsSync(path))
@@ -86,7 +93,8 @@ export async function trimSqliteLog(
     const end = new LogFileReader(db).end(partition)
     const last = Math.min(through, end)
     const remember = db.prepare(
-      'INSERT INTO trimmed VALUES (?, ?) ON CONFLICT DO UPDATE SET through = max(through, excluded.through)',
+      'INSERT INTO trimmed VALUES (?, ?) ' +
+        'ON CONFLICT DO UPDATE SET through = max(through, excluded.through)',
     )
     const remove = db.prepare(
       `DELETE FROM record_${partition} WHERE n IN
@@ -170,7 +178,10 @@ export class LogFileReader {
   }
 }
 
-/** Returns the record in a row. Throws STORE_CORRUPT where the bytes are not those that were written. */
+/**
+ * Returns the record in a row. Throws STORE_CORRUPT where the bytes are not those that were
+ * written.
+ */
 export function decodeStored(partition: number, offset: number, stored: Uint8Array): LogRecord {
   const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
   const record = bytes.subarray(crcBytes)
@@ -210,9 +221,10 @@ function openFile(
 }
 
 function schemaOf(identity: LogIdentity): string {
+  const incarnation = identity.incarnation.replaceAll("'", "''")
   const statements = [
     'CREATE TABLE meta (incarnation TEXT NOT NULL, partition_count INTEGER NOT NULL)',
-    `INSERT INTO meta VALUES ('${identity.incarnation.replaceAll("'", "''")}', ${identity.partitionCount})`,
+    `INSERT INTO meta VALUES ('${incarnation}', ${identity.partitionCount})`,
     'CREATE TABLE trimmed (partition INTEGER PRIMARY KEY, through INTEGER NOT NULL)',
   ]
   for (let partition = 0; partition < identity.partitionCount; partition++) {

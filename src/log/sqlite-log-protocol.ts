@@ -1,9 +1,10 @@
 /**
  * What the log's thread and its clients share: a block of memory, and the messages on their ports.
  *
- * The block holds the bytes that wait in the queue (counted by callers, given back by the writer), the number of
- * the commit (odd while one runs, so that another thread can see one that never ends), a flag per client that
- * wants to hear of new records, and the end of each partition of both logs.
+ * The block holds the bytes that wait in the queue (counted by callers, given back by the writer),
+ * the number of the commit (odd while one runs, so that another thread can see one that never
+ * ends), a flag per client that wants to hear of new records, and the end of each partition of both
+ * logs.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -21,7 +22,10 @@ const controlCount = flagPlace + clientCountMax
 export interface AppendMessage {
   readonly kind: 'append'
   readonly call: number
-  /** Frames of u32 partition | u32 bytes | u32 CRC-32 of the record | record; `bytes` counts CRC and record. */
+  /**
+   * Frames of u32 partition | u32 bytes | u32 CRC-32 of the record | record; `bytes` counts CRC and
+   * record.
+   */
   readonly frames: ArrayBuffer
   readonly count: number
 }
@@ -93,7 +97,10 @@ export class SharedBlock {
     Atomics.store(this.#control, flagPlace + client, 1)
   }
 
-  /** Returns whether the client had asked, and takes the question back. Called after the ends are set. */
+  /**
+   * Returns whether the client had asked, and takes the question back. Called after the ends are
+   * set.
+   */
   lowerFlag(client: number): boolean {
     return Atomics.exchange(this.#control, flagPlace + client, 0) === 1
   }

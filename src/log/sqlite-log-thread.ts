@@ -1,9 +1,10 @@
 /**
  * Starts the thread that writes both logs, and watches it from outside.
  *
- * A commit that does not come back cannot be noticed by the thread that waits for it. So this side looks at the
- * number of the commit, and when it is in the same commit at each look for `stuckMs`, calls the thread stuck. It
- * counts looks and not time: a process that was stopped and goes on has looked only once.
+ * A commit that does not come back cannot be noticed by the thread that waits for it. So this side
+ * looks at the number of the commit, and when it is in the same commit at each look for `stuckMs`,
+ * calls the thread stuck. It counts looks and not time: a process that was stopped and goes on has
+ * looked only once.
  */
 
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
@@ -50,7 +51,10 @@ const queueBytesHighDefault = 64 * 1024 * 1024
 const stuckMsDefault = 10_000
 const lookCountMax = 20
 
-/** Opens both logs of `dataDir` in a new thread. Rejects where they are not there or of another format. */
+/**
+ * Opens both logs of `dataDir` in a new thread. Rejects where they are not there or of another
+ * format.
+ */
 export async function startLogThread(
   dataDir: string,
   options: LogThreadOptions = {},

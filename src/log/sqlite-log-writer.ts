@@ -1,11 +1,13 @@
 /**
  * The writing side of both logs, in a thread of its own.
  *
- * What waits is committed as one group: the more arrives during a commit, the more the next one holds. Order of
- * effects: insert, COMMIT (which syncs the disk), set the ends, wake the readers, answer the callers. An answer
- * before the commit would acknowledge what a power cut takes back.
+ * What waits is committed as one group: the more arrives during a commit, the more the next one
+ * holds. Order of
+ * effects: insert, COMMIT (which syncs the disk), set the ends, wake the readers, answer the
+ * callers. An answer before the commit would acknowledge what a power cut takes back.
  *
- * A full disk takes back the group and refuses its callers; the next group tries again. Any other failure is for
+ * A full disk takes back the group and refuses its callers; the next group tries again. Any other
+ * failure is for
  * good: after a failed sync nobody knows what the disk holds, so nothing more is written.
  */
 
@@ -246,7 +248,10 @@ class LogFileWriter {
     )
   }
 
-  /** Commits all messages at once. Returns the offsets of each; throws and changes nothing if it cannot. */
+  /**
+   * Commits all messages at once. Returns the offsets of each; throws and changes nothing if it
+   * cannot.
+   */
   append(messages: readonly AppendMessage[]): readonly Float64Array[] {
     const ends = [...this.ends]
     this.#setDiskFault()

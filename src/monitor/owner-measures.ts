@@ -1,9 +1,9 @@
 /**
- * What the owner's thread measures of itself, in a form that crosses threads: the main thread asks for it when somebody
- * reads `/metrics`, and adds it to its own.
+ * What the owner's thread measures of itself, in a form that crosses threads: the main thread asks
+ * for it when somebody reads `/metrics`, and adds it to its own.
  *
- * The ports are wrapped, so the fold and delivery know nothing of it. Samples between two reads are bounded: beyond
- * the bound they are dropped, counters go on.
+ * The ports are wrapped, so the fold and delivery know nothing of it. Samples between two reads are
+ * bounded: beyond the bound they are dropped, counters go on.
  */
 
 import type { Mailer } from '../delivery/mailer.ts'

@@ -1,9 +1,10 @@
 /**
- * Reads a folder of definitions (as a map of path to text) into one document, with every fault named at once.
+ * Reads a folder of definitions (as a map of path to text) into one document, with every fault
+ * named at once.
  *
- * Forms: `shop.yaml`, `sources/*.yaml`, `schemas/*.json` (named by sources), `segments/*.yaml`, `campaigns/*.yaml`,
- * `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay file changes values by path; the demo uses
- * it to shorten waits.
+ * Forms: `shop.yaml`, `sources/*.yaml`, `schemas/*.json` (named by sources), `segments/*.yaml`,
+ * `campaigns/*.yaml`, `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay
+ * file changes values by path; the demo uses it to shorten waits.
  */
 
 import { parse as parseYaml } from 'yaml'
@@ -24,7 +25,9 @@ export type DocumentAnswer =
   | { readonly kind: 'document'; readonly document: DefinitionsDocument }
   | { readonly kind: 'refused'; readonly faults: readonly DefinitionFault[] }
 
-/** Parses and checks all files. `overlay` names a file of the folder that is laid over the others. */
+/**
+ * Parses and checks all files. `overlay` names a file of the folder that is laid over the others.
+ */
 export async function parseDefinitionFiles(
   files: DefinitionFiles,
   overlay?: string,

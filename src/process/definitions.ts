@@ -1,8 +1,9 @@
 /**
  * The definitions in force, ready for the fold, delivery and collection.
  *
- * A `DefinitionsDocument` is what `apply` puts into the side store, named in the log by its hash: the files as parsed,
- * templates already compiled. Compiling a document again always gives the same behaviour, so a replay decides as before.
+ * A `DefinitionsDocument` is what `apply` puts into the side store, named in the log by its hash:
+ * the files as parsed, templates already compiled. Compiling a document again always gives the same
+ * behaviour, so a replay decides as before.
  */
 
 import { type Campaign, parseCampaign } from '../campaign/campaign.ts'

@@ -1,8 +1,8 @@
 /**
  * The stage that keeps memberships exact.
  *
- * Only rules that name what changed are evaluated. Each answer comes with the next instant at which time alone could
- * change it; that becomes a timer, so nobody is ever scanned.
+ * Only rules that name what changed are evaluated. Each answer comes with the next instant at which
+ * time alone could change it; that becomes a timer, so nobody is ever scanned.
  */
 
 import type { Person, PersonTraits } from '../profile/person.ts'

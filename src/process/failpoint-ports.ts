@@ -1,8 +1,9 @@
 /**
- * Puts failpoints around the ports of the owner of partitions, so that the fold and delivery know nothing of them.
+ * Puts failpoints around the ports of the owner of partitions, so that the fold and delivery know
+ * nothing of them.
  *
- * A commit that has returned and not been published is `fold-after-commit`; a grant that was heard and not handed over
- * is `hand-over-before`; a hand-over without a result is `hand-over-after`.
+ * A commit that has returned and not been published is `fold-after-commit`; a grant that was heard
+ * and not handed over is `hand-over-before`; a hand-over without a result is `hand-over-after`.
  */
 
 import type { Mailer } from '../delivery/mailer.ts'

@@ -1,8 +1,8 @@
 /**
  * The stages of an event: deduplicate, resolve identity, apply, evaluate, trigger, feed.
  *
- * A late event, one of a backfill and one forwarded from a merged device change the profile and may end an
- * enrollment, but start none.
+ * A late event, one of a backfill and one forwarded from a merged device change the profile and may
+ * end an enrollment, but start none.
  */
 
 import { activityOf } from '../event/activity.ts'
@@ -187,7 +187,8 @@ export function enterByChange(
 
 function applyTraits(traits: PersonTraits, partKey: string, event: Event): readonly string[] {
   if (event.traits === undefined) return []
-  const stored = (traits[partKey] ??= {})
+  const stored = traits[partKey] ?? {}
+  traits[partKey] = stored
   const changed: string[] = []
   for (const [name, value] of Object.entries(event.traits) as [string, Json][]) {
     const before = Object.hasOwn(stored, name) ? stored[name] : undefined

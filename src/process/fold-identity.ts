@@ -1,9 +1,10 @@
 /**
  * Identity, as messages between partitions.
  *
- * A user's first event on a device claims the device's key. The device's partition stores the pointer, sends what it
- * knows as a part, and forwards later events. Pointers only go from a device to a user, so there are no cycles.
- * The first claim gets the past; a later one gets events from that place on, and the losing user is told.
+ * A user's first event on a device claims the device's key. The device's partition stores the
+ * pointer, sends what it knows as a part, and forwards later events. Pointers only go from a device
+ * to a user, so there are no cycles. The first claim gets the past; a later one gets events from
+ * that place on, and the losing user is told.
  */
 
 import { isJsonObject } from '../lib/json.ts'

@@ -1,8 +1,10 @@
 /**
- * The stages of delivery's records: claim, result, outcome; and what a change of owner does to open grants.
+ * The stages of delivery's records: claim, result, outcome; and what a change of owner does to open
+ * grants.
  *
- * Delivery writes no state. It asks by a claim, and what the log's order says is the answer: a claim behind an exit, a
- * withdrawal or the end of the message's life is refused, whatever delivery saw when it asked.
+ * Delivery writes no state. It asks by a claim, and what the log's order says is the answer: a
+ * claim behind an exit, a withdrawal or the end of the message's life is refused, whatever delivery
+ * saw when it asked.
  */
 
 import {
@@ -122,7 +124,9 @@ export async function retryMessage(scope: FoldScope, messageId: string): Promise
   scope.effects.push({ kind: 'message-due', messageId, personKey: message.personKey })
 }
 
-/** Grants of an older epoch without a result become unknown: that owner may have handed them over. */
+/**
+ * Grants of an older epoch without a result become unknown: that owner may have handed them over.
+ */
 export async function settleGrants(scope: FoldScope): Promise<void> {
   const granted = await scope.view.list(grantedPrefix, grantedCountMax)
   for (const key of granted) {

@@ -1,10 +1,12 @@
 /**
  * The fold: what a record does to a partition's state. Deterministic: the log alone decides.
  *
- * Order for each record: fold time moves; timers due up to it fire, in order, each seeing its due time as now; then
- * the record is applied. A timer may set another that is due too: cascades are included.
+ * Order for each record: fold time moves; timers due up to it fire, in order, each seeing its due
+ * time as now; then the record is applied. A timer may set another that is due too: cascades are
+ * included.
  *
- * Fold time = max(previous, min(recordedAt, the owner's last word + 60 s)). Nothing here reads a clock.
+ * Fold time = max(previous, min(recordedAt, the owner's last word + 60 s)). Nothing here reads a
+ * clock.
  */
 
 import type { Item } from '../catalog/item.ts'
@@ -45,7 +47,8 @@ export interface DefinitionsSkeleton {
 export type DefinitionsOf = (hash: string) => Promise<CompiledDefinitions>
 
 /**
- * Moves fold time to that of `record` and fires due timers, at most `timerCountMax`. Answers false where more are
+ * Moves fold time to that of `record` and fires due timers, at most `timerCountMax`. Answers false
+ * where more are
  * due: commit with the offset unchanged and call again. The record itself is not applied.
  */
 export async function foldTimers(
@@ -170,7 +173,9 @@ async function fireTimer(scope: FoldScope, personKey: string, what: string): Pro
   }
 }
 
-/** The first owner record of an epoch wins; later ones of the same or an older epoch have no effect. */
+/**
+ * The first owner record of an epoch wins; later ones of the same or an older epoch have no effect.
+ */
 async function foldOwner(scope: FoldScope, record: LogRecord): Promise<void> {
   const { epoch, nonce } = record.skeleton as OwnerSkeleton
   if (epoch <= scope.meta.epoch) return
@@ -179,7 +184,9 @@ async function foldOwner(scope: FoldScope, record: LogRecord): Promise<void> {
   await settleGrants(scope)
 }
 
-/** In the control partition: tells every partition which definitions are in force from its place on. */
+/**
+ * In the control partition: tells every partition which definitions are in force from its place on.
+ */
 function foldApply(scope: FoldScope, record: LogRecord): void {
   const { hash } = record.skeleton as DefinitionsSkeleton
   const version = scope.meta.definitionsVersion + 1

@@ -1,8 +1,9 @@
 /**
  * Brings the outbox to its targets.
  *
- * Order of effects: an entry is committed with the state, then appended, then deleted by a later commit. A crash
- * between any two makes it be appended again with the same id, which the receiver ignores.
+ * Order of effects: an entry is committed with the state, then appended, then deleted by a later
+ * commit. A crash between any two makes it be appended again with the same id, which the receiver
+ * ignores.
  *
  * One append is under way at a time, oldest first, so ids reach each target in order.
  */
@@ -91,7 +92,9 @@ export class Forwarder {
     }
   }
 
-  /** Returns the keys that the next commit of `source` should delete; the caller must commit them. */
+  /**
+   * Returns the keys that the next commit of `source` should delete; the caller must commit them.
+   */
   takeForwarded(source: number): readonly string[] {
     const keys = this.#forwarded.get(source) ?? []
     this.#forwarded.delete(source)

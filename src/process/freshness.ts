@@ -1,8 +1,9 @@
 /**
  * How old the data of a partition may be.
  *
- * The owner confirms an instant at which it had folded and committed all that the log held, with an empty outbox. The
- * age is the time since then: known, not guessed. Shared between threads, one number per partition.
+ * The owner confirms an instant at which it had folded and committed all that the log held, with an
+ * empty outbox. The age is the time since then: known, not guessed. Shared between threads, one
+ * number per partition.
  */
 export interface Freshness {
   confirm(partition: number, atMs: number): void

@@ -1,13 +1,17 @@
 /**
  * What a partition knows of itself, in one entry that every commit writes.
  *
- * All of it follows from the log, so it is part of the canonical dump; who may commit is the store's head instead.
+ * All of it follows from the log, so it is part of the canonical dump; who may commit is the
+ * store's head instead.
  */
 
 import type { Json } from '../lib/json.ts'
 
 export const metaKey = 'part/meta'
-/** Fold time runs at most this far ahead of the owner's last word, so one wrong clock cannot fire every timer. */
+/**
+ * Fold time runs at most this far ahead of the owner's last word, so one wrong clock cannot fire
+ * every timer.
+ */
 export const aheadMsMax = 60_000
 
 export interface PartitionMeta {
@@ -67,7 +71,8 @@ export function createMeta(): PartitionMeta {
 
 /** Adds one to a campaign's counter. */
 export function countCampaign(meta: PartitionMeta, campaign: string, what: string): void {
-  const counts = (meta.campaigns[campaign] ??= {})
+  const counts = meta.campaigns[campaign] ?? {}
+  meta.campaigns[campaign] = counts
   counts[what] = (counts[what] ?? 0) + 1
 }
 

@@ -1,11 +1,13 @@
 /**
  * One partition on its way through the log: what is folded, what waits to be committed.
  *
- * Used by the owner and by a rebuild alike; it reads the state and never writes it, appends nothing, sends nothing.
+ * Used by the owner and by a rebuild alike; it reads the state and never writes it, appends
+ * nothing, sends nothing.
  *
- * A record that cannot be folded leaves no trace: everything since the last commit is forgotten, and the records before
- * it are folded again. Then either the log holds a `skip` record that names it, and it is passed over (a replay finds
- * the same one), or the partition is stopped until there is one.
+ * A record that cannot be folded leaves no trace: everything since the last commit is forgotten,
+ * and the records before it are folded again. Then either the log holds a `skip` record that names
+ * it, and it is passed over (a replay finds the same one), or the partition is stopped until there
+ * is one.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -26,7 +28,10 @@ import { type Effect, type FoldScope, keysOfEvent, metaCodec } from './scope.ts'
 
 /** Timers fired between two looks at the clock and the size of the commit. */
 const timerCountMax = 200
-/** Changes after which a batch is committed: a record adds few, an owner record up to its open grants. */
+/**
+ * Changes after which a batch is committed: a record adds few, an owner record up to its open
+ * grants.
+ */
 const changeCountHigh = commitCountMax / 4
 const skipScanCount = 1000
 /** Records whose keys are read in one call of the store. */
@@ -53,7 +58,9 @@ export interface Stopped {
 
 export class PartitionFold {
   readonly partition: number
-  /** The record that cannot be folded and that nothing skips; the partition stands still before it. */
+  /**
+   * The record that cannot be folded and that nothing skips; the partition stands still before it.
+   */
   stopped: Stopped | undefined
   readonly #deps: FoldDeps
   readonly #options: FoldOptions
@@ -111,11 +118,15 @@ export class PartitionFold {
     return await this.#view.firstTimer()
   }
 
-  /** Folds records in order until `shouldPause` or the commit is large enough. Answers how many were folded. */
+  /**
+   * Folds records in order until `shouldPause` or the commit is large enough. Answers how many were
+   * folded.
+   */
   async fold(records: readonly LogRecord[], shouldPause: () => boolean): Promise<number> {
     if (this.stopped !== undefined) return 0
     for (let from = 0; from < records.length; from += loadCount) {
-      // Read ahead in small steps: what is loaded and not folded before the pause is read for nothing.
+      // Read ahead in small steps: what is loaded and not folded before the pause is read for
+      // nothing.
       const step = records.slice(from, from + loadCount)
       await this.#view.load(step.flatMap(keysToLoad))
       for (const [index, record] of step.entries()) {
@@ -137,7 +148,10 @@ export class PartitionFold {
     return this.#view.changeCount > 0 || this.#cursor > this.committedOffset
   }
 
-  /** Returns what to commit, and what to publish once it is. Nothing more may be folded before `committed`. */
+  /**
+   * Returns what to commit, and what to publish once it is. Nothing more may be folded before
+   * `committed`.
+   */
   takeCommit(
     owner: { readonly epoch: number; readonly nonce: string },
     incarnation: string,
@@ -188,7 +202,9 @@ export class PartitionFold {
     await this.resume()
   }
 
-  /** Looks whether a `skip` record for the record in the way has come; then the partition goes on. */
+  /**
+   * Looks whether a `skip` record for the record in the way has come; then the partition goes on.
+   */
   async resume(): Promise<boolean> {
     const { stopped } = this
     if (stopped === undefined) return true

@@ -1,11 +1,13 @@
 /**
  * The state of one partition as the fold sees it between two commits.
  *
- * Values are decoded once and written once per commit, however many records touch them. Nothing reaches the store
- * before `takeChanges`; `discard` forgets all since the last commit, which is how a failed record leaves no trace.
+ * Values are decoded once and written once per commit, however many records touch them. Nothing
+ * reaches the store before `takeChanges`; `discard` forgets all since the last commit, which is how
+ * a failed record leaves no trace.
  *
- * Timers are keys too (`timer/<due>/<who>/<what>`), ordered by time. The earliest ones are kept in memory across
- * commits, in pieces of `timerPageCount`, so that neither start-up nor a record reads all of them.
+ * Timers are keys too (`timer/<due>/<who>/<what>`), ordered by time. The earliest ones are kept in
+ * memory across commits, in pieces of `timerPageCount`, so that neither start-up nor a record reads
+ * all of them.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -28,15 +30,17 @@ interface Cached {
 }
 
 /**
- * Returns the key of a timer; keys order by due time, then by the rest. Fails for a time outside 1970 to 10889.
- * The person's key goes in as one character per byte, so that text order here is byte order in every store.
+ * Returns the key of a timer; keys order by due time, then by the rest. Fails for a time outside
+ * 1970 to 10889. The person's key goes in as one character per byte, so that text order here is
+ * byte order in every store.
  */
 export function timerKey(dueMs: number, personKey: string, what: string): string {
   assert(
     Number.isInteger(dueMs) && dueMs >= 0 && dueMs < 2 ** 48,
     'a due time is whole ms in range',
   )
-  return `${timerPrefix}${dueMs.toString(16).padStart(12, '0')}/${what}\0${Buffer.from(personKey).toString('latin1')}`
+  const due = dueMs.toString(16).padStart(12, '0')
+  return `${timerPrefix}${due}/${what}\0${Buffer.from(personKey).toString('latin1')}`
 }
 
 export interface TimerParts {
@@ -114,7 +118,9 @@ export class PartitionView {
     this.#cache.set(key, { bytes: undefined, value, isDecoded: true, encode })
   }
 
-  /** Returns keys of a family as the store and the fold together have them. For small families only. */
+  /**
+   * Returns keys of a family as the store and the fold together have them. For small families only.
+   */
   async list(prefix: string, countMax: number): Promise<readonly string[]> {
     const stored = await this.#state.scan(this.partition, prefix, '', countMax)
     const keys = new Set(stored.map((entry) => entry.key))

@@ -1,14 +1,16 @@
 /**
  * The stream processor: owns partitions, and folds each into its state.
  *
- * Guarantee: effectively once. State, offset and outbox are one commit, so a crash before it replays the batch from
- * the old state, and a crash after it resumes behind the batch.
+ * Guarantee: effectively once. State, offset and outbox are one commit, so a crash before it
+ * replays the batch from the old state, and a crash after it resumes behind the batch.
  *
- * Order of effects: acquire the store, append `owner`; then read, fold, commit, publish, forward, and delete what was
- * forwarded with a later commit. Publishing or forwarding before the commit would tell the world what may be undone.
+ * Order of effects: acquire the store, append `owner`; then read, fold, commit, publish, forward,
+ * and delete what was forwarded with a later commit. Publishing or forwarding before the commit
+ * would tell the world what may be undone.
  *
- * Time: the owner appends a `tick` when a timer is due and nothing arrives, and while records arrive so that fold
- * time keeps up. A partition that cannot fold a record stands still, loudly; the others go on.
+ * Time: the owner appends a `tick` when a timer is due and nothing arrives, and while records
+ * arrive so that fold time keeps up. A partition that cannot fold a record stands still, loudly;
+ * the others go on.
  */
 
 import type { Clock } from '../lib/clock.ts'
@@ -137,7 +139,10 @@ class Processor {
     this.#owned.push(owned)
   }
 
-  /** Folds what there is, for at most `batchMsMax`, and commits it. Answers whether anything was done. */
+  /**
+   * Folds what there is, for at most `batchMsMax`, and commits it. Answers whether anything was
+   * done.
+   */
   async round(): Promise<boolean> {
     const { clock } = this.#deps
     const deadlineMs = clock.monotonicMs() + this.#options.batchMsMax
@@ -270,8 +275,9 @@ class Processor {
   }
 
   /**
-   * The log may hold an owner record of this epoch or a newer one, from a history that the store has lost. A living
-   * newer owner would have fenced the commit, so this processor announces itself again, above it.
+   * The log may hold an owner record of this epoch or a newer one, from a history that the store
+   * has lost. A living newer owner would have fenced the commit, so this processor announces itself
+   * again, above it.
    */
   async #checkStanding(owned: Owned): Promise<void> {
     const { meta } = owned.fold.scope
@@ -290,7 +296,10 @@ class Processor {
     await this.#announce(owned)
   }
 
-  /** Confirms freshness where the state has reached what was the log's end when it was last looked at. */
+  /**
+   * Confirms freshness where the state has reached what was the log's end when it was last looked
+   * at.
+   */
   async confirm(): Promise<void> {
     const { clock, freshness, log } = this.#deps
     for (const owned of this.#owned) {

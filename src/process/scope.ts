@@ -1,4 +1,7 @@
-/** What the stages of the fold share while one record, or one timer, is applied; and how they reach the state. */
+/**
+ * What the stages of the fold share while one record, or one timer, is applied; and how they reach
+ * the state.
+ */
 
 import type { Message } from '../campaign/message.ts'
 import { messagePrefix } from '../campaign/message.ts'
@@ -21,7 +24,9 @@ import type { CompiledDefinitions } from './definitions.ts'
 import { decodeJson, encodeJson, type PartitionMeta } from './meta.ts'
 import type { Codec, PartitionView } from './partition-view.ts'
 
-/** What happened that somebody outside the fold waits for. Published after the commit, never before. */
+/**
+ * What happened that somebody outside the fold waits for. Published after the commit, never before.
+ */
 export type Effect =
   | { readonly kind: 'message-due'; readonly messageId: string; readonly personKey: string }
   | {
@@ -125,7 +130,10 @@ export interface Sending {
   readonly target?: number
 }
 
-/** Puts a record for another partition, or this one, into the outbox; it is forwarded after the commit. */
+/**
+ * Puts a record for another partition, or this one, into the outbox; it is forwarded after the
+ * commit.
+ */
 export function send(scope: FoldScope, sending: Sending): void {
   const { meta, view, offset } = scope
   const target = sending.target ?? partitionOf(scope.workspace, sending.key, scope.partitionCount)

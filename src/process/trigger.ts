@@ -1,9 +1,9 @@
 /**
  * The stage that starts, ends and moves enrollments, and makes messages.
  *
- * At most one enrollment per campaign and person at a time; a trigger while one runs is ignored. Ids follow from
- * (campaign, person, triggering record), so a replay makes the same ones. Exits come before triggers: an order ends
- * the reminder before it starts the thank-you.
+ * At most one enrollment per campaign and person at a time; a trigger while one runs is ignored.
+ * Ids follow from (campaign, person, triggering record), so a replay makes the same ones. Exits
+ * come before triggers: an order ends the reminder before it starts the thank-you.
  */
 
 import type { Campaign, Step } from '../campaign/campaign.ts'

@@ -1,8 +1,9 @@
 /**
  * The owner of partitions as a whole: the fold, and delivery beside it.
  *
- * The same code on threads with SQLite, in a cluster, and in the simulator: everything it touches is given. Stops from
- * the outside in: delivery begins nothing more and ends what it has in hand, then the fold commits and stops.
+ * The same code on threads with SQLite, in a cluster, and in the simulator: everything it touches
+ * is given. Stops from the outside in: delivery begins nothing more and ends what it has in hand,
+ * then the fold commits and stops.
  */
 
 import type { Message } from '../campaign/message.ts'

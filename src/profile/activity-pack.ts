@@ -1,15 +1,15 @@
 /**
  * The retained activity of one part of a profile, as bytes.
  *
- * Appending is a copy of bytes, without reading what is there: most events only append, so the fold does not pay for
- * a person's past. Only rules, templates and the API decode.
+ * Appending is a copy of bytes, without reading what is there: most events only append, so the fold
+ * does not pay for a person's past. Only rules, templates and the API decode.
  *
- * Limit: `activityCountMax` entries. Beyond it the oldest entry of the most frequent name goes, so a flood of views
- * cannot push out an order. Totals (profile-part.ts) count all events for ever.
+ * Limit: `activityCountMax` entries. Beyond it the oldest entry of the most frequent name goes, so
+ * a flood of views cannot push out an order. Totals (profile-part.ts) count all events for ever.
  *
  * Layout of an entry, big endian:
- *   u16 bytes of the rest | f64 occurredAtMs | u32 event reference | u8 flags | [f64 value] | [f64 quantity]
- *   | u8 name bytes | name | item id to the end
+ *   u16 bytes of the rest | f64 occurredAtMs | u32 event reference | u8 flags
+ *   | [f64 value] | [f64 quantity] | u8 name bytes | name | item id to the end
  */
 
 import { assert } from '../lib/assert.ts'
@@ -24,7 +24,10 @@ const hasItemFlag = 4
 const nameBytesMax = 255
 const itemBytesMax = 255
 
-/** One thing done, with the reference that tells entries of one event from those of another at the same instant. */
+/**
+ * One thing done, with the reference that tells entries of one event from those of another at the
+ * same instant.
+ */
 export interface PackedActivity {
   readonly name: string
   readonly occurredAtMs: number
@@ -36,7 +39,10 @@ export interface PackedActivity {
 
 export const emptyPack: Uint8Array = new Uint8Array(0)
 
-/** Returns `pack` with `entries` behind it, cut to the limit. Names and item ids are cut at 255 bytes. */
+/**
+ * Returns `pack` with `entries` behind it, cut to the limit. Names and item ids are cut at 255
+ * bytes.
+ */
 export function appendActivity(pack: Uint8Array, entries: readonly PackedActivity[]): Uint8Array {
   const encoded = entries.map(encodeEntry)
   const joined = Buffer.concat([pack, ...encoded])
@@ -113,7 +119,10 @@ interface Span {
   readonly name: string
 }
 
-/** Takes entries out, as bytes, until the limit holds: each time the oldest of the most frequent name. */
+/**
+ * Takes entries out, as bytes, until the limit holds: each time the oldest of the most frequent
+ * name.
+ */
 function cutToLimit(joined: Buffer): Uint8Array {
   const spans = spansOf(joined)
   const excessCount = spans.length - activityCountMax

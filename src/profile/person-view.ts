@@ -1,10 +1,14 @@
 /**
- * What rules, rankings and templates see of a person: one view over all parts, made by the fold or at read time.
+ * What rules, rankings and templates see of a person: one view over all parts, made by the fold or
+ * at read time.
  */
 
 import type { Json } from '../lib/json.ts'
 
-/** What a person did with one item, or once without any item. Retained for the longest window, within a limit. */
+/**
+ * What a person did with one item, or once without any item. Retained for the longest window,
+ * within a limit.
+ */
 export interface Activity {
   /** The event's name, e.g. `Product Viewed`. */
   readonly name: string
@@ -27,7 +31,10 @@ export interface EventTotal {
 
 export interface PersonView {
   readonly traits: Readonly<Record<string, Json>>
-  /** Oldest first by `occurredAtMs`. An event of several items has one entry per item, with the same time. */
+  /**
+   * Oldest first by `occurredAtMs`. An event of several items has one entry per item, with the same
+   * time.
+   */
   readonly activity: readonly Activity[]
   /** By event name. */
   readonly totals: Readonly<Record<string, EventTotal>>

@@ -1,11 +1,13 @@
 /**
  * A person as the fold keeps it: one entry of the state, under the identity key that leads.
  *
- * The head is small JSON; activity lies behind it as packed bytes, so that an event appends without decoding the
- * past. Traits are cold and live under a key of their own. A profile has one part per identity key, the leading one
- * first; nothing is subtracted when a part is taken out, since what is shown is computed from all parts.
+ * The head is small JSON; activity lies behind it as packed bytes, so that an event appends without
+ * decoding the past. Traits are cold and live under a key of their own. A profile has one part per
+ * identity key, the leading one first; nothing is subtracted when a part is taken out, since what
+ * is shown is computed from all parts.
  *
- * An anonymous key that was claimed by a user holds no parts any more, only `pointer`: its events go on to the user.
+ * An anonymous key that was claimed by a user holds no parts any more, only `pointer`: its events
+ * go on to the user.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -18,7 +20,10 @@ export const partCountMax = 32
 export const totalNameCountMax = 64
 export const otherName = 'other'
 
-/** [count, sum of values, first occurredAtMs, last occurredAtMs]: an array, since it is in every head. */
+/**
+ * [count, sum of values, first occurredAtMs, last occurredAtMs]: an array, since it is in every
+ * head.
+ */
 export type PackedTotal = [count: number, valueSum: number, firstAtMs: number, lastAtMs: number]
 
 export interface ProfilePart {
@@ -44,7 +49,9 @@ export interface Enrollment {
   readonly trigger: TriggerRef
 }
 
-/** Names the record that started an enrollment, so that evidence can show it and render can read it. */
+/**
+ * Names the record that started an enrollment, so that evidence can show it and render can read it.
+ */
 export interface TriggerRef {
   readonly kind: 'event' | 'segment-entry'
   /** Event or segment name. */
@@ -101,7 +108,10 @@ export function createPerson(key: string, nowMs: number): Person {
 const layoutVersion = 1
 const prefixBytes = 5
 
-/** Layout: u8 version | u32 head bytes | head (JSON, parts without activity) | per part u32 bytes, activity. */
+/**
+ * Layout: u8 version | u32 head bytes | head (JSON, parts without activity) | per part u32 bytes,
+ * activity.
+ */
 export function encodePerson(person: Person): Uint8Array {
   const head = JSON.stringify({
     ...person,

@@ -1,8 +1,10 @@
 /**
- * The event ids one identity key has seen, so that an event is applied once however often it is delivered.
+ * The event ids one identity key has seen, so that an event is applied once however often it is
+ * delivered.
  *
- * Horizon: `horizonMs` of fold time, or the newest `seenCountMax` ids, whichever is shorter. Exact within it: whole
- * ids are kept, not a filter. Layout: 20 bytes each, id (16) and fold time in minutes (u32), oldest first.
+ * Horizon: `horizonMs` of fold time, or the newest `seenCountMax` ids, whichever is shorter. Exact
+ * within it: whole ids are kept, not a filter. Layout: 20 bytes each, id (16) and fold time in
+ * minutes (u32), oldest first.
  */
 
 export const horizonMs = 7 * 24 * 3_600_000
@@ -26,7 +28,10 @@ export function hasSeen(seen: Uint8Array, id: Uint8Array, nowMs: number): boolea
   return false
 }
 
-/** Returns `seen` with `id` added; `isCut` tells that the count, not time, ended the horizon of an id. */
+/**
+ * Returns `seen` with `id` added; `isCut` tells that the count, not time, ended the horizon of an
+ * id.
+ */
 export function addSeen(
   seen: Uint8Array,
   id: Uint8Array,

@@ -49,7 +49,7 @@ describe('a person', () => {
     })
   })
 
-  it('shows the newest statement of a trait, and the leading part where two are of one instant', () => {
+  it('shows the newest statement of a trait; of one instant, the leading part', () => {
     const person = {
       ...createPerson('user:ada', 5),
       parts: [aPart('user:ada', 3), aPart('anonymous:x', 1)],

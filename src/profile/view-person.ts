@@ -17,7 +17,10 @@ export function viewPerson(person: Person, traits: PersonTraits): PersonView {
   }
 }
 
-/** Returns the winning statement of each trait: the newest; at the same instant that of the leading part. */
+/**
+ * Returns the winning statement of each trait: the newest; at the same instant that of the leading
+ * part.
+ */
 export function currentTraits(
   person: Person,
   traits: PersonTraits,
@@ -66,7 +69,9 @@ export interface CartLine {
   readonly addedAtMs: number
 }
 
-/** Returns what lies in the cart: added, less removed, emptied by an order; the newest line last. */
+/**
+ * Returns what lies in the cart: added, less removed, emptied by an order; the newest line last.
+ */
 export function cartOf(activity: readonly Activity[]): readonly CartLine[] {
   const lines = new Map<string, CartLine>()
   for (const { name, itemId, quantity = 1, occurredAtMs } of activity) {

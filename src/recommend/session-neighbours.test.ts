@@ -47,7 +47,7 @@ describe('SessionNeighbours', () => {
     )
   })
 
-  it('keeps its answers right while the numbers of sessions and events run round their rings', () => {
+  it('keeps its answers right while sessions and events run round their rings', () => {
     const { items, store, neighbours } = build({ pool: 4, speakers: 4 })
     for (let nth = 0; nth < 5_000; nth++) {
       learn({ items, store, neighbours }, `p${nth}`, ['a', `b${nth % 50}`])

@@ -3,10 +3,11 @@
  * "Serenade", SIGMOD 2022), kept up to date with every interaction instead of being rebuilt.
  *
  * Each item knows its newest sessions, in a ring that grows to `neighbourPoolMax`. A query
- *   1. merges the rings of the own items, newest session first, until it has met `neighbourPoolMax` sessions;
+ *   1. merges the rings of the own items, newest session first, until it has met
+ *      `neighbourPoolMax` sessions;
  *   2. keeps the `neighbourCountMax` most similar ones: the sum of the weights of the items shared;
- *   3. lets each speak for its items: similarity, lessened by the rank of the heaviest item shared, times a
- *      factor that favours items that are rare.
+ *   3. lets each speak for its items: similarity, lessened by the rank of the heaviest item
+ *      shared, times a factor that favours items that are rare.
  *
  * The cost is bounded by the own items, the pool and the session length, however much is learned.
  */

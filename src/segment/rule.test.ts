@@ -79,7 +79,7 @@ describe('parseRule', () => {
     )
   })
 
-  it('refuses a rule that is too deep or has too many conditions, even one that holds itself', () => {
+  it('refuses a rule too deep or with too many conditions, even one in itself', () => {
     const leaf = { segment: 'a' }
     const nest = (levels: number): unknown => (levels === 1 ? leaf : { not: nest(levels - 1) })
     assert.equal(parseRule(nest(ruleLimits.levelCountMax)).kind, 'rule')

@@ -1,8 +1,10 @@
 /**
- * Bodies that the log names by hash: definitions, rendered messages and their inputs. Outside the fold's state.
+ * Bodies that the log names by hash: definitions, rendered messages and their inputs. Outside the
+ * fold's state.
  *
  * Contract, checked for every adapter by `blob-store.contract.ts`:
- * - `put` returns the SHA-256 (hex) of the bytes and resolves when they are durable; repeating it changes nothing;
+ * - `put` returns the SHA-256 (hex) of the bytes and resolves when they are durable; repeating it
+ *   changes nothing;
  * - `get` returns the same bytes, or undefined where none were put;
  * - a blob is at most `blobBytesMax`.
  */

@@ -126,7 +126,7 @@ for (const { does, file, sql, finds } of cases) {
   })
 }
 
-it('finds files that are missing: the log as an error, what is made on demand as a warning', async (t) => {
+it('finds missing files: the log as an error, what is made on demand as a warning', async (t) => {
   const dataDir = await makeDataDir(t)
   for (const path of [logPath(dataDir, 'events'), statePath(dataDir), blobPath(dataDir)]) {
     rmSync(path)

@@ -1,8 +1,9 @@
 /**
  * Examines a data directory that no server has open, and tells what is wrong with it. Reads only.
  *
- * It looks at the files (SQLite's own check), at each record of both logs (its bytes and its place), and at what
- * holds log and state together: the incarnation, the offset, and the id of the last record that was folded.
+ * It looks at the files (SQLite's own check), at each record of both logs (its bytes and its
+ * place), and at what holds log and state together: the incarnation, the offset, and the id of the
+ * last record that was folded.
  */
 
 import { existsSync } from 'node:fs'
@@ -45,7 +46,10 @@ export interface Finding {
 const findingCountMax = 20
 const quickCheckSql = `PRAGMA quick_check(${findingCountMax})`
 
-/** Returns all findings; none where the directory is whole. Rejects only where it cannot look at all. */
+/**
+ * Returns all findings; none where the directory is whole. Rejects only where it cannot look at
+ * all.
+ */
 export async function checkDataDir(dataDir: string): Promise<readonly Finding[]> {
   const findings: Finding[] = []
   let events: LogFileReader | undefined

@@ -1,7 +1,7 @@
 /**
- * The canonical dump of a partition: all keys and values in order, each with its length before it. Two states that
- * came from the same records have the same hash. The family `outbox/` is left out, since what was forwarded already
- * depends on when one looks; so is the head, which is the store's.
+ * The canonical dump of a partition: all keys and values in order, each with its length before it.
+ * Two states that came from the same records have the same hash. The family `outbox/` is left out,
+ * since what was forwarded already depends on when one looks; so is the head, which is the store's.
  */
 
 import { createHash } from 'node:crypto'

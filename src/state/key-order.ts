@@ -1,4 +1,7 @@
-/** The order of keys: by their UTF-8 bytes. JavaScript compares UTF-16 units, which differs above U+D7FF. */
+/**
+ * The order of keys: by their UTF-8 bytes. JavaScript compares UTF-16 units, which differs above
+ * U+D7FF.
+ */
 
 import { assert } from '../lib/assert.ts'
 import { commitCountMax, keyBytesMax, type PartitionCommit, valueBytesMax } from './state-store.ts'

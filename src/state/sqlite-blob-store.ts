@@ -1,8 +1,9 @@
 /**
  * Blobs in a SQLite file, apart from the state: they are large, written once and never changed.
  *
- * Raw deflate at level 1, where it makes a blob smaller by a tenth: rendered HTML shrinks to about a quarter and
- * takes less time than writing the rest would. What is read is hashed again, so that a changed byte is noticed.
+ * Raw deflate at level 1, where it makes a blob smaller by a tenth: rendered HTML shrinks to about
+ * a quarter and takes less time than writing the rest would. What is read is hashed again, so that
+ * a changed byte is noticed.
  */
 
 import { join } from 'node:path'

@@ -1,11 +1,14 @@
 /**
- * The state in a SQLite file. It runs on the thread of the fold and answers before its promises are looked at.
+ * The state in a SQLite file. It runs on the thread of the fold and answers before its promises are
+ * looked at.
  *
- * `synchronous` is NORMAL: a power cut may take the newest commits, whole ones, and the log makes them again.
+ * `synchronous` is NORMAL: a power cut may take the newest commits, whole ones, and the log makes
+ * them again.
  *
- * A rowid table beside a unique index writes 2 KB values more than twice as fast as a table WITHOUT ROWID: there a
- * value shares the pages of the keys, and one over a quarter of a page goes to another page. Pages of 4 KiB, since
- * each changed value writes its whole page twice, to the WAL and at the checkpoint.
+ * A rowid table beside a unique index writes 2 KB values more than twice as fast as a table WITHOUT
+ * ROWID: there a value shares the pages of the keys, and one over a quarter of a page goes to
+ * another page. Pages of 4 KiB, since each changed value writes its whole page twice, to the WAL
+ * and at the checkpoint.
  */
 
 import { join } from 'node:path'
@@ -74,7 +77,8 @@ class SqliteStateStore implements StateStore {
     this.#saveHead = db.prepare('INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?, ?, ?)')
     this.#select = db.prepare('SELECT value FROM entry WHERE partition = ? AND key = ?')
     this.#scan = db.prepare(
-      'SELECT key, value FROM entry WHERE partition = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?',
+      'SELECT key, value FROM entry WHERE partition = ? AND key >= ? AND key < ? ' +
+        'ORDER BY key LIMIT ?',
     )
     this.#save = db.prepare(
       'INSERT INTO entry VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',

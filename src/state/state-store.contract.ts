@@ -48,7 +48,7 @@ function describeOwnership(open: Open): void {
     assert.deepEqual(await store.head(3), noHead)
   })
 
-  it('takes an owner of a greater epoch, or the same owner again, and fences all others', async (t) => {
+  it('takes a greater epoch or the same owner again, and fences all others', async (t) => {
     const store = await open(t)
     assert.equal(await store.acquire(0, 2, 'b'), 'acquired')
     assert.equal(await store.acquire(0, 2, 'b'), 'acquired')
@@ -69,7 +69,7 @@ function describeOwnership(open: Open): void {
     assert.deepEqual(await store.head(0), head)
   })
 
-  it('refuses the commit of an owner that is no longer the newest, and changes nothing', async (t) => {
+  it('refuses the commit of an owner that is not the newest, changing nothing', async (t) => {
     const store = await open(t)
     await store.acquire(0, 1, 'n1')
     await store.acquire(0, 2, 'n2')
@@ -89,7 +89,7 @@ function describeOwnership(open: Open): void {
 }
 
 function describeCommit(open: Open): void {
-  it('refuses a commit from another offset than the one it is at, and changes nothing', async (t) => {
+  it('refuses a commit from another offset than its own, changing nothing', async (t) => {
     const store = await open(t)
     await store.acquire(0, 1, 'n1')
     await store.commit([aCommit({ offset: 5, changes: [put('a', '1')] })])
@@ -168,7 +168,7 @@ function describeCommit(open: Open): void {
 }
 
 function describeScan(open: Open): void {
-  it('returns the keys of one prefix in order of their bytes, behind a key, at most the count', async (t) => {
+  it('returns keys of one prefix in byte order, behind a key, at most the count', async (t) => {
     const store = await open(t)
     await store.acquire(0, 1, 'n1')
     await store.acquire(1, 1, 'n1')

@@ -1,20 +1,23 @@
 /**
  * The partitioned state: ordered keys with byte values.
  *
- * A key is text and begins with its family (`person/`, `timer/`, `message/` ...); keys order by their UTF-8 bytes.
- * Beside the keys a partition has a head: who may commit (epoch, nonce) and the offset it has reached. The head is
- * what fences: it is the store's, not the fold's, and is no part of the canonical dump.
+ * A key is text and begins with its family (`person/`, `timer/`, `message/` ...); keys order by
+ * their UTF-8 bytes. Beside the keys a partition has a head: who may commit (epoch, nonce) and the
+ * offset it has reached. The head is what fences: it is the store's, not the fold's, and is no part
+ * of the canonical dump.
  *
  * Contract, checked for every adapter by `state-store.contract.ts`:
- * - `commit` is all or nothing for each partition: changes, offset and `lastRecordId` together. The result has one
- *   answer per partition in the order given; `fenced` where epoch or nonce differ from the head, `moved` where the
- *   head's offset is not `previousOffset`. A refused commit changes nothing;
+ * - `commit` is all or nothing for each partition: changes, offset and `lastRecordId` together. The
+ *   result has one answer per partition in the order given; `fenced` where epoch or nonce differ
+ *   from the head, `moved` where the head's offset is not `previousOffset`. A refused commit
+ *   changes nothing;
  * - a commit that was answered is seen by every later `get`, `scan` and `head`;
  * - the store may lose its newest commits in a crash (never part of one): the log makes them again;
- * - `acquire` sets epoch and nonce if `epoch` is greater than the head's, or both are the head's own already;
- *   else it answers `fenced` and changes nothing;
+ * - `acquire` sets epoch and nonce if `epoch` is greater than the head's, or both are the head's
+ *   own already; else it answers `fenced` and changes nothing;
  * - `scan` returns keys with `prefix`, greater than `after`, in order, at most `countMax`;
- * - a key holds at most `keyBytesMax` bytes, a value at most `valueBytesMax` (a DynamoDB item is 400 KB);
+ * - a key holds at most `keyBytesMax` bytes, a value at most `valueBytesMax` (a DynamoDB item is
+ *   400 KB);
  * - one commit holds at most `commitCountMax` changes per partition.
  */
 
@@ -27,7 +30,10 @@ export interface Head {
   readonly nonce: string
   /** Offset of the last record folded into the state; 0 for none. */
   readonly offset: number
-  /** Id of that record in hex, to notice a log that is not the one this state was made from; '' for none. */
+  /**
+   * Id of that record in hex, to notice a log that is not the one this state was made from; '' for
+   * none.
+   */
   readonly lastRecordId: string
   /** The log's incarnation that this state was made from; '' before the first commit. */
   readonly incarnation: string
@@ -61,7 +67,12 @@ export interface StateReader {
   head(partition: number): Promise<Head>
   /** Returns one value or undefined per key, in the order of `keys`. */
   get(partition: number, keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>
-  scan(partition: number, prefix: string, after: string, countMax: number): Promise<readonly Entry[]>
+  scan(
+    partition: number,
+    prefix: string,
+    after: string,
+    countMax: number,
+  ): Promise<readonly Entry[]>
 }
 
 export interface StateStore extends StateReader {

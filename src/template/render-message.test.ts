@@ -42,10 +42,11 @@ describe('a rendered message', () => {
   it('has the same bytes every time, in another process, in another zone and language', () => {
     const first = sha256Hex(rendered(renderMessage(golden.input)).raw)
     assert.equal(sha256Hex(rendered(createMessageRenderer(someKeys)(golden.input)).raw), first)
+    const url = (path: string): string => JSON.stringify(import.meta.resolve(path))
     const script = `
-      const { createMessageRenderer } = await import(${JSON.stringify(import.meta.resolve('./render-message.ts'))})
-      const { someKeys } = await import(${JSON.stringify(import.meta.resolve('./cart-reminder.fixture.ts'))})
-      const { sha256Hex } = await import(${JSON.stringify(import.meta.resolve('../lib/hash.ts'))})
+      const { createMessageRenderer } = await import(${url('./render-message.ts')})
+      const { someKeys } = await import(${url('./cart-reminder.fixture.ts')})
+      const { sha256Hex } = await import(${url('../lib/hash.ts')})
       const answer = createMessageRenderer(someKeys)(${JSON.stringify(golden.input)})
       process.stdout.write(sha256Hex(answer.message.raw))`
     const env = { TZ: 'Asia/Kathmandu', LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' }
@@ -160,7 +161,8 @@ describe('a rendered message', () => {
 
   it('takes now from the message and division and money from the dialect', () => {
     const text =
-      '{{ "now" | date: "%Y-%m-%d %H:%M" }} {{ 15 | divided_by: 2 }} {{ 3 | money }} {{ x | default: "there" }}'
+      '{{ "now" | date: "%Y-%m-%d %H:%M" }} {{ 15 | divided_by: 2 }} ' +
+      '{{ 3 | money }} {{ x | default: "there" }}'
     const values = { shop: { currency: 'EUR' } }
     assert.equal(rendered(render({ text }, values)).text, '2026-11-23 09:05 7 \u20ac3.00 there')
     assert.equal(rendered(render({ text: '{{ 3 | money }}' })).text, '3.00')
@@ -171,10 +173,13 @@ describe('a render', () => {
   const limits: Record<string, string> = {
     'an endless loop': '{% for i in (1..1000000000) %}x{% endfor %}',
     'loops inside loops':
+      // tidy-ignore: a template in one piece
       '{% for i in (1..1000) %}{% for j in (1..1000) %}{% for k in (1..1000) %}{% endfor %}{% endfor %}{% endfor %}',
     'doubling captures':
+      // tidy-ignore: a template in one piece
       '{% assign x = "aaaaaaaaaa" %}{% for i in (1..40) %}{% capture x %}{{ x | raw }}{{ x | raw }}{% endcapture %}{% endfor %}{{ x }}',
     'captures that are never shown':
+      // tidy-ignore: a template in one piece
       '{% assign x = "aaaaaaaaaa" %}{% for i in (1..20) %}{% capture x %}{{ x | raw }}{{ x | raw }}{% endcapture %}{% endfor %}',
     'a gigabyte of output': `{% for i in (1..10000) %}${'x'.repeat(100_000)}{% endfor %}`,
     'deep nesting': '{% if true %}'.repeat(6000) + '{% endif %}'.repeat(6000),
@@ -240,7 +245,8 @@ describe('a render', () => {
 
   it('reads attributes as a browser does', () => {
     const html = `<A HREF=https://a.io/1>x</A><a class='b' href='https://a.io/"2'>y</a><a href = "https://a.io/3?a=1&amp;b=2" >z</a>
-      <style>a[href="javascript:x"]{}</style><!-- <a href="javascript:x"> --><title><a href="javascript:x"></title><a name=x>n</a>`
+      <style>a[href="javascript:x"]{}</style><!-- <a href="javascript:x"> -->
+      <title><a href="javascript:x"></title><a name=x>n</a>`
     assert.deepEqual(rendered(render({ html })).links, [
       'https://a.io/1',
       'https://a.io/"2',

@@ -18,6 +18,7 @@ function aSlowInput(countItems: number): RenderInput {
     {
       name: 'slow',
       subject: 'Hi',
+      // tidy-ignore: a template in one piece
       text: '{% assign b = a | find_exp: "x", "x == 3" %}{% assign b = a | find_exp: "x", "x == 3" %}',
       html: '<p>',
     },

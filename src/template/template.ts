@@ -1,6 +1,7 @@
 /**
- * The vocabulary of the template part: what goes in, what comes out. `compile-template.ts` makes a `Template` from its
- * files once, when definitions are applied; `render-message.ts` fills it for one person and is a pure function.
+ * The vocabulary of the template part: what goes in, what comes out. `compile-template.ts` makes a
+ * `Template` from its files once, when definitions are applied; `render-message.ts` fills it for
+ * one person and is a pure function.
  */
 
 import type { Json, JsonObject } from '../lib/json.ts'
@@ -23,8 +24,8 @@ export interface Template {
 }
 
 /**
- * Everything that decides a message's bytes, as plain JSON: it is stored as evidence. The keys that sign links are
- * not in it, only their id.
+ * Everything that decides a message's bytes, as plain JSON: it is stored as evidence. The keys that
+ * sign links are not in it, only their id.
  */
 export interface RenderInput {
   readonly rendererVersion: string

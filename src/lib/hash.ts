@@ -40,13 +40,24 @@ export function isSameSecret(left: string, right: string): boolean {
   )
 }
 
+/** Longest UTF-8 of one UTF-16 unit. */
+const bytesPerUnitMax = 3
+/** Keys are short and hashed several times for an event: their bytes go to the same place. */
+const scratch = new Uint8Array(1024)
+
 /**
  * Returns the 32-bit MurmurHash3 (x86, seed 0; Austin Appleby, public domain) of the UTF-8 bytes of
  * `text`.
  */
 export function murmur3(text: string): number {
+  const isShort = text.length * bytesPerUnitMax <= scratch.length
+  if (isShort) return murmur3Bytes(scratch, textEncoder.encodeInto(text, scratch).written)
   const bytes = textEncoder.encode(text)
-  const blockEnd = bytes.length - (bytes.length % 4)
+  return murmur3Bytes(bytes, bytes.length)
+}
+
+function murmur3Bytes(bytes: Uint8Array, length: number): number {
+  const blockEnd = length - (length % 4)
   let state = 0
   for (let at = 0; at < blockEnd; at += 4) {
     const block =
@@ -59,9 +70,9 @@ export function murmur3(text: string): number {
     state = (Math.imul(state, 5) + 0xe6546b64) | 0
   }
   let tail = 0
-  for (let at = bytes.length - 1; at >= blockEnd; at--) tail = (tail << 8) | (bytes[at] ?? 0)
-  if (blockEnd < bytes.length) state ^= mixBlock(tail)
-  state ^= bytes.length
+  for (let at = length - 1; at >= blockEnd; at--) tail = (tail << 8) | (bytes[at] ?? 0)
+  if (blockEnd < length) state ^= mixBlock(tail)
+  state ^= length
   state = Math.imul(state ^ (state >>> 16), 0x85ebca6b)
   state = Math.imul(state ^ (state >>> 13), 0xc2b2ae35)
   return (state ^ (state >>> 16)) >>> 0

@@ -97,8 +97,14 @@ export async function deliverMessage(
   const attempt = message.state.attempt + 1
   if (!(await deps.claim(message, attempt))) return
   await waitUntilFresh(deps, options, message, hard)
-  const prepared = await prepareMessage(deps, options, message, attempt)
   const result = { messageId, attempt }
+  // The fold judged by its own time, which stood still where the partition did.
+  if (deps.clock.nowMs() > message.notAfterMs) {
+    const says = 'the message lapsed before it could be handed over'
+    await deps.report(message, { ...result, result: 'refused', reason: 'expired', says })
+    return
+  }
+  const prepared = await prepareMessage(deps, options, message, attempt)
   if (prepared.kind === 'refused') {
     await deps.report(message, { ...result, result: 'failed', says: prepared.says })
     return
@@ -264,6 +270,9 @@ async function checkAndHandOver(
       findSuppression(deps.place, key),
       findPerson(deps.place, message.personKey),
     ])
+    if (checkedAtMs > message.notAfterMs) {
+      return { result: 'refused', reason: 'expired', says: 'the message has lapsed', checkedAtMs }
+    }
     if (isSuppressed(suppression, message.topic)) {
       return {
         result: 'refused',

@@ -163,7 +163,7 @@ export class Observer {
     }
   }
 
-  handOverBegins(process: string, request: HandOverRequest): SeenHandOver {
+  handOverBegins(process: string, request: HandOverRequest, jumpedMs: number): SeenHandOver {
     const { messageId, attempt, envelopeTo: to, raw } = request
     const nowMs = this.#timeline.nowMs
     const rawHash = sha256Hex(raw)
@@ -172,6 +172,9 @@ export class Observer {
       this.violate('order', `${messageId} attempt ${attempt} was handed over before its grant`)
     }
     const message = this.messages.get(messageId)
+    if (message !== undefined && nowMs - message.notAfterMs > checkMsMax + jumpedMs) {
+      this.violate('I8', `${messageId} lapsed ${nowMs - message.notAfterMs} ms ago`)
+    }
     const topic = message?.topic ?? ''
     const key = addressKeyOf(addressSecret, to)
     const suppression = this.#suppressed.get(key)?.find(({ value }) => isSuppressed(value, topic))

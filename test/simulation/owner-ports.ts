@@ -122,7 +122,8 @@ export function wrapMailer({ process, observer, plan }: PortDeps, mailbox: Mailb
   return {
     async handOver(request, signal): Promise<HandOver> {
       await process.awake()
-      const seen = observer.handOverBegins(process.name, request)
+      const jumpedMs = Math.abs(process.clock.jumpedMs)
+      const seen = observer.handOverBegins(process.name, request, jumpedMs)
       return await process.effect('hand-over', async () => {
         const answer = await mailbox.take(request, signal, plan)
         seen.outcome = answer.isTaken && answer.kind === 'unknown' ? 'unknown, taken' : answer.kind

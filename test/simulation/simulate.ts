@@ -23,7 +23,7 @@ import * as fixed from './world-definitions.ts'
 const { dayMs, hourMs, minuteMs, secondMs, lengthMs, startMs, partitionCount } = fixed
 const faultCount = 45
 const peaceDaysMax = 15
-const chaosMs = 10 * minuteMs
+const chaosMs = 30 * minuteMs
 const jumpMsMax = 30 * secondMs
 
 export interface SimulateOptions {

@@ -283,7 +283,7 @@ export class World {
       await this.#appendUntilTaken([
         this.#record({ partition, key, kind: 'item', skeleton: { itemId }, body }),
       ])
-      await timeline.sleep(made < itemCount ? secondMs : 2 * hourMs * random.unit())
+      await timeline.sleep(made < itemCount ? secondMs : 5 * hourMs * random.unit())
     }
   }
 

@@ -49,6 +49,10 @@ describe('hashing', () => {
       ['test', 0xba6bd213],
       ['Hello, world!', 0xc0363e43],
       ['The quick brown fox jumps over the lazy dog', 0x2e4ff723],
+      // At the border of what is short, and beyond it.
+      ['\u00fc'.repeat(341), 2372745221],
+      ['\u20ac'.repeat(342), 1055223048],
+      ['a'.repeat(1000), 2716186120],
     ]
     for (const [text, value] of known) assert.equal(murmur3(text), value, text)
   })

@@ -1,3 +1,5 @@
+import { loadavg } from 'node:os'
+
 /** One figure of a benchmark, as one JSON line on stdout. */
 export interface Figure {
   readonly bench: string
@@ -8,19 +10,32 @@ export interface Figure {
   readonly note?: string
 }
 
+/** Prints the figure with its ratio, and how busy the machine was: others may work on it. */
 export function printFigure(figure: Figure): void {
-  const { value, baseline } = figure
-  const ratio = baseline === undefined ? undefined : round(value / baseline)
-  const line = { ...figure, value: round(value), ...(ratio === undefined ? {} : { ratio }) }
-  process.stdout.write(`${JSON.stringify(baseline === undefined ? line : { ...line, baseline: round(baseline) })}\n`)
+  const { bench, value, unit, baseline, note } = figure
+  const line = {
+    bench,
+    value: round(value),
+    unit,
+    ...(baseline === undefined
+      ? {}
+      : { baseline: round(baseline), ratio: round(value / baseline) }),
+    ...(note === undefined ? {} : { note }),
+    loadAverage: round(loadavg()[0] ?? 0),
+  }
+  process.stdout.write(`${JSON.stringify(line)}\n`)
 }
 
 function round(value: number): number {
   return Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3))
 }
 
-/** Returns the value below which `share` of the sorted samples lie (nearest rank). */
-export function percentile(samples: readonly number[], share: number): number {
-  const sorted = [...samples].sort((left, right) => left - right)
+/** Returns the value below which `share` of the samples lie (nearest rank). */
+export function percentile(samples: Iterable<number>, share: number): number {
+  const sorted = Float64Array.from(samples).sort()
   return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? 0
+}
+
+export function mean(samples: readonly number[]): number {
+  return samples.reduce((sum, each) => sum + each, 0) / Math.max(1, samples.length)
 }

@@ -1,0 +1,94 @@
+/**
+ * What a run of benchmarks has opened: processes and temporary folders. `close` ends and removes
+ * all of them, also after a failure or a signal.
+ */
+
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../src/lib/clock.ts'
+import type { AttuneServer } from './attune-server.ts'
+
+export interface BenchSettings {
+  /** The sizes of the design; without it smaller ones that end within minutes. */
+  readonly isFull: boolean
+  /** Where `attune start` leaves CPU profiles of its threads. */
+  readonly profileDir?: string
+}
+
+export class BenchWorld {
+  readonly settings: BenchSettings
+  /** A server whose state holds many people, left by one bench for the next. */
+  filled: AttuneServer | undefined
+  readonly #children = new Set<ChildProcess>()
+  readonly #folders: string[] = []
+
+  constructor(settings: BenchSettings) {
+    this.settings = settings
+  }
+
+  async makeFolder(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'attune-bench-'))
+    this.#folders.push(folder)
+    return folder
+  }
+
+  async removeFolder(folder: string): Promise<void> {
+    await rm(folder, { recursive: true, force: true })
+  }
+
+  /** Runs a file of this folder as a process of its own, with messages both ways. */
+  fork(file: string): ChildProcess {
+    const child = fork(new URL(file, import.meta.url), { serialization: 'advanced' })
+    return this.#keep(child)
+  }
+
+  /** Runs node with `args`; stdout is piped, stderr is this process's own. */
+  spawnNode(args: readonly string[], environment: Readonly<Record<string, string>>): ChildProcess {
+    const env = { ...process.env, ...environment }
+    const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    return this.#keep(child)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#children].map((child) => endChild(child, 'SIGKILL')))
+    for (const folder of this.#folders.splice(0)) await this.removeFolder(folder)
+  }
+
+  #keep(child: ChildProcess): ChildProcess {
+    this.#children.add(child)
+    child.once('exit', () => this.#children.delete(child))
+    return child
+  }
+}
+
+const endMsMax = 20_000
+
+/** Resolves when the process has ended; one that does not end in time is killed. */
+export async function endChild(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = new AbortController()
+  child.once('exit', () => ended.abort())
+  child.kill(signal)
+  await systemClock.sleep(endMsMax, ended.signal)
+  if (!ended.signal.aborted) child.kill('SIGKILL')
+}
+
+/** Asks a forked process for one answer. */
+export function ask<Answer>(child: ChildProcess, question: object): Promise<Answer> {
+  const answer = Promise.withResolvers<Answer>()
+  const onExit = (): void => answer.reject(new Error('a process of the bench ended'))
+  child.once('exit', onExit)
+  child.once('message', (message) => {
+    child.off('exit', onExit)
+    // Both ends are files of this folder.
+    answer.resolve(message as Answer)
+  })
+  child.send(question)
+  return answer.promise
+}
+
+export async function makeFolders(...folders: readonly string[]): Promise<void> {
+  for (const folder of folders) await mkdir(folder, { recursive: true })
+}

@@ -1,4 +1,7 @@
-/** Three broken orders of effects are each found within a few seeds; so the checks are worth their name. */
+/**
+ * Three broken orders of effects are each found within a few seeds; so the checks are worth their
+ * name.
+ */
 
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'

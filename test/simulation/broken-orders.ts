@@ -1,6 +1,6 @@
 /**
- * Three orders of effects that look harmless and are wrong, each made of the real parts put together badly. The
- * simulation must find each of them; see `broken-orders.test.ts`.
+ * Three orders of effects that look harmless and are wrong, each made of the real parts put
+ * together badly. The simulation must find each of them; see `broken-orders.test.ts`.
  */
 
 import type { ClaimSkeleton } from '../../src/campaign/message.ts'

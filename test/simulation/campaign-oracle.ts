@@ -1,7 +1,8 @@
 /**
- * Who should have got which message of the campaigns that events start, worked out from the log by the words of the
- * definitions: trigger, wait, exit; late, backfill and repeats start nothing; one passage at a time; a device that a
- * user claims loses its passages. Compared with the messages made, one by one.
+ * Who should have got which message of the campaigns that events start, worked out from the log by
+ * the words of the definitions: trigger, wait, exit; late, backfill and repeats start nothing; one
+ * passage at a time; a device that a user claims loses its passages. Compared with the messages
+ * made, one by one.
  */
 
 import { graceMs } from '../../src/process/fold-event.ts'

@@ -1,4 +1,7 @@
-/** What was handed over: I8 (at most once, unclear is unknown), I10 (evidence gives the same bytes), and that all ended. */
+/**
+ * What was handed over: I8 (at most once, unclear is unknown), I10 (evidence gives the same
+ * bytes), and that all ended.
+ */
 
 import type { Message, ResultSkeleton } from '../../src/campaign/message.ts'
 import { decodeEvidence } from '../../src/delivery/evidence.ts'
@@ -24,7 +27,8 @@ export async function checkDelivery(
       if (record.kind !== 'result') continue
       const result = record.skeleton as ResultSkeleton
       const place = `${result.messageId}|${result.attempt}`
-      // Of several results of one attempt the first that does not contradict counts; all are kept to compare.
+      // Of several results of one attempt the first that does not contradict counts; all are kept
+      // to compare.
       if (!results.has(place)) results.set(place, result)
     }
   }

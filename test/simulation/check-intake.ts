@@ -1,4 +1,7 @@
-/** What came in: I1 (acknowledged is kept), I2 (each event ends once), I3 (order by key), and that all came to rest. */
+/**
+ * What came in: I1 (acknowledged is kept), I2 (each event ends once), I3 (order by key), and that
+ * all came to rest.
+ */
 
 import type { NaivePartition } from './naive-log.ts'
 import { textOf } from './naive-log.ts'
@@ -44,7 +47,10 @@ export function checkIntake(scene: Scene, partitions: readonly NaivePartition[])
   checkOrder(scene, partitions)
 }
 
-/** One tracker sends one event after the other; the first copies of those of one key lie in that order. */
+/**
+ * One tracker sends one event after the other; the first copies of those of one key lie in that
+ * order.
+ */
 function checkOrder(scene: Scene, partitions: readonly NaivePartition[]): void {
   const places = new Map<string, number>()
   for (const { records } of partitions) {

@@ -1,4 +1,7 @@
-/** What the fold made: I4 (the same from the log alone), I5 (each event once), I6 (old owners without effect), rest. */
+/**
+ * What the fold made: I4 (the same from the log alone), I5 (each event once), I6 (old owners
+ * without effect), rest.
+ */
 
 import type { PartitionMeta } from '../../src/process/meta.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
@@ -131,7 +134,10 @@ export async function loadPeople({ store }: Scene): Promise<readonly Person[]> {
   return people
 }
 
-/** Counts each new event of the log once, and compares with the totals of all profiles together and by key. */
+/**
+ * Counts each new event of the log once, and compares with the totals of all profiles together and
+ * by key.
+ */
 async function checkTotals(scene: Scene, partitions: readonly NaivePartition[]): Promise<void> {
   const claimants = new Map<string, Set<string>>()
   const expected = new Map<string, number>()

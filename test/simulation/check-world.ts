@@ -1,4 +1,6 @@
-/** All checks that look back on a finished seed. What must hold at each instant is the observer's. */
+/**
+ * All checks that look back on a finished seed. What must hold at each instant is the observer's.
+ */
 
 import { checkCampaigns } from './campaign-oracle.ts'
 import { checkDelivery } from './check-delivery.ts'

@@ -1,9 +1,10 @@
 /**
- * The owners of all partitions over time: at any instant one should be alive; after a death, another starts a little
- * later; while one is paused, another takes over, and the first wakes up beside it.
+ * The owners of all partitions over time: at any instant one should be alive; after a death,
+ * another starts a little later; while one is paused, another takes over, and the first wakes up
+ * beside it.
  *
- * Log, side store and mailbox outlive every owner. The state does too, but may lose its newest commits when an owner
- * dies: it goes back to one of the last snapshots.
+ * Log, side store and mailbox outlive every owner. The state does too, but may lose its newest
+ * commits when an owner dies: it goes back to one of the last snapshots.
  */
 
 import { OperatingError } from '../../src/lib/errors.ts'

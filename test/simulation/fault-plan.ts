@@ -1,9 +1,9 @@
 /**
  * Which faults a seed brings, and which were hit.
  *
- * A fault point is a kind of fault at an effect. Each seed arms `faultCount` points, each from an instant on; the first
- * matching effect behind that instant is hit, once. Over many seeds every point must be hit: one that never is guards
- * nothing.
+ * A fault point is a kind of fault at an effect. Each seed arms `faultCount` points, each from an
+ * instant on; the first matching effect behind that instant is hit, once. Over many seeds every
+ * point must be hit: one that never is guards nothing.
  */
 
 import type { Random } from '../../src/lib/random.ts'

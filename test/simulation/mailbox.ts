@@ -1,4 +1,7 @@
-/** The email provider and the people behind it: takes messages or not, and later opens, bounces, leaves. */
+/**
+ * The email provider and the people behind it: takes messages or not, and later opens, bounces,
+ * leaves.
+ */
 
 import type { HandOver, HandOverRequest } from '../../src/delivery/mailer.ts'
 import type { Random } from '../../src/lib/random.ts'

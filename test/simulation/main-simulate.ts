@@ -5,8 +5,8 @@
  *     npm run simulate -- --seed 7           one seed, with the end of its trace where it fails
  *     npm run simulate -- --events 5000      at least that many events in each seed
  *
- * A seed that fails is printed with the command that replays it. From 100 seeds on, a fault point that no seed hit is a
- * failure too: it guards nothing. Exit code 1 on any failure.
+ * A seed that fails is printed with the command that replays it. From 100 seeds on, a fault point
+ * that no seed hit is a failure too: it guards nothing. Exit code 1 on any failure.
  */
 
 import { type ChildProcess, fork } from 'node:child_process'

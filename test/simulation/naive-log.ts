@@ -1,6 +1,6 @@
 /**
- * The log read by plain rules, with nothing of the fold's code: fold time, the epoch in force, what is new and what is
- * a repeat. Everything is recomputed from the records alone.
+ * The log read by plain rules, with nothing of the fold's code: fold time, the epoch in force,
+ * what is new and what is a repeat. Everything is recomputed from the records alone.
  */
 
 import type { LogRecord } from '../../src/log/record.ts'

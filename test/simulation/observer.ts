@@ -1,8 +1,10 @@
 /**
- * Sees every effect of every process, in one order, and knows what is true in the stores at each instant.
+ * Sees every effect of every process, in one order, and knows what is true in the stores at each
+ * instant.
  *
- * What must hold at the moment of an effect is checked here, by plain book-keeping: nothing is forwarded before its
- * commit, nothing handed over before its grant or after a suppression, no commit of an old epoch is taken.
+ * What must hold at the moment of an effect is checked here, by plain book-keeping: nothing is
+ * forwarded before its commit, nothing handed over before its grant or after a suppression, no
+ * commit of an old epoch is taken.
  */
 
 import { createHash } from 'node:crypto'

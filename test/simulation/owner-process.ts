@@ -1,6 +1,7 @@
 /**
- * One process that owns partitions, as the world sees it: every effect passes through here, and may go wrong before or
- * after it happens. A dead process is one whose effects never answer; a paused one is late with everything.
+ * One process that owns partitions, as the world sees it: every effect passes through here, and
+ * may go wrong before or after it happens. A dead process is one whose effects never answer; a
+ * paused one is late with everything.
  */
 
 import { OperatingError } from '../../src/lib/errors.ts'

@@ -1,4 +1,7 @@
-/** Runs one seed: a world, a cluster, their faults; then peace until all is quiet; then every check. */
+/**
+ * Runs one seed: a world, a cluster, their faults; then peace until all is quiet; then every
+ * check.
+ */
 
 import { createSeededRandom } from '../../src/lib/random.ts'
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/log/memory-event-log.ts'

@@ -1,13 +1,18 @@
 /**
- * One time line for the whole simulation. Nothing moves by itself: when all other work is idle, time jumps to the next
- * sleeper and wakes it alone, so that for one seed everything happens in one order.
+ * One time line for the whole simulation. Nothing moves by itself: when all other work is idle,
+ * time jumps to the next sleeper and wakes it alone, so that for one seed everything happens in
+ * one order.
  *
- * The code under test uses promises only. All of them have run when `setImmediate` fires, so one turn settles the world.
+ * The code under test uses promises only. All of them have run when `setImmediate` fires, so one
+ * turn settles the world.
  */
 
 import type { Clock } from '../../src/lib/clock.ts'
 
-/** Virtual time that one look at the monotonic clock takes: work is never free, so batches have an end. */
+/**
+ * Virtual time that one look at the monotonic clock takes: work is never free, so batches have an
+ * end.
+ */
 const readCostMs = 0.25
 
 interface Sleeper {
@@ -73,7 +78,10 @@ export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** The clock of one process on the time line: its wall clock may be wrong, and reading it costs a little. */
+/**
+ * The clock of one process on the time line: its wall clock may be wrong, and reading it costs a
+ * little.
+ */
 export interface ProcessClock extends Clock {
   /** Moves the wall clock, as an operator or NTP does. */
   jump(ms: number): void

@@ -1,4 +1,7 @@
-/** What is fixed in every simulated world: its size, its shop, and the definitions before and after they change. */
+/**
+ * What is fixed in every simulated world: its size, its shop, and the definitions before and after
+ * they change.
+ */
 
 import type { JsonObject } from '../../src/lib/json.ts'
 import { type DefinitionsDocument, documentFormat } from '../../src/process/definitions.ts'

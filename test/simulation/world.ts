@@ -1,7 +1,7 @@
 /**
- * The world outside: 50 people with devices, histories and bad habits of their trackers; a shop whose prices move;
- * an API that writes suppressions and outcomes; an operator who changes the definitions and skips what cannot be
- * folded. All of it from one seed, in virtual time.
+ * The world outside: 50 people with devices, histories and bad habits of their trackers; a shop
+ * whose prices move; an API that writes suppressions and outcomes; an operator who changes the
+ * definitions and skips what cannot be folded. All of it from one seed, in virtual time.
  */
 
 import type { OutcomeKind, OutcomeSkeleton } from '../../src/campaign/message.ts'

@@ -1,4 +1,4 @@
-import { createHmac, hash, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, hash, type KeyObject, timingSafeEqual } from 'node:crypto'
 
 const textEncoder = new TextEncoder()
 
@@ -23,9 +23,20 @@ export function hashId(...parts: readonly string[]): string {
   )
 }
 
+/** Making a key of raw bytes takes longer than the HMAC itself. A secret is not changed in place. */
+const keys = new WeakMap<Uint8Array, KeyObject>()
+
+function keyOf(secret: Uint8Array): KeyObject {
+  const known = keys.get(secret)
+  if (known !== undefined) return known
+  const made = createSecretKey(secret)
+  keys.set(secret, made)
+  return made
+}
+
 /** Returns HMAC-SHA256 over `input`, cut to `countBytes`, in URL-safe base 64. */
 export function hmacBase64Url(secret: Uint8Array, input: string, countBytes: number): string {
-  return createHmac('sha256', secret)
+  return createHmac('sha256', keyOf(secret))
     .update(input)
     .digest()
     .subarray(0, countBytes)

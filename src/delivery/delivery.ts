@@ -132,6 +132,10 @@ class QueuedDelivery implements Delivery {
       void this.#deps.clock.sleep(stopMsMax, hard.signal).then(() => hard.abort())
     }
     signal.addEventListener('abort', onAbort, { once: true })
+    const onHardAbort = (): void => {
+      for (const answer of this.#claims.values()) answer(false)
+    }
+    hard.signal.addEventListener('abort', onHardAbort, { once: true })
     while (!signal.aborted) {
       if (this.#queue.length === 0) await this.#scanIndex()
       const hasRoom = underWay.size < this.#options.attemptCountMax
@@ -177,10 +181,7 @@ class QueuedDelivery implements Delivery {
     if (epoch === undefined || hard.aborted) return false
     const { messageId } = message
     const key = claimKey(messageId, attempt)
-    const answer = new Promise<boolean>((resolve) => {
-      this.#claims.set(key, resolve)
-      hard.addEventListener('abort', () => resolve(false), { once: true })
-    })
+    const answer = new Promise<boolean>((resolve) => this.#claims.set(key, resolve))
     const skeleton: ClaimSkeleton = { messageId, attempt, epoch }
     try {
       await this.#append(this.#recordOf(message, 'claim', skeleton))

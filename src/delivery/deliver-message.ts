@@ -16,6 +16,7 @@ import type { Message, ResultSkeleton } from '../campaign/message.ts'
 import { parseAddress } from '../event/address.ts'
 import type { Event } from '../event/event.ts'
 import type { Clock } from '../lib/clock.ts'
+import { sha256Hex } from '../lib/hash.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { partitionOf } from '../log/record.ts'
 import { hasWithdrawn } from '../profile/person.ts'
@@ -219,7 +220,7 @@ interface Attempt {
 async function storeEvidence(deps: DeliverDeps, made: Attempt): Promise<string> {
   const { message, attempt, found, built, rendered } = made
   const { template: _stored, ...input } = made.input
-  const [rawHash = ''] = await deps.blobs.put([rendered.raw])
+  const rawHash = sha256Hex(rendered.raw)
   const evidence = encodeEvidence({
     format: evidenceFormat,
     messageId: message.messageId,
@@ -244,7 +245,8 @@ async function storeEvidence(deps: DeliverDeps, made: Attempt): Promise<string> 
       renderedAtMs: made.nowMs,
     },
   })
-  const [hash = ''] = await deps.blobs.put([evidence])
+  // Together, so that a message costs one sync of the disk at most.
+  const [, hash = ''] = await deps.blobs.put([rendered.raw, evidence])
   return hash
 }
 

@@ -108,6 +108,8 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 
 /** Tells everybody what a commit made true. */
 function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Published): void {
+  // The index may live on another thread: one message for a commit, not one for each event.
+  const learned: Interaction[] = []
   for (const effect of published.effects) {
     switch (effect.kind) {
       case 'message-due':
@@ -117,7 +119,7 @@ function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Pu
         delivery?.claimAnswered(effect.messageId, effect.attempt, effect.isGranted)
         break
       case 'learned':
-        deps.advisor.learn(effect.interactions)
+        learned.push(...effect.interactions)
         break
       case 'item-changed':
         deps.advisor.follow(effect.item)
@@ -126,6 +128,7 @@ function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Pu
         break
     }
   }
+  if (learned.length > 0) deps.advisor.learn(learned)
   if (published.ownedEpoch !== undefined) {
     delivery?.owned(published.partition, published.ownedEpoch)
   }

@@ -77,6 +77,8 @@ type Prepared =
       readonly evidenceHash: string
     }
   | { readonly kind: 'refused'; readonly says: string }
+  /** Something of ours broke before anything was handed over: the message is tried again later. */
+  | { readonly kind: 'broken'; readonly says: string }
 
 /** `soft` asks to begin nothing more; `hard` to end what is under way. */
 export interface StopSignals {
@@ -105,14 +107,20 @@ export async function deliverMessage(
     await deps.report(message, { ...result, result: 'refused', reason: 'expired', says })
     return
   }
-  const prepared = await prepareMessage(deps, options, message, attempt)
-  if (prepared.kind === 'refused') {
-    await deps.report(message, { ...result, result: 'failed', says: prepared.says })
+  const prepared = await prepareMessage(deps, options, message, attempt).catch(giveBack)
+  if (prepared.kind !== 'prepared') {
+    const kind = prepared.kind === 'refused' ? 'failed' : 'deferred'
+    await deps.report(message, { ...result, result: kind, says: prepared.says })
     return
   }
   const { evidenceHash } = prepared
   const answer = await checkAndHandOver(deps, options, { message, attempt, prepared }, hard)
   await deps.report(message, { ...result, ...answer, evidenceHash })
+}
+
+/** Without it a grant whose preparation broke would stay granted until the next owner. */
+function giveBack(error: unknown): Prepared {
+  return { kind: 'broken', says: error instanceof Error ? error.message : String(error) }
 }
 
 /**

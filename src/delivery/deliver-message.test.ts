@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { type Message, type MessageState, messagePrefix } from '../campaign/message.ts'
+import type { Clock } from '../lib/clock.ts'
+import { partitionOf } from '../log/record.ts'
+import { createPerson, encodePerson, personPrefix, traitPrefix } from '../profile/person.ts'
+import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
+import { noHead } from '../state/state-store.ts'
+import { someKeys } from '../template/cart-reminder.fixture.ts'
+import { createInlineRenderer } from '../template/render-pool.ts'
+import type { Template } from '../template/template.ts'
+import { type DeliverDeps, type DeliverOptions, deliverMessage } from './deliver-message.ts'
+import type { HandOver } from './mailer.ts'
+import { addressKeyOf, suppressionPrefix } from './suppression.ts'
+
+const partitionCount = 4
+const workspace = 'default'
+const personKey = 'user:ada'
+const nowMs = 1_800_000_000_000
+const addressSecret = new Uint8Array(32).fill(1)
+const options: DeliverOptions = {
+  from: 'Shop <hello@shop.example>',
+  envelopeFrom: 'hello@shop.example',
+  publicUrl: 'https://mail.shop.example',
+  signingKeyId: someKeys.currentId,
+  addressSecret,
+  staleWaitMs: 100,
+}
+
+const template: Template = {
+  name: 'cart-reminder',
+  html: '<html><body><a href="{{ unsubscribe_url }}">Unsubscribe</a></body></html>',
+  subject: 'Your cart',
+  text: 'Your cart',
+}
+
+async function aState(entries: readonly (readonly [key: string, owner: string, value: unknown])[]) {
+  const state = createMemoryStateStore()
+  for (const [key, owner, value] of entries) {
+    const partition = partitionOf(workspace, owner, partitionCount)
+    const bytes = value instanceof Uint8Array ? value : Buffer.from(JSON.stringify(value))
+    const { epoch, nonce } = noHead
+    const commit = { ...noHead, partition, epoch, nonce, previousOffset: 0 }
+    await state.commit([{ ...commit, changes: [{ key, value: bytes }] }])
+  }
+  return state
+}
+
+function aMessage(state: MessageState = { kind: 'due', attempt: 0 }): Message {
+  const partition = partitionOf(workspace, personKey, partitionCount)
+  return {
+    messageId: `${partition.toString(36).padStart(2, '0')}-${'m'.repeat(22)}`,
+    personKey,
+    campaign: 'cart',
+    enrollmentId: 'e',
+    step: 0,
+    template: 'cart-reminder',
+    topic: 'reminders',
+    trigger: { kind: 'segment-entry', name: 's', offset: 1, atMs: nowMs },
+    dueAtMs: nowMs,
+    notAfterMs: nowMs + 60_000,
+    freshWithinMs: 1000,
+    recommendationCount: 0,
+    definitionsHash: 'd',
+    state,
+    outcomes: {},
+  }
+}
+
+interface Given {
+  readonly entries?: Parameters<typeof aState>[0]
+  readonly ages?: readonly number[]
+  readonly answer?: HandOver
+  readonly isGranted?: boolean
+  readonly putFails?: boolean
+}
+
+/** Runs one attempt; answers everything that was done, in order. */
+async function effectsOf(given: Given): Promise<readonly string[]> {
+  const effects: string[] = []
+  const message = aMessage()
+  const state: MemoryStateStore = await aState([
+    [messagePrefix + message.messageId, personKey, message],
+    [personPrefix + personKey, personKey, encodePerson(createPerson(personKey, nowMs))],
+    [traitPrefix + personKey, personKey, traitsOf('ada@people.example')],
+    ...(given.entries ?? []),
+  ])
+  const ages = [...(given.ages ?? [])]
+  let now = nowMs
+  const clock: Clock = {
+    nowMs: () => now,
+    monotonicMs: () => now,
+    sleep: (ms) => {
+      effects.push(`sleep ${ms}`)
+      now += ms
+      return Promise.resolve()
+    },
+  }
+  const renderer = createInlineRenderer(someKeys)
+  const deps: DeliverDeps = {
+    place: { state, workspace, partitionCount },
+    clock,
+    renderer: {
+      render: (input) => {
+        effects.push('render')
+        return renderer.render(input)
+      },
+      close: () => renderer.close(),
+    },
+    mailer: {
+      handOver: ({ attempt, envelopeTo }) => {
+        effects.push(`hand over ${attempt} to ${envelopeTo}`)
+        return Promise.resolve(given.answer ?? { kind: 'accepted', response: 'ok' })
+      },
+      close: () => Promise.resolve(),
+    },
+    blobs: {
+      put: (blobs) => {
+        effects.push('store evidence')
+        if (given.putFails === true) return Promise.reject(new Error('no room'))
+        return Promise.resolve(blobs.map(() => 'hash'))
+      },
+    },
+    claim: (_message, attempt) => {
+      effects.push(`claim ${attempt}`)
+      return Promise.resolve(given.isGranted ?? true)
+    },
+    report: (_message, { attempt, result, reason }) => {
+      effects.push(`report ${attempt} ${result}${reason === undefined ? '' : ` ${reason}`}`)
+      return Promise.resolve()
+    },
+    pace: () => Promise.resolve(),
+    ageMs: () => ages.shift() ?? 0,
+    advise: () => Promise.resolve({ recommendations: [], learnedCount: 0 }),
+    templateOf: () => Promise.resolve({ template, templateHash: 't', shop: {} }),
+    triggerEventOf: () => Promise.resolve(undefined),
+  }
+  const { signal } = new AbortController()
+  await deliverMessage(deps, options, message.messageId, { soft: signal, hard: signal })
+  return effects
+}
+
+function traitsOf(email: string): unknown {
+  return { [personKey]: { email: [email, nowMs, 'web'] } }
+}
+
+describe('an attempt', () => {
+  it('claims, renders, stores the evidence, hands over, reports: in this order', async () => {
+    assert.deepEqual(await effectsOf({}), [
+      'claim 1',
+      'render',
+      'store evidence',
+      'hand over 1 to ada@people.example',
+      'report 1 accepted',
+    ])
+  })
+
+  it('does nothing more where the claim is refused', async () => {
+    assert.deepEqual(await effectsOf({ isGranted: false }), ['claim 1'])
+  })
+
+  it('waits while the data is older than the bound', async () => {
+    const effects = await effectsOf({ ages: [5000, 5000, 5000, 5000] })
+    assert.equal(effects[0], 'sleep 100')
+    assert.ok(effects.includes('report 1 accepted'))
+  })
+
+  it('hands nothing over to a suppressed address', async () => {
+    const key = addressKeyOf(addressSecret, 'Ada@People.example')
+    const suppression = { reminders: { reason: 'unsubscribed', atMs: nowMs } }
+    const effects = await effectsOf({ entries: [[suppressionPrefix + key, key, suppression]] })
+    assert.deepEqual(effects.slice(-1), ['report 1 refused suppressed'])
+    assert.ok(!effects.some((effect) => effect.startsWith('hand over')))
+  })
+
+  it('reports an unclear hand-over as unknown', async () => {
+    const effects = await effectsOf({ answer: { kind: 'unknown', response: 'cut' } })
+    assert.deepEqual(effects.slice(-1), ['report 1 unknown'])
+  })
+
+  it('gives the grant back where the evidence cannot be stored', async () => {
+    assert.deepEqual(await effectsOf({ putFails: true }), [
+      'claim 1',
+      'render',
+      'store evidence',
+      'report 1 deferred',
+    ])
+  })
+
+  it('fails where there is no usable address', async () => {
+    const entry = [traitPrefix + personKey, personKey, traitsOf('a\r\nb@c.example')] as const
+    assert.deepEqual(await effectsOf({ entries: [entry] }), ['claim 1', 'report 1 failed'])
+  })
+})

@@ -87,12 +87,15 @@ export function createProfileAnswers(deps: ProfileDeps): ProfileAnswers {
     const key = parseProfileId(id)
     if (key === undefined) return answerProblem(profileIdProblem)
     const partition = partitionOf(place.workspace, key, place.partitionCount)
-    const [bytes] = await place.state.get(partition, [personPrefix + key])
-    if (bytes === undefined) return answerProblem(profileUnknown)
     let made = kept.get(key)
+    // Traits are shown only where the JSON is made; what was made before mostly needs one read.
+    const keys = [personPrefix + key, traitPrefix + key]
+    const asked = made === undefined ? keys : keys.slice(0, 1)
+    let [bytes, traitBytes] = await place.state.get(partition, asked)
+    if (bytes === undefined) return answerProblem(profileUnknown)
     if (made === undefined || Buffer.compare(made.personBytes, bytes) !== 0) {
-      const keys = [personPrefix + key, traitPrefix + key]
-      const [personBytes = bytes, traitBytes] = await place.state.get(partition, keys)
+      if (made !== undefined) [bytes = bytes, traitBytes] = await place.state.get(partition, keys)
+      const personBytes = bytes
       const person = decodePerson(personBytes)
       const own = { partition, person, traits: decodeTraits(traitBytes) }
       const found = person.pointer === undefined ? own : await findPerson(place, key)

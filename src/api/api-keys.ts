@@ -3,7 +3,9 @@
  * keys.
  *
  * Form: `atk_` and 43 URL-safe characters (256 bits). The file may be written by a command while
- * the server runs: an unknown key makes the server look at the file again, at most once a second.
+ * the server runs: an unknown key makes the server look at the file again, at most once a second;
+ * so does a known one, beside its answer, so
+that a revoked key is refused within a second of its next use.
  */
 
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
@@ -60,7 +62,11 @@ export async function openApiKeys(dataDir: string, clock: Clock): Promise<ApiKey
   return {
     find(key) {
       const seen = byKey.get(key)
-      if (seen !== undefined) return seen
+      if (seen !== undefined) {
+        // It may have been revoked: looked for beside the answer, so that answers do not wait.
+        if (clock.monotonicMs() - lookedAt >= lookMsMin) void look().catch(() => undefined)
+        return seen
+      }
       if (!keyPattern.test(key)) return undefined
       const hash = sha256Hex(key)
       const known = byHash.get(hash)

@@ -2,17 +2,37 @@
  * Entry of the program: reads the command line and runs one command.
  *
  * Data goes to stdout, logs and progress to stderr. Exit 0 = done, 1 = failed, 2 = wrong use, 70 =
- * the store failed.
+ * the store failed. Only the command that is named is loaded, so that a small one starts quickly.
  */
 
 import { Command, CommanderError } from 'commander'
-import { addDemoCommand } from './command/demo.ts'
-import { addDevCommand } from './command/dev.ts'
-import { describeError, exitUsage } from './command/run-server.ts'
-import { addStartCommand } from './command/start.ts'
+import { describeError } from './command/describe-error.ts'
 import { OperatingError } from './lib/errors.ts'
 
+type AddCommand = (program: Command, exit: (code: number) => void) => void
+
 const exitFailed = 1
+const exitUsage = 2
+
+/** In the order of the help. */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  dev: async () => (await import('./command/dev.ts')).addDevCommand,
+  start: async () => (await import('./command/start.ts')).addStartCommand,
+  demo: async () => (await import('./command/demo.ts')).addDemoCommand,
+  init: async () => (await import('./command/init.ts')).addInitCommand,
+  validate: async () => (await import('./command/validate.ts')).addValidateCommand,
+  events: async () => (await import('./command/events.ts')).addEventsCommand,
+  profile: async () => (await import('./command/profile.ts')).addProfileCommand,
+  messages: async () => (await import('./command/messages.ts')).addMessagesCommand,
+  explain: async () => (await import('./command/explain.ts')).addExplainCommand,
+  keys: async () => (await import('./command/keys.ts')).addKeysCommand,
+  doctor: async () => (await import('./command/doctor.ts')).addDoctorCommand,
+  check: async () => (await import('./command/check.ts')).addCheckCommand,
+  rebuild: async () => (await import('./command/rebuild.ts')).addRebuildCommand,
+  backup: async () => (await import('./command/backup.ts')).addBackupCommand,
+  restore: async () => (await import('./command/restore.ts')).addRestoreCommand,
+  skip: async () => (await import('./command/skip.ts')).addSkipCommand,
+}
 
 const program = new Command('attune')
   .description('Turns what a person just did into what their next email says.')
@@ -24,9 +44,10 @@ const exit = (code: number): void => {
   process.exitCode = code
 }
 
-addDevCommand(program, exit)
-addStartCommand(program, exit)
-addDemoCommand(program, exit)
+const name = process.argv[2] ?? ''
+const named = Object.hasOwn(commands, name) ? commands[name] : undefined
+const loads = named === undefined ? Object.values(commands) : [named]
+for (const load of loads) (await load())(program, exit)
 
 try {
   await program.parseAsync()

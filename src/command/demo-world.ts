@@ -32,7 +32,7 @@ import { OperatingError } from '../lib/errors.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
 import { partitionOf } from '../log/record.ts'
 import { type DemoShop, demoOverlay, readDemoShop, shopFolder } from './demo-shop.ts'
-import { readServerConfig } from './run-server.ts'
+import { readServerConfig } from './read-config.ts'
 import {
   type ExtraRoutes,
   openServer,

@@ -6,18 +6,14 @@
  * was acknowledged is on the disk.
  */
 
-import { readFile } from 'node:fs/promises'
 import pino from 'pino'
-import { parseServerConfig, processEnvironment, type ServerValues } from '../config.ts'
 import { systemClock } from '../lib/clock.ts'
-import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createMetrics } from '../lib/metrics.ts'
-import { describeFaults } from '../lib/parse-config.ts'
 import { systemRandom } from '../lib/random.ts'
+import { describeError } from './describe-error.ts'
 import { openServer, type RunningServer, type ServerDeps, type ServerOptions } from './server.ts'
 
-export const exitUsage = 2
 /** EX_SOFTWARE of sysexits: the process cannot go on. */
 export const exitFailed = 70
 
@@ -26,28 +22,6 @@ const samePressMs = 5000
 export interface StartFlags {
   readonly config?: string
   readonly [name: string]: string | undefined
-}
-
-/** Reads file, environment and flags; all faults at once. */
-export async function readServerConfig(
-  configPath: string | undefined,
-  flags: Readonly<Record<string, string>>,
-): Promise<ServerValues> {
-  const environment = processEnvironment()
-  const path = configPath ?? environment['ATTUNE_CONFIG']
-  const file = path === undefined ? undefined : await readConfigFile(path)
-  const parsed = parseServerConfig({ environment, flags, ...(file === undefined ? {} : { file }) })
-  if (parsed.kind === 'config') return parsed.values
-  throw new OperatingError(
-    'CONFIG_INVALID',
-    `read the configuration:\n${describeFaults(parsed.faults)}`,
-  )
-}
-
-async function readConfigFile(path: string): Promise<string> {
-  return await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new OperatingError('CONFIG_INVALID', `read ${path}`, error)
-  })
 }
 
 /** Log lines as JSON on stderr; stdout is for data. */
@@ -122,13 +96,4 @@ function onStopSignal(deps: ServerDeps, stop: AbortController): () => void {
     process.off('SIGTERM', onSignal)
     process.off('SIGINT', onSignal)
   }
-}
-
-/** Returns an error as an operator should read it: what was attempted, why, what to do. */
-export function describeError(error: unknown): string {
-  if (!(error instanceof OperatingError)) {
-    return `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`
-  }
-  const cause = error.cause instanceof Error ? `\n  because: ${error.cause.message}` : ''
-  return `attune: ${error.code}: ${error.message}${cause}\n  what to do: ${error.remedy}\n`
 }

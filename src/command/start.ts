@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { createServerDeps, readServerConfig, runServer, untilAborted } from './run-server.ts'
+import { readServerConfig } from './read-config.ts'
+import { createServerDeps, runServer, untilAborted } from './run-server.ts'
 
 /** Flags of the server's options; the name of each option follows. */
 export const serverFlags = [

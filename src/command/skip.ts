@@ -1,0 +1,110 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import { systemClock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
+import { systemRandom } from '../lib/random.ts'
+import type { Place } from '../log/event-log.ts'
+import { emptyBody } from '../log/record.ts'
+import { openSqliteEventLog } from '../log/sqlite-event-log.ts'
+import { startLogThread } from '../log/sqlite-log-thread.ts'
+import type { SkipSkeleton } from '../process/partition-fold.ts'
+import { lockDataDir } from './data-dir.ts'
+import { assertDataDir, withDataReader } from './data-reader.ts'
+import { addDataFlags, createOutput, type OutputFlags, readWhole, refuseUse } from './output.ts'
+
+interface SkipFlags extends OutputFlags {
+  readonly partition: number
+  readonly offset: number
+  readonly reason: string
+}
+
+const reasonPattern = /^[^\p{Cc}]{3,500}$/u
+
+export function addSkipCommand(program: Command, exit: (code: number) => void): void {
+  const command = program
+    .command('skip')
+    .description('let a partition pass over a record that cannot be folded')
+    .requiredOption('--partition <number>', 'partition that is stopped', readWhole(0))
+    .requiredOption('--offset <number>', 'offset of the record in its way', readWhole(1))
+    .requiredOption('--reason <text>', 'why, for those who read the log later', readReason)
+    .addHelpText('after', help)
+  addDataFlags(command).action(async (flags: SkipFlags) => {
+    const output = createOutput(flags)
+    const { dataDir, partition, offset } = flags
+    assertDataDir(dataDir)
+    const lock = await lockDataDir(dataDir).catch((error: unknown) => {
+      if (!(error instanceof OperatingError)) throw error
+      const says = 'append a skip record: a running server has the log; stop it first'
+      throw new OperatingError('DATA_DIR_LOCKED', says, error)
+    })
+    try {
+      await assertWaiting(flags)
+      const place = await appendSkip(flags)
+      exit(0)
+      if (output.isJson) await output.json({ partition, offset, skippedBy: place.offset })
+      else {
+        await output.line(
+          `Record ${offset} of partition ${partition} is passed over (record ${place.offset}).`,
+        )
+      }
+    } finally {
+      lock.release()
+    }
+  })
+}
+
+/**
+ * A record that is not there, or was folded long ago, cannot be skipped: the log would only lie.
+ */
+async function assertWaiting({ dataDir, partition, offset }: SkipFlags): Promise<void> {
+  await withDataReader(dataDir, async ({ log, state, place }) => {
+    if (partition >= place.partitionCount) {
+      refuseUse(`there is no partition ${partition}, only 0 to ${place.partitionCount - 1}`)
+    }
+    const head = await state.head(partition)
+    if (offset <= head.offset) {
+      refuseUse(`partition ${partition} has folded record ${offset}; it is at ${head.offset}`)
+    }
+    const [record] = await log.read(partition, offset - 1, 1)
+    if (record?.offset !== offset) refuseUse(`partition ${partition} has no record ${offset}`)
+  })
+}
+
+async function appendSkip({ dataDir, partition, offset, reason }: SkipFlags): Promise<Place> {
+  const thread = await startLogThread(dataDir)
+  try {
+    const log = await openSqliteEventLog({ dataDir, stream: 'events', port: thread.connect() })
+    try {
+      const skeleton: SkipSkeleton = { offset, reason }
+      const places = await log.append([
+        {
+          partition,
+          key: `control:${partition}`,
+          kind: 'skip',
+          id: systemRandom.bytes(16),
+          recordedAtMs: systemClock.nowMs(),
+          isBackfill: false,
+          keyId: 0,
+          skeleton,
+          body: emptyBody,
+        },
+      ])
+      return places[0] ?? { partition, offset: 0 }
+    } finally {
+      await log.close()
+    }
+  } finally {
+    await thread.close()
+  }
+}
+
+function readReason(text: string): string {
+  if (reasonPattern.test(text)) return text
+  throw new InvalidArgumentError('A reason has 3 to 500 characters.')
+}
+
+const help = `
+Example:
+  attune skip --partition 7 --offset 1042 --reason "body of a broken importer" --data-dir data
+
+Stop the server first; \`attune doctor\` names the record. The skip is a record in the log itself,
+so that a rebuild passes over the same one.`

@@ -13,6 +13,7 @@ import {
   stopServerProcess,
 } from '../faults/server-process.ts'
 import {
+  appendUnfoldable,
   copyDataDir,
   messageCount,
   openWorld,
@@ -28,7 +29,11 @@ interface RebuildAnswer {
   readonly stateHash: string
   readonly rebuiltHash: string
   readonly recordCount: number
-  readonly partitions: readonly { readonly partition: number; readonly isEqual: boolean }[]
+  readonly partitions: readonly {
+    readonly partition: number
+    readonly offset: number
+    readonly isEqual: boolean
+  }[]
   readonly outbox: { readonly deleted: number; readonly left: number }
 }
 
@@ -285,6 +290,33 @@ describe('commands', () => {
       const shown = await runCommand(['events', '--kind', 'skip', '--data-dir', dataDir, '--json'])
       const [skip] = parseLines<{ kind: string; name: string }>(shown.stdout)
       assert.deepEqual([skip?.kind, skip?.name], ['skip', 'a test'])
+    })
+
+    it('a record that cannot be folded is named, skipped, and skipped by a rebuild too', async () => {
+      const dataDir = await copyDataDir(world, 'poisoned')
+      const partition = 3
+      const offset = await appendUnfoldable(dataDir, partition)
+      const look = async () => {
+        const { stdout } = await runCommand(['doctor', '--json', '--data-dir', dataDir])
+        const [found] = parseLines<{ partitions: { stopped: { offset: number }[] } }>(stdout)
+        return found?.partitions.stopped.map((stopped) => stopped.offset)
+      }
+      assert.deepEqual(await look(), [offset])
+      const place = ['--partition', String(partition), '--offset', String(offset)]
+      const given = ['skip', ...place, '--reason', 'a test', '--data-dir', dataDir]
+      assert.equal((await runCommand(given)).code, 0)
+      assert.deepEqual(await look(), [])
+      const { definitionsDir } = world
+      const server = await openServerProcess({ dataDir, definitionsDir, port: await freePort() })
+      const isReady = async () => (await fetch(`${server.url}/readyz`)).status === 200
+      await waitUntil(isReady)
+      assert.equal((await stopServerProcess(server)).code, 0)
+      const into = join(world.folder, 'poisoned-rebuilt')
+      const proof = await runCommand(['rebuild', '--data-dir', dataDir, '--into', into, '--json'])
+      const [answer] = parseLines<RebuildAnswer>(proof.stdout)
+      assert.equal(answer?.isEqual, true)
+      const at = answer.partitions.find((each) => each.partition === partition)?.offset ?? 0
+      assert.ok(at > offset, 'the partition went on behind the record')
     })
   })
 

@@ -9,6 +9,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type MailCatcher, openMailCatcher } from '../../src/catcher/mail-catcher.ts'
 import { systemClock } from '../../src/lib/clock.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import { emptyBody } from '../../src/log/record.ts'
+import { openSqliteEventLog } from '../../src/log/sqlite-event-log.ts'
+import { startLogThread } from '../../src/log/sqlite-log-thread.ts'
 import {
   freePort,
   openServerProcess,
@@ -132,4 +136,26 @@ export async function copyDataDir(world: World, name: string): Promise<string> {
   const copy = join(world.folder, name)
   await cp(world.dataDir, copy, { recursive: true })
   return copy
+}
+
+/** Appends a record of a kind that this version does not fold; returns its offset. */
+export async function appendUnfoldable(dataDir: string, partition: number): Promise<number> {
+  const thread = await startLogThread(dataDir)
+  const log = await openSqliteEventLog({ dataDir, stream: 'events', port: thread.connect() })
+  const [place] = await log.append([
+    {
+      partition,
+      key: `control:${partition}`,
+      kind: 'continue',
+      id: systemRandom.bytes(16),
+      recordedAtMs: systemClock.nowMs(),
+      isBackfill: false,
+      keyId: 0,
+      skeleton: {},
+      body: emptyBody,
+    },
+  ])
+  await log.close()
+  await thread.close()
+  return place?.offset ?? 0
 }

@@ -160,9 +160,13 @@ describe('an attempt', () => {
   })
 
   it('waits while the data is older than the bound', async () => {
-    const effects = await effectsOf({ ages: [5000, 5000, 5000, 5000] })
+    const effects = await effectsOf({ ages: [1500, 1500] })
     assert.equal(effects[0], 'sleep 100')
     assert.ok(effects.includes('report 1 accepted'))
+  })
+
+  it('makes room for others at once where the data is far too old', async () => {
+    assert.deepEqual(await effectsOf({ ages: [3_600_000, 3_600_000] }), [])
   })
 
   it('hands nothing over to a suppressed address', async () => {

@@ -32,6 +32,8 @@ import { addressKeyOf, isSuppressed } from './suppression.ts'
 
 /** The greatest time between the check of the suppression and the first byte. */
 export const checkMsMax = 2000
+/** Looks at the age of the data, `staleWaitMs` apart, before an attempt makes room for others. */
+const staleLookCountMax = 20
 
 export interface DeliverDeps extends ValueDeps {
   readonly clock: Clock
@@ -86,36 +88,45 @@ export interface StopSignals {
   readonly hard: AbortSignal
 }
 
+/** `stale`: the data is older than the bound; nothing was claimed, and it is worth trying later. */
+export type AttemptEnd = 'ended' | 'stale'
+
 /** Makes one attempt. Resolves when its result is in the log, or when there is nothing to do. */
 export async function deliverMessage(
   deps: DeliverDeps,
   options: DeliverOptions,
   messageId: string,
   { soft, hard }: StopSignals,
-): Promise<void> {
+): Promise<AttemptEnd> {
   const message = await findMessage(deps.place, messageId)
-  if (message?.state.kind !== 'due') return
-  await waitUntilFresh(deps, options, message, soft)
-  if (soft.aborted) return
+  if (message?.state.kind !== 'due') return 'ended'
+  if (!(await waitUntilFresh(deps, options, message, soft))) return 'stale'
+  if (soft.aborted) return 'ended'
   const attempt = message.state.attempt + 1
-  if (!(await deps.claim(message, attempt))) return
-  await waitUntilFresh(deps, options, message, hard)
+  if (!(await deps.claim(message, attempt))) return 'ended'
+  const isFresh = await waitUntilFresh(deps, options, message, hard)
   const result = { messageId, attempt }
   // The fold judged by its own time, which stood still where the partition did.
   if (deps.clock.nowMs() > message.notAfterMs) {
     const says = 'the message lapsed before it could be handed over'
     await deps.report(message, { ...result, result: 'refused', reason: 'expired', says })
-    return
+    return 'ended'
+  }
+  if (!isFresh) {
+    const says = 'the data was older than the bound of the message'
+    await deps.report(message, { ...result, result: 'deferred', says })
+    return 'ended'
   }
   const prepared = await prepareMessage(deps, options, message, attempt).catch(giveBack)
   if (prepared.kind !== 'prepared') {
     const kind = prepared.kind === 'refused' ? 'failed' : 'deferred'
     await deps.report(message, { ...result, result: kind, says: prepared.says })
-    return
+    return 'ended'
   }
   const { evidenceHash } = prepared
   const answer = await checkAndHandOver(deps, options, { message, attempt, prepared }, hard)
   await deps.report(message, { ...result, ...answer, evidenceHash })
+  return 'ended'
 }
 
 /** Without it a grant whose preparation broke would stay granted until the next owner. */
@@ -124,21 +135,24 @@ function giveBack(error: unknown): Prepared {
 }
 
 /**
- * Waits while the state that the attempt shows, or trusts to tell who must not be written to, may
- * be too old.
+ * Waits a little while the state that the attempt shows, or trusts to tell who must not be written
+ * to, may be too old. Answers false where it still is: a stopped partition must not hold up others.
  */
 async function waitUntilFresh(
   deps: DeliverDeps,
   options: DeliverOptions,
   message: Message,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const found = await findPerson(deps.place, message.personKey)
-  if (found === undefined) return
+  if (found === undefined) return true
   const partitions = partitionsBehind(deps, options, found)
-  const isOld = (partition: number): boolean => deps.ageMs(partition) > message.freshWithinMs
-  while (!signal.aborted && partitions.some(isOld)) {
-    if (deps.clock.nowMs() > message.notAfterMs) return
+  const overMs = (partition: number): number => deps.ageMs(partition) - message.freshWithinMs
+  for (let look = 0; ; look++) {
+    const oldestMs = Math.max(...partitions.map(overMs))
+    if (oldestMs <= 0) return true
+    const isFarOff = oldestMs > options.staleWaitMs * staleLookCountMax
+    if (isFarOff || look === staleLookCountMax || signal.aborted) return false
     await deps.clock.sleep(options.staleWaitMs, signal)
   }
 }

@@ -43,6 +43,8 @@ const appendRetryMs = 500
 /** How long attempts in hand may take after a stop is asked for. */
 const stopMsMax = 5000
 const scanCount = 1000
+/** How long a message whose data is too old is put aside, in `staleWaitMs`. */
+const parkWaitCount = 50
 
 /** What the fold's commits tell delivery. */
 export interface DeliverySignals {
@@ -163,7 +165,8 @@ class QueuedDelivery implements Delivery {
       pace: (signal) => this.#pace?.wait(signal) ?? Promise.resolve(),
     }
     try {
-      await deliverMessage(deps, this.#options, messageId, { soft, hard })
+      const end = await deliverMessage(deps, this.#options, messageId, { soft, hard })
+      if (end === 'stale') void this.#park(messageId, soft)
     } catch (error) {
       const says = error instanceof Error ? error.message : String(error)
       this.#deps.logger.error({ messageId, error: says }, 'an attempt ended without a result')
@@ -173,6 +176,12 @@ class QueuedDelivery implements Delivery {
       this.#known.delete(messageId)
       if (this.#dueAgain.delete(messageId)) this.#enqueue(messageId)
     }
+  }
+
+  /** Looks again later, without holding the place of an attempt meanwhile. */
+  async #park(messageId: string, soft: AbortSignal): Promise<void> {
+    await this.#deps.clock.sleep(this.#options.staleWaitMs * parkWaitCount, soft)
+    this.#enqueue(messageId)
   }
 
   async #claim(message: Message, attempt: number, hard: AbortSignal): Promise<boolean> {

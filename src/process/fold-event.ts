@@ -9,7 +9,7 @@ import { activityOf } from '../event/activity.ts'
 import type { Event } from '../event/event.ts'
 import type { Json } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
-import { appendActivity, type PackedActivity } from '../profile/activity-pack.ts'
+import { appendActivity, emptyPack, type PackedActivity } from '../profile/activity-pack.ts'
 import {
   addToTotals,
   findPart,
@@ -84,6 +84,15 @@ export async function foldForwarded(scope: FoldScope, record: LogRecord): Promis
   }
 }
 
+/** A device that came without a past gets a part of its own, while there is room for one. */
+function partOf(person: Person, key: string): ProfilePart | undefined {
+  const known = findPart(person, key)
+  if (known !== undefined || person.parts.length >= partCountMax) return known ?? person.parts[0]
+  const part: ProfilePart = { key, totals: {}, activity: emptyPack }
+  person.parts.push(part)
+  return part
+}
+
 /** Traits are cold: most events neither change them nor touch a rule that could see them. */
 function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
   if (event.traits !== undefined || person.version === 0) return true
@@ -143,7 +152,7 @@ async function applyEvent(
   mayTrigger: boolean,
 ): Promise<void> {
   const isFirst = person.version === 0
-  const part = findPart(person, partKey) ?? person.parts[0]
+  const part = partOf(person, partKey)
   if (part === undefined) return
   if (needsTraits(scope, person, event)) await scope.view.load([traitPrefix + person.key])
   const traits = readTraits(scope, person.key)

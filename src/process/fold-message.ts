@@ -20,11 +20,12 @@ import {
   type ResultSkeleton,
 } from '../campaign/message.ts'
 import { parseAddress } from '../event/address.ts'
+import type { Event } from '../event/event.ts'
 import type { LogRecord } from '../log/record.ts'
 import { appendActivity } from '../profile/activity-pack.ts'
 import { addToTotals, hasWithdrawn, type Person } from '../profile/person.ts'
 import { currentTraits } from '../profile/view-person.ts'
-import { enterByChange, withdraw } from './fold-event.ts'
+import { enterByChange, type ForwardedSkeleton, withdraw } from './fold-event.ts'
 import { countCampaign } from './meta.ts'
 import { timerKey } from './partition-view.ts'
 import {
@@ -33,6 +34,7 @@ import {
   loadMessage,
   readPerson,
   readTraits,
+  send,
   setPresent,
   writeMessage,
   writePerson,
@@ -154,8 +156,33 @@ export async function foldOutcome(scope: FoldScope, record: LogRecord): Promise<
   countCampaign(scope.meta, message.campaign, outcome)
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
+  if (person.pointer !== undefined) {
+    forwardOutcome(scope, person.pointer, message, { outcome, atMs })
+    return
+  }
   if (outcome === 'unsubscribed') withdraw(person, message.topic, scope.nowMs)
   applyOutcome(scope, person, eventNames[outcome], atMs)
+}
+
+/** The device belongs to a user now: what its message led to is the user's event. */
+function forwardOutcome(
+  scope: FoldScope,
+  pointer: string,
+  message: Message,
+  { outcome, atMs }: Pick<OutcomeSkeleton, 'outcome' | 'atMs'>,
+): void {
+  const event: Event = {
+    eventId: `${outcome}:${message.messageId}`,
+    sourceId: 'delivery',
+    type: 'track',
+    name: eventNames[outcome],
+    occurredAtMs: atMs,
+    receivedAtMs: scope.nowMs,
+    properties: { topic: message.topic, campaign_name: message.campaign },
+  }
+  const skeleton: ForwardedSkeleton = { partKey: message.personKey, hopCount: 1 }
+  const body = Buffer.from(JSON.stringify(event))
+  send(scope, { kind: 'forwarded', key: pointer, skeleton, body })
 }
 
 /** Names of Segment's email spec. */

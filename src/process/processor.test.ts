@@ -4,7 +4,13 @@ import { type Message, messagePrefix } from '../campaign/message.ts'
 import type { Event } from '../event/event.ts'
 import { sha256Bytes } from '../lib/hash.ts'
 import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-log.ts'
-import { emptyBody, type NewRecord, partitionOf, type RecordKind } from '../log/record.ts'
+import {
+  decodeRecord,
+  emptyBody,
+  type NewRecord,
+  partitionOf,
+  type RecordKind,
+} from '../log/record.ts'
 import type { Person } from '../profile/person.ts'
 import { decodePerson, personPrefix } from '../profile/person.ts'
 import { hashPartition } from '../state/dump.ts'
@@ -293,6 +299,37 @@ describe('the fold', () => {
     await world.append('identity-refused', key, { deviceKey: 'x' }, 1, partition, { outbox })
     await world.fold()
     assert.match(String(world.folds.get(partition)?.stopped?.cause), /is missing/)
+  })
+
+  it('gives a device that comes without a past a part of its own', async () => {
+    const world = await new World().open()
+    await world.event('Product Viewed', 0)
+    const event = { eventId: 'x', sourceId: 'web', type: 'track', name: 'Product Viewed' }
+    const times = { occurredAtMs: startMs, receivedAtMs: startMs }
+    const skeleton = { partKey: 'anonymous:d', hopCount: 1 }
+    const body = Buffer.from(JSON.stringify({ ...event, ...times }))
+    await world.append('forwarded', 'user:ada', skeleton, 1, undefined, { body })
+    await world.fold()
+    const parts = (await world.person())?.parts.map(({ key }) => key)
+    assert.deepEqual(parts, ['user:ada', 'anonymous:d'])
+  })
+
+  it('passes a withdrawal on to the user who has the device by now', async () => {
+    const world = await new World().open()
+    await world.event('Product Added', 0, { userId: 'device' })
+    await world.tick(30 * minuteMs)
+    await world.fold()
+    const [message] = await world.messages()
+    assert.ok(message)
+    const messageId = message.messageId
+    await world.append('identity-claim', message.personKey, { userKey: 'user:ada' }, 1)
+    const skeleton = { messageId, outcome: 'unsubscribed', atMs: startMs }
+    await world.append('outcome', message.personKey, skeleton, 2)
+    await world.fold()
+    const source = partitionOf('default', message.personKey, partitionCount)
+    const sent = await world.state.scan(source, 'outbox/', '', 10)
+    const kinds = sent.map(({ value }) => decodeRecord(0, 1, value).kind)
+    assert.deepEqual(kinds.toSorted(), ['forwarded', 'identity-part'])
   })
 
   it('asks for the past of a device once', async () => {

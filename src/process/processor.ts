@@ -71,6 +71,9 @@ export const processorDefaults: ProcessorOptions = {
   idleMs: 100,
 }
 
+/** How long to wait before a write that a full disk refused is tried again. */
+const fullDiskWaitMs = 1000
+
 /** Records read at a time: those read and not folded before a pause are read again. */
 const readCountMax = 256
 
@@ -255,7 +258,7 @@ class Processor {
       } catch (error) {
         if (!isRetryable(error)) throw error
         logger.warn({ error: String(error) }, 'the state cannot be committed; trying again in 1 s')
-        await clock.sleep(1000)
+        await clock.sleep(fullDiskWaitMs)
       }
     }
   }
@@ -332,12 +335,17 @@ class Processor {
       else nextDueMs = Math.min(nextDueMs, dueMs)
     }
     if (ticking.length === 0) return nextDueMs
-    for (const owned of ticking) owned.tickedAtMs = nowMs
-    await log.append(
-      ticking.map(({ fold, epoch, nonce }) =>
-        this.#controlRecord(fold.partition, 'tick', { epoch, nonce }, nowMs),
-      ),
+    const ticks = ticking.map(({ fold, epoch, nonce }) =>
+      this.#controlRecord(fold.partition, 'tick', { epoch, nonce }, nowMs),
     )
+    try {
+      await log.append(ticks)
+    } catch (error) {
+      // A full disk: nothing moves until there is space, and the next round tries again.
+      if (!isRetryable(error)) throw error
+      return nowMs + fullDiskWaitMs
+    }
+    for (const owned of ticking) owned.tickedAtMs = nowMs
     return nowMs
   }
 

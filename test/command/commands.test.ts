@@ -292,7 +292,7 @@ describe('commands', () => {
       assert.deepEqual([skip?.kind, skip?.name], ['skip', 'a test'])
     })
 
-    it('a record that cannot be folded is named, skipped, and skipped by a rebuild too', async () => {
+    it('a record that cannot be folded is named, and skipped by a rebuild too', async () => {
       const dataDir = await copyDataDir(world, 'poisoned')
       const partition = 3
       const offset = await appendUnfoldable(dataDir, partition)

@@ -2,8 +2,8 @@
  * Opens a SQLite file the way all embedded stores need it, and gives SQLite's failures our names.
  *
  * WAL, so that readers and the one writer do not wait for each other. The default
- * `wal_autocheckpoint` stays unless a store sets its own: a longer WAL makes a checkpoint that
- * holds up everything behind it.
+ * `wal_autocheckpoint` stays: a longer WAL makes a checkpoint that holds up everything behind it,
+ * and the syncs of other files on the same disk.
  * `user_version` is the format of the file; a format that is not known is refused, never guessed
  * at.
  */

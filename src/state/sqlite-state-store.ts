@@ -36,12 +36,6 @@ const stateFormatVersion = 1
 const statePageBytes = 4096
 const stateCacheKib = 32 * 1024
 const readerCacheKib = 8 * 1024
-/**
- * Pages in the WAL before a checkpoint; SQLite's default is 1000. A checkpoint syncs twice, and an
- * event changes about four pages, so the default syncs every 250 events. Not more: 4062 pages are
- * what one piece of the WAL's index covers, and a longer checkpoint holds up the fold.
- */
-const checkpointPageCount = 4000
 const schema = `
   CREATE TABLE head (
     partition INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, nonce TEXT NOT NULL,
@@ -65,7 +59,6 @@ export async function openSqliteStateStore(options: SqliteStateStoreOptions): Pr
     version: stateFormatVersion,
     schema,
   })
-  if (!isReadOnly) db.exec(`PRAGMA wal_autocheckpoint = ${checkpointPageCount}`)
   return new SqliteStateStore(db)
 }
 

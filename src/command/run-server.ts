@@ -12,6 +12,7 @@ import type { Logger } from '../lib/logger.ts'
 import { createMetrics } from '../lib/metrics.ts'
 import { systemRandom } from '../lib/random.ts'
 import { describeError } from './describe-error.ts'
+import { endProcess } from './end-process.ts'
 import { openServer, type RunningServer, type ServerDeps, type ServerOptions } from './server.ts'
 
 /** EX_SOFTWARE of sysexits: the process cannot go on. */
@@ -54,7 +55,7 @@ export async function runServer(
     const failed = server.failed.then((error) => {
       // The store is gone: nothing can be committed any more, so nothing is waited for.
       process.stderr.write(describeError(error))
-      process.exit(exitFailed)
+      endProcess(exitFailed)
     })
     const code = await Promise.race([work(server, stop.signal), failed])
     const deadline = new AbortController()
@@ -64,7 +65,7 @@ export async function runServer(
     void clock.sleep(stopMs, deadline.signal).then(() => {
       if (deadline.signal.aborted) return
       deps.logger.error({ stopMs }, 'the stop took too long; ending')
-      process.exit(exitFailed)
+      endProcess(exitFailed)
     })
     await closed
     return code
@@ -85,7 +86,7 @@ function onStopSignal(deps: ServerDeps, stop: AbortController): () => void {
   let firstAt: number | undefined
   const onSignal = (name: NodeJS.Signals): void => {
     const now = deps.clock.monotonicMs()
-    if (firstAt !== undefined && now - firstAt > samePressMs) process.exit(exitFailed)
+    if (firstAt !== undefined && now - firstAt > samePressMs) endProcess(exitFailed)
     firstAt ??= now
     if (!stop.signal.aborted) deps.logger.info({ signal: name }, 'stopping')
     stop.abort()

@@ -15,6 +15,7 @@ import { failpointNames } from '../../src/lib/failpoint.ts'
 import { createSeededRandom } from '../../src/lib/random.ts'
 import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
 import { timerPrefix } from '../../src/process/partition-view.ts'
+import { outboxPrefix } from '../../src/process/scope.ts'
 import { openSqliteStateStore } from '../../src/state/sqlite-state-store.ts'
 import { type LoadClient, startLoad } from './load-client.ts'
 import {
@@ -159,7 +160,7 @@ export async function untilQuiet(dataDir: string, signal: AbortSignal): Promise<
       for (let partition = 0; isQuiet && partition < log.identity.partitionCount; partition++) {
         const { offset } = await state.head(partition)
         if ((await log.end(partition)) !== offset) isQuiet = false
-        for (const prefix of [duePrefix, grantedPrefix, `${timerPrefix}`, 'outbox/']) {
+        for (const prefix of [duePrefix, grantedPrefix, timerPrefix, outboxPrefix]) {
           if ((await state.scan(partition, prefix, '', 1)).length > 0) isQuiet = false
         }
       }

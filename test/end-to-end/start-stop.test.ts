@@ -1,0 +1,57 @@
+/** The server as an operator meets it: started, asked, refused to a second one, stopped, started again. */
+
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { it } from 'node:test'
+import {
+  freePort,
+  openServerProcess,
+  startServerProcess,
+  stopServerProcess,
+} from '../faults/server-process.ts'
+import { writeSmallShop } from '../faults/small-shop.ts'
+
+const stopMsMax = 10_000
+
+it('starts, keeps a second server out of its folder, stops on SIGTERM and starts again', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))
+  const ends: (() => void)[] = []
+  t.after(async () => {
+    for (const end of ends) end()
+    await rm(folder, { recursive: true, force: true })
+  })
+  const definitionsDir = join(folder, 'shop')
+  await writeSmallShop(definitionsDir)
+  const options = { dataDir: join(folder, 'data'), definitionsDir }
+  const first = await openServerProcess({ ...options, port: await freePort() })
+  ends.push(() => first.signal('SIGKILL'))
+  assert.equal((await fetch(`${first.url}/healthz`)).status, 200)
+
+  const second = startServerProcess({ ...options, port: await freePort() })
+  ends.push(() => second.signal('SIGKILL'))
+  assert.equal((await second.ended).code, 1)
+  assert.match(second.said(), /DATA_DIR_LOCKED[\s\S]*what to do/)
+  assert.equal((await fetch(`${first.url}/healthz`)).status, 200, 'the first one did not mind')
+
+  const { code, tookMs } = await stopServerProcess(first)
+  assert.equal(code, 0, first.said())
+  assert.ok(tookMs <= stopMsMax, `${tookMs} ms`)
+
+  const again = await openServerProcess({ ...options, port: await freePort() })
+  ends.push(() => again.signal('SIGKILL'))
+  assert.equal((await fetch(`${again.url}/healthz`)).status, 200)
+  assert.equal((await stopServerProcess(again)).code, 0)
+})
+
+it('refuses a failpoint that is not there, since it would guard nothing', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  await writeSmallShop(folder)
+  const options = { dataDir: join(folder, 'data'), definitionsDir: folder, port: await freePort() }
+  const server = startServerProcess({ ...options, failpoint: 'no-such-place:1' })
+  t.after(() => server.signal('SIGKILL'))
+  assert.equal((await server.ended).code, 2)
+  assert.match(server.said(), /CONFIG_INVALID[\s\S]*ATTUNE_FAILPOINT/)
+})

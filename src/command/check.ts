@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { checkDataDir } from '../state/check.ts'
+import { checkDataDir } from './check-data-dir.ts'
 import { assertDataDir } from './data-reader.ts'
 import { addDataFlags, createOutput, type OutputFlags, showText } from './output.ts'
 

@@ -63,17 +63,9 @@ export const catalog = {
     remedy: 'Mend the files named above; `attune validate DIR` checks them.',
   },
   PORT_BUSY: { retryable: false, remedy: 'Give another --port, or stop what listens there.' },
-  CLOCK_JUMPED: {
-    retryable: true,
-    remedy: 'Wall clock and monotonic clock differ by over 60 s. Mend the clock; intake resumes.',
-  },
   SERVER_UNREACHABLE: {
     retryable: true,
     remedy: 'Is the server running? Start it with `attune start`.',
-  },
-  RENDER_KILLED: {
-    retryable: false,
-    remedy: 'The template took too long or too much memory. Simplify it.',
   },
 } as const satisfies Record<string, { retryable: boolean; remedy: string }>
 

@@ -288,7 +288,9 @@ class Processor {
     if (stopped !== undefined && !owned.isStopKnown) {
       const { offset, cause } = stopped
       const says = cause instanceof Error ? cause.message : String(cause)
-      this.#deps.logger.error({ partition, offset, cause: says }, 'a record cannot be folded')
+      const attempted = `fold partition ${partition} at offset ${offset}: ${says}`
+      const { code, remedy } = new OperatingError('FOLD_POISONED', attempted, cause)
+      this.#deps.logger.error({ code, partition, offset, cause: says, remedy }, 'stopped')
       this.#deps.reportStopped(partition, { offset, says })
     } else if (stopped === undefined && owned.isStopKnown) {
       this.#deps.reportStopped(partition)

@@ -8,10 +8,10 @@ import { aRecord } from '../log/event-log.contract.ts'
 import { openSqliteEventLog } from '../log/sqlite-event-log.ts'
 import { initSqliteLogs, logPath, trimSqliteLog } from '../log/sqlite-log-file.ts'
 import { startLogThread } from '../log/sqlite-log-thread.ts'
-import { checkDataDir, type Finding } from './check.ts'
-import { blobPath, openSqliteBlobStore } from './sqlite-blob-store.ts'
-import { openSqliteStateStore, statePath } from './sqlite-state-store.ts'
-import { aCommit } from './state-store.contract.ts'
+import { blobPath, openSqliteBlobStore } from '../state/sqlite-blob-store.ts'
+import { openSqliteStateStore, statePath } from '../state/sqlite-state-store.ts'
+import { aCommit } from '../state/state-store.contract.ts'
+import { checkDataDir, type Finding } from './check-data-dir.ts'
 
 const recordCount = 200
 

@@ -19,9 +19,9 @@ import {
   logStreams,
   openLogFile,
 } from '../log/sqlite-log-file.ts'
-import { blobPath } from './sqlite-blob-store.ts'
-import { openSqliteStateStore, statePath } from './sqlite-state-store.ts'
-import type { Head, StateReader } from './state-store.ts'
+import { blobPath } from '../state/sqlite-blob-store.ts'
+import { openSqliteStateStore, statePath } from '../state/sqlite-state-store.ts'
+import type { Head, StateReader } from '../state/state-store.ts'
 
 export const findingCodes = [
   'file-missing',

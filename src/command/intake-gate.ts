@@ -32,7 +32,8 @@ const open: Intake = { kind: 'open' }
 export function createIntakeGate(deps: IntakeGateDeps, values: ServerValues): IntakeGate {
   const { clock, freshness, log } = deps
   const { partitionCount } = log.identity
-  const baseMs = clock.nowMs() - clock.monotonicMs()
+  const startedAtMs = clock.nowMs()
+  const baseMs = startedAtMs - clock.monotonicMs()
   let isStopping = false
   let lookedAt = Number.NEGATIVE_INFINITY
   let lag = 0
@@ -47,7 +48,9 @@ export function createIntakeGate(deps: IntakeGateDeps, values: ServerValues): In
     lookedAt = monotonicMs
     let oldestMs = Number.POSITIVE_INFINITY
     for (let partition = 0; partition < partitionCount; partition++) {
-      oldestMs = Math.min(oldestMs, freshness.confirmedAtMs(partition))
+      // A partition that no one has confirmed since the start lags by no more than is known of it;
+      // counted from 1970, every start would begin by refusing.
+      oldestMs = Math.min(oldestMs, freshness.confirmedAtMs(partition) || startedAtMs)
     }
     lag = Math.max(0, clock.nowMs() - oldestMs)
     return lag

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Starts Attune under any Node from 18 on. Attune itself needs Node 24: under an older one this starts the Node 24 of the
-// package's own dependency, with the same parameters, input and output, and hands signals on to it.
+// Starts Attune under any Node from 18 on. Attune itself needs Node 24: under an older one this
+// starts the Node 24 of the package's own dependency, with the same parameters, input and output,
+// and hands signals on to it.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -18,7 +19,8 @@ if (Number(process.versions.node.split('.')[0]) >= nodeMajorMin) {
   startOwnNode()
 } else {
   console.error(
-    `Attune needs Node ${nodeMajorMin} or newer; this is ${process.versions.node}. Install Node ${nodeMajorMin}, ` +
+    `Attune needs Node ${nodeMajorMin} or newer; this is ${process.versions.node}. ` +
+      `Install Node ${nodeMajorMin}, ` +
       'or run `npm ci` in the folder of Attune, which brings one.',
   )
   process.exitCode = 1

@@ -64,7 +64,7 @@ describe('the intake gate', () => {
   })
 
   for (const jumpMs of [-hourMs, hourMs, 400 * 24 * hourMs]) {
-    it(`closes while the wall clock is off by ${jumpMs / hourMs} h, and opens when it is mended`, () => {
+    it(`closes while the wall clock is off by ${jumpMs / hourMs} h, and opens again`, () => {
       const { clock, gate, confirmAll } = openWorld()
       clock.wallMs += jumpMs
       confirmAll()

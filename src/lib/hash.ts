@@ -23,7 +23,9 @@ export function hashId(...parts: readonly string[]): string {
   )
 }
 
-/** Making a key of raw bytes takes longer than the HMAC itself. A secret is not changed in place. */
+/**
+ * Making a key of raw bytes takes longer than the HMAC itself. A secret is not changed in place.
+ */
 const keys = new WeakMap<Uint8Array, KeyObject>()
 
 function keyOf(secret: Uint8Array): KeyObject {

@@ -18,9 +18,9 @@ describe('metrics', () => {
 
   it('gives the same metric to all who ask for a name', async () => {
     const metrics = createMetrics()
-    metrics.counter('attune_process_records_total')({ kind: 'event' })
-    metrics.counter('attune_process_records_total')({ kind: 'event' })
-    assert.match(await metrics.render(), /^attune_process_records_total\{kind="event"\} 2$/m)
+    metrics.counter('attune_delivery_messages_total')({ result: 'accepted' })
+    metrics.counter('attune_delivery_messages_total')({ result: 'accepted' })
+    assert.match(await metrics.render(), /^attune_delivery_messages_total\{result="accepted"\} 2$/m)
   })
 
   it('keeps two registries apart', async () => {

@@ -1,4 +1,7 @@
-/** The whole way, by real HTTP and real SMTP: an event goes in, an email comes out, and its links do what they say. */
+/**
+ * The whole way, by real HTTP and real SMTP: an event goes in, an email comes out, and its links do
+ * what they say.
+ */
 
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -186,7 +189,9 @@ describe('an event that becomes an email', () => {
   })
 })
 
-/** The evidence of a message is there a moment after the mail: its result has to be folded first. */
+/**
+ * The evidence of a message is there a moment after the mail: its result has to be folded first.
+ */
 async function fetchUntilReady(url: string): Promise<Response> {
   const deadline = systemClock.monotonicMs() + waitMsMax
   for (;;) {

@@ -1,4 +1,7 @@
-/** The server as an operator meets it: started, asked, refused to a second one, stopped, started again. */
+/**
+ * The server as an operator meets it: started, asked, refused to a second one, stopped, started
+ * again.
+ */
 
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -15,7 +18,7 @@ import { writeSmallShop } from '../faults/small-shop.ts'
 
 const stopMsMax = 10_000
 
-it('starts, keeps a second server out of its folder, stops on SIGTERM and starts again', async (t) => {
+it('starts, keeps a second server out, stops on SIGTERM and starts again', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))
   const ends: (() => void)[] = []
   t.after(async () => {

@@ -23,7 +23,7 @@ export interface AttuneServer {
   stop(): Promise<void>
 }
 
-/** CPU time since the start, in ms. Unlike a rate it does not depend on who else uses the machine. */
+/** CPU time since the start, in ms. It hardly depends on who else uses the machine. */
 export interface CpuUsed {
   readonly allMs: number
   /** Of the thread that takes requests. */

@@ -1,4 +1,4 @@
-/** A mail catcher in a process of its own. Tells of each mail whom it is for and when it was taken. */
+/** A mail catcher in a process of its own. Tells of each mail whom it is for, and when it came. */
 
 import { openMailCatcher } from '../src/catcher/mail-catcher.ts'
 

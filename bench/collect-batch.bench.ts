@@ -57,9 +57,11 @@ export async function benchCollectBatch(world: BenchWorld): Promise<void> {
     unit: 'events/s',
     baseline: ratePerSecond(bared) * batchCount,
     note:
-      `${eventCount} events of ${Math.round(eventBytesMean())} bytes in batches of ${batchCount}, ` +
+      `${eventCount} events of ${Math.round(eventBytesMean())} bytes in batches of ` +
+      `${batchCount}, ` +
       `${connectionCount} connections, uniform over ${shared.userCount} people; ` +
-      `${describeLoad(report)}; per event ${describeCpu(cpu, eventCount)}; ${describeRefusal(report, watch)}`,
+      `${describeLoad(report)}; per event ${describeCpu(cpu, eventCount)}; ` +
+      describeRefusal(report, watch),
   })
   printFigure({
     bench: 'collect-batch-drain',

@@ -56,7 +56,8 @@ export async function benchCollectSingle(world: BenchWorld): Promise<void> {
     unit: 'requests/s',
     baseline: mean(bared.map(ratePerSecond)),
     note:
-      `${connectionCount} connections, ${Math.round(eventBytesMean())} bytes of JSON, uniform over ` +
+      `${connectionCount} connections, ${Math.round(eventBytesMean())} bytes of JSON, ` +
+      'uniform over ' +
       `${userCount} people; ${describeLoad(last)}; ${describeCpu(last.cpu, last.sentCount)}, ` +
       `baseline ${describeCpu(lastBare.cpu, lastBare.sentCount)}; latency at saturation p50 ` +
       `${last.latencyMs.p50.toFixed(1)} p99 ${last.latencyMs.p99.toFixed(1)} ms; fold behind by ` +
@@ -65,7 +66,8 @@ export async function benchCollectSingle(world: BenchWorld): Promise<void> {
   const half = await load(loaded, value / 2)
   const note =
     `open loop at ${Math.round(value / 2)} requests/s, latency from the scheduled time; ` +
-    `${Math.round(ratePerSecond(half))} answered/s; ${describeLoad(half)}; fold at the end within ` +
+    `${Math.round(ratePerSecond(half))} answered/s; ${describeLoad(half)}; ` +
+    'fold at the end within ' +
     `${Math.round(drainedMs.at(-1) ?? 0)} ms`
   printFigure({ bench: 'collect-single-p50', value: half.latencyMs.p50, unit: 'ms', note })
   printFigure({ bench: 'collect-single-p99', value: half.latencyMs.p99, unit: 'ms', note })

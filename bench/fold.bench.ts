@@ -1,8 +1,9 @@
 /**
- * The fold on one thread: 100,000 people of about 2 KB, uniform keys, unique ids, real SQLite log and state.
+ * The fold on one thread: 100,000 people of about 2 KB, uniform and skewed keys, unique ids, the
+ * log in memory and the state in SQLite.
  *
- * The bare baseline does what no fold can do without: for each event read one value of 2 KB by a random key and write it
- * again, in transactions of the same size, on the same kind of file.
+ * The bare baseline does what no fold can do without: for each event read one value of 2 KB by a
+ * random key and write it again, in transactions of the same size, on the same kind of file.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -87,7 +88,8 @@ async function benchKeys(
       unit: 'events/s',
       baseline: bare.rate,
       note:
-        `${personCount} people of about 2 KB, ${eventCount} events, ${partitionCount} partitions, ` +
+        `${personCount} people of about 2 KB, ${eventCount} events, ` +
+        `${partitionCount} partitions, ` +
         `${micros(folded)} us of CPU an event, baseline ${micros(bare)}`,
     })
   } finally {

@@ -49,7 +49,8 @@ export async function benchFreshness(world: BenchWorld): Promise<void> {
     const isLast = rate === eventRates.at(-1)
     if (isHeld || isLast) {
       const note =
-        `${isHeld ? '' : 'NOT HELD: '}${Math.round(answered)} events/s in batches of ${batchCount}, ` +
+        `${isHeld ? '' : 'NOT HELD: '}${Math.round(answered)} events/s in batches of ` +
+        `${batchCount}, ` +
         `${samples.length} probes; ${describeLoad(report)}; lag left ${lagCount}`
       printFigure({ bench: 'freshness-p50', value: percentile(samples, 0.5), unit: 'ms', note })
       printFigure({ bench: 'freshness-p99', value: percentile(samples, 0.99), unit: 'ms', note })

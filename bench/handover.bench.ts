@@ -55,7 +55,8 @@ export async function benchTriggerToHandover(world: BenchWorld): Promise<void> {
       return caughtAt === undefined ? [] : [caughtAt - acceptedAt]
     })
     const note =
-      `${samples.length} of ${count} messages at ${ratePerSecond}/s, ${mails.count} mails caught; ` +
+      `${samples.length} of ${count} messages at ${ratePerSecond}/s, ` +
+      `${mails.count} mails caught; ` +
       `p50 ${percentile(samples, 0.5).toFixed(1)} ms, max ${percentile(samples, 1).toFixed(1)} ms`
     const value = percentile(samples, 0.99)
     printFigure({ bench: 'trigger-to-handover-p99', value, unit: 'ms', note })

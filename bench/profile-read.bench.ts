@@ -51,7 +51,8 @@ export async function benchProfileRead(world: BenchWorld): Promise<void> {
     note:
       `${connectionCount} connections, ${userCount} people, ${body.length} bytes of JSON; ` +
       `${describeLoad(last)}; ${describeCpu(last.cpu, last.sentCount)}, baseline ` +
-      `${describeCpu(lastBare.cpu, lastBare.sentCount)}; latency at saturation p50 ${last.latencyMs.p50.toFixed(1)} ` +
+      `${describeCpu(lastBare.cpu, lastBare.sentCount)}; latency at saturation ` +
+      `p50 ${last.latencyMs.p50.toFixed(1)} ` +
       `p99 ${last.latencyMs.p99.toFixed(1)} ms`,
   })
   const half = await load(attune, value / 2)
@@ -60,7 +61,8 @@ export async function benchProfileRead(world: BenchWorld): Promise<void> {
     value: half.latencyMs.p99,
     unit: 'ms',
     note:
-      `open loop at ${Math.round(value / 2)} requests/s, p50 ${half.latencyMs.p50.toFixed(2)} ms; ` +
+      `open loop at ${Math.round(value / 2)} requests/s, ` +
+      `p50 ${half.latencyMs.p50.toFixed(2)} ms; ` +
       describeLoad(half),
   })
 }

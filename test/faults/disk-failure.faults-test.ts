@@ -1,6 +1,7 @@
 /**
- * A disk that answers a sync with an error, or not at all: no 2xx for what was not synced, and the process ends with 70
- * so that somebody starts it again on a disk that works. strace plays the disk.
+ * A disk that answers a sync with an error, or not at all: no 2xx for what was not synced, and the
+ * process ends with 70 so that somebody starts it again on a disk that works. strace plays the
+ * disk.
  */
 
 import assert from 'node:assert/strict'

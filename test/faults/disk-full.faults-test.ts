@@ -1,4 +1,7 @@
-/** A disk that fills up under load: refused with 503 and `Retry-After`, nothing acknowledged lost, resumed by itself. */
+/**
+ * A disk that fills up under load: refused with 503 and `Retry-After`, nothing acknowledged lost,
+ * resumed by itself.
+ */
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'

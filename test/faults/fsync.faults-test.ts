@@ -1,7 +1,9 @@
 /**
- * Looks at the server's system calls: a 2xx leaves only after the event's bytes are synced to the disk.
+ * Looks at the server's system calls: a 2xx leaves only after the event's bytes are synced to the
+ * disk.
  *
- * The same examination is run on a copy of the program whose log does not sync, and must fail there.
+ * The same examination is run on a copy of the program whose log does not sync, and must fail
+ * there.
  */
 
 import assert from 'node:assert/strict'
@@ -42,7 +44,9 @@ describe('the log under strace', { skip: hasStrace ? false : 'strace is not inst
   })
 })
 
-/** Starts a server, attaches strace, sends one event, and returns the calls that it made meanwhile. */
+/**
+ * Starts a server, attaches strace, sends one event, and returns the calls that it made meanwhile.
+ */
 async function traceOneEvent(
   folder: string,
   dataName: string,

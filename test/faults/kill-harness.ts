@@ -1,9 +1,11 @@
 /**
- * Kills the real server again and again under load, at named places and at random, and then examines what is left.
+ * Kills the real server again and again under load, at named places and at random, and then
+ * examines what is left.
  *
- * The catcher and the client live in this process, so they survive the kills and know what was really answered and
- * what really arrived. Every second life of the server ends at a failpoint, whose hit is drawn by the seed; the others
- * end at a random time, some of them before the server listens.
+ * The catcher and the client live in this process, so they survive the kills and know what was
+ * really answered and what really arrived. Every second life of the server ends at a failpoint,
+ * whose hit is drawn by the seed; the others end at a random time, some of them before the server
+ * listens.
  */
 
 import { mkdir } from 'node:fs/promises'
@@ -129,7 +131,7 @@ async function killAgainAndAgain(
     kills[how] = (kills[how] ?? 0) + 1
     options.say?.(
       `kill ${kill + 1}: ${how}${how === name ? ` at hit ${hit}` : ''}, ` +
-        `${Math.round(systemClock.monotonicMs() - upAt)} ms up, ${load.acknowledged.size} acknowledged`,
+        `${Math.round(systemClock.monotonicMs() - upAt)} ms, ${load.acknowledged.size} events`,
     )
   }
   return { kills, upMs, acknowledgedCount: load.acknowledged.size }
@@ -150,7 +152,10 @@ async function liveOnce(
   return { code, tookMs }
 }
 
-/** Resolves when the fold has reached the log's end and no message or timer is open, or when `signal` aborts. */
+/**
+ * Resolves when the fold has reached the log's end and no message or timer is open, or when
+ * `signal` aborts.
+ */
 export async function untilQuiet(dataDir: string, signal: AbortSignal): Promise<void> {
   const log = await openSqliteEventLogReader({ dataDir, stream: 'events' })
   const state = await openSqliteStateStore({ dataDir, readOnly: true })

@@ -1,8 +1,8 @@
 /**
  * Kills under load. `ATTUNE_TEST_KILLS` and `ATTUNE_TEST_SEED` change how many and which.
  *
- * The second half damages copies of what the first left, and expects the examination to tell: one that finds nothing
- * wrong must be able to find something.
+ * The second half damages copies of what the first left, and expects the examination to tell: one
+ * that finds nothing wrong must be able to find something.
  */
 
 import assert from 'node:assert/strict'

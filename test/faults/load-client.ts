@@ -1,11 +1,12 @@
 /**
  * Sends events as a careful client does, and keeps its own list of what was acknowledged.
  *
- * A batch that was not answered by 2xx is sent again, the same one, until it is: so each event ends acknowledged. What
- * stands in `acknowledged` was answered by 2xx and by nothing else.
+ * A batch that was not answered by 2xx is sent again, the same one, until it is: so each event
+ * ends acknowledged. What stands in `acknowledged` was answered by 2xx and by nothing else.
  *
- * Each batch brings a new person: three views as a device, a name, one thing put into the cart, in one of five an order.
- * The rest are views of people that came before. So every person is sent exactly one message at once.
+ * Each batch brings a new person: three views as a device, a name, one thing put into the cart, in
+ * one of five an order. The rest are views of people that came before. So every person is sent
+ * exactly one message at once.
  */
 
 import { Agent, request } from 'node:http'
@@ -37,7 +38,9 @@ export interface LoadClient {
   readonly statuses: ReadonlyMap<number, number>
   /** `Retry-After` of the newest answer that was not 2xx. */
   readonly retryAfter: string | undefined
-  /** Stops making new batches; resolves when each one in hand is acknowledged, or `signal` aborts. */
+  /**
+   * Stops making new batches; resolves when each one in hand is acknowledged, or `signal` aborts.
+   */
   finish(signal: AbortSignal): Promise<void>
 }
 

@@ -1,7 +1,9 @@
 /**
- * The real server as a process of its own, started by node directly: what is killed is the server and nothing else.
+ * The real server as a process of its own, started by node directly: what is killed is the server
+ * and nothing else.
  *
- * Its stderr is kept, the newest lines only, so that a failed test can show what the server said last.
+ * Its stderr is kept, the newest lines only, so that a failed test can show what the server said
+ * last.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -53,7 +55,7 @@ export function startServerProcess(options: ServerProcessOptions): ServerProcess
   const url = `http://127.0.0.1:${options.port}`
   const smtp =
     options.smtpPort === undefined ? [] : ['--smtp', `smtp://127.0.0.1:${options.smtpPort}`]
-  const [command = process.execPath, ...before] = [...(options.wrapper ?? []), process.execPath]
+  const [command, ...before] = [...(options.wrapper ?? []), process.execPath]
   const child = spawn(
     command,
     [

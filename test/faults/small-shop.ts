@@ -1,4 +1,7 @@
-/** A small folder of definitions in which emails flow fast: one at once, one after a second unless there is an order. */
+/**
+ * A small folder of definitions in which emails flow fast: one at once, one after a second unless
+ * there is an order.
+ */
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -29,7 +32,8 @@ exit:
 {%- elsif item.name -%}{{ item.name }} is in your basket
 {%- else -%}{{ item.item_id }} is in your basket
 {%- endif -%}`,
-  'templates/cart/text.liquid': `{% for item in profile.cart %}- {% if item.name %}{{ item.name }}{% else %}{{ item.item_id }}{% endif %}
+  'templates/cart/text.liquid': `{% for item in profile.cart -%}
+- {% if item.name %}{{ item.name }}{% else %}{{ item.item_id }}{% endif %}
 {% endfor %}{{ shop.url }}/cart
 Unsubscribe: {{ unsubscribe_url }}
 `,

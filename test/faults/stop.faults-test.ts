@@ -1,4 +1,7 @@
-/** A clean stop under load, again and again: it is quick, and nothing that was acknowledged is lost. */
+/**
+ * A clean stop under load, again and again: it is quick, and nothing that was acknowledged is
+ * lost.
+ */
 
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'

@@ -1,4 +1,7 @@
-/** Reads what strace writes with `-f -y -ttt`: one call per line, or two where another thread came between. */
+/**
+ * Reads what strace writes with `-f -y -ttt`: one call per line, or two where another thread came
+ * between.
+ */
 
 export interface SystemCall {
   readonly thread: number
@@ -9,7 +12,9 @@ export interface SystemCall {
   readonly text: string
   /** As text; errors with their name. */
   readonly result: string
-  /** Place of the line at which it began, and of that at which it had ended: the order strace saw. */
+  /**
+   * Place of the line at which it began, and of that at which it had ended: the order strace saw.
+   */
   readonly beganAt: number
   readonly endedAt: number
 }

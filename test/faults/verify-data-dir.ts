@@ -1,18 +1,19 @@
 /**
- * Examines a data directory after faults, against what others saw: the client's acknowledgements, the catcher's mails.
+ * Examines a data directory after faults, against what others saw: the client's acknowledgements,
+ * the catcher's mails.
  *
- * It trusts the server in nothing: the log is read record by record, each partition is folded again from the first
- * record into an empty state, and mails are counted by what arrived.
+ * It trusts the server in nothing: the log is read record by record, each partition is folded
+ * again from the first record into an empty state, and mails are counted by what arrived.
  */
 
 import { type Message, messagePrefix } from '../../src/campaign/message.ts'
+import { checkDataDir } from '../../src/command/check-data-dir.ts'
 import type { EventSkeleton } from '../../src/event/event.ts'
 import type { EventLog } from '../../src/log/event-log.ts'
 import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../../src/process/meta.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
 import { createDefinitionsCache, type DefinitionsCache } from '../../src/process/worker.ts'
-import { checkDataDir } from '../../src/command/check-data-dir.ts'
 import { hashPartition } from '../../src/state/dump.ts'
 import { createMemoryStateStore } from '../../src/state/memory-state-store.ts'
 import { openSqliteBlobStore } from '../../src/state/sqlite-blob-store.ts'
@@ -214,7 +215,10 @@ async function firstDifference(
   return 'only in order'
 }
 
-/** Each message arrived as often as its state says: once if accepted, at most once if unknown, else never. */
+/**
+ * Each message arrived as often as its state says: once if accepted, at most once if unknown, else
+ * never.
+ */
 function checkMails(
   messages: ReadonlyMap<string, Message>,
   mails: ReadonlyMap<string, number>,

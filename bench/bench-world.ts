@@ -23,6 +23,7 @@ export class BenchWorld {
   filled: AttuneServer | undefined
   readonly #children = new Set<ChildProcess>()
   readonly #folders: string[] = []
+  #closed: Promise<void> | undefined
 
   constructor(settings: BenchSettings) {
     this.settings = settings
@@ -51,7 +52,13 @@ export class BenchWorld {
     return this.#keep(child)
   }
 
-  async close(): Promise<void> {
+  /** The same for all who ask: nobody goes on while another still removes folders. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
     await Promise.all([...this.#children].map((child) => endChild(child, 'SIGKILL')))
     for (const folder of this.#folders.splice(0)) await this.removeFolder(folder)
   }

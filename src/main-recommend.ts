@@ -1,9 +1,10 @@
 /**
  * Thread of the recommendation index: learns from the feed, answers queries of the other threads.
  *
- * At start it reads the feed and the catalog from the state, oldest first, before it answers
- * anything; what commits add later comes by message, in order. Starting it before the fold means
- * that nothing comes twice or is left out.
+ * At start it notes how far the feed of each partition goes, and says that it is ready: the fold
+ * may start. Then it reads the feed up to there and the catalog, oldest first, before it answers
+ * anything; what commits add meanwhile waits in its ports, in order. So nothing comes twice or is
+ * left out, and the server listens while the index fills.
  */
 
 import { type MessagePort, workerData } from 'node:worker_threads'
@@ -11,7 +12,8 @@ import type { Item } from './catalog/item.ts'
 import { assert } from './lib/assert.ts'
 import { servePort } from './lib/port-call.ts'
 import { decodeFeed } from './process/fold-event.ts'
-import { feedPrefix, itemCodec, itemPrefix } from './process/scope.ts'
+import { metaKey } from './process/meta.ts'
+import { feedPrefix, hex, itemCodec, itemPrefix, metaCodec } from './process/scope.ts'
 import { type AdviceRequest, type Advisor, createAdvisor } from './recommend/advisor.ts'
 import { createBlend } from './recommend/blend.ts'
 import type { Interaction } from './recommend/recommender.ts'
@@ -31,7 +33,9 @@ const scanCount = 2000
 async function run(data: RecommendWorkerData): Promise<void> {
   const advisor = createAdvisor(createBlend({ eventCountMax: data.eventCountMax }))
   const state = await openSqliteStateStore({ dataDir: data.dataDir, readOnly: true })
-  await fillAdvisor(advisor, state, data.partitionCount)
+  const ends = await feedEnds(state, data.partitionCount)
+  data.ready.postMessage('ready')
+  await fillAdvisor(advisor, state, ends)
   await state.close()
   for (const port of data.ports) {
     servePort(port, {
@@ -40,21 +44,32 @@ async function run(data: RecommendWorkerData): Promise<void> {
       advise: (request: AdviceRequest) => advisor.advise(request),
     })
   }
-  data.ready.postMessage('ready')
+}
+
+/** Returns the key of the first entry that the feed of each partition does not have yet. */
+async function feedEnds(state: StateReader, partitionCount: number): Promise<readonly string[]> {
+  const ends: string[] = []
+  for (let partition = 0; partition < partitionCount; partition++) {
+    const [bytes] = await state.get(partition, [metaKey])
+    const next = bytes === undefined ? 1 : metaCodec.decode(bytes).feedNext
+    ends.push(feedPrefix + hex(next, 12))
+  }
+  return ends
 }
 
 /** Learns all that the state holds, in the order of time. */
 async function fillAdvisor(
   advisor: Advisor,
   state: StateReader,
-  partitionCount: number,
+  ends: readonly string[],
 ): Promise<void> {
   const interactions: Interaction[] = []
-  for (let partition = 0; partition < partitionCount; partition++) {
+  for (const [partition, end] of ends.entries()) {
     for await (const { value } of scanAll(state, partition, itemPrefix)) {
       advisor.follow(itemCodec.decode(value))
     }
-    for await (const { value } of scanAll(state, partition, feedPrefix)) {
+    for await (const { key, value } of scanAll(state, partition, feedPrefix)) {
+      if (key >= end) break
       interactions.push(...decodeFeed(value))
     }
   }

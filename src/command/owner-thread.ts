@@ -44,7 +44,8 @@ interface FromWork {
   readonly event: string
 }
 
-const attemptCountMax = 128
+/** Few more than the connections: all of them are unclear after a crash. */
+const attemptCountMax = 32
 const deliveryQueueCountMax = 20_000
 const smtpTimeLimitMs = 30_000
 const staleWaitMs = 20

@@ -19,18 +19,18 @@ import {
   partCountMax,
   traitPrefix,
 } from '../profile/person.ts'
-import { addSeen, hasSeen, seenPrefix } from '../profile/seen.ts'
+import { addSeen, hasSeen } from '../profile/seen.ts'
 import { interactionKindOf } from '../recommend/advisor.ts'
 import type { Interaction, InteractionKind } from '../recommend/recommender.ts'
 import type { Change } from '../segment/plan.ts'
 import { updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
 import { decodeJson } from './meta.ts'
 import {
-  bytesCodec,
   type FoldScope,
   feedPrefix,
   hex,
   jsonCodec,
+  keepPerson,
   keysOfEvent,
   keysOfPerson,
   readPerson,
@@ -60,10 +60,11 @@ const identityTypes: ReadonlySet<string> = new Set(['identify', 'alias', 'group'
 /** Folds an event that a collector appended. */
 export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<void> {
   await scope.view.load(keysOfEvent(record.key))
-  if (!isNew(scope, record)) return
-  const event = decodeJson<Event>(record.body)
   const person = readPerson(scope, record.key)
+  if (!isNew(scope, person, record)) return
+  const event = decodeJson<Event>(record.body)
   if (person.pointer !== undefined) {
+    keepPerson(scope, person)
     forward(scope, person.pointer, record, { partKey: record.key, hopCount: 1 })
     return
   }
@@ -100,16 +101,14 @@ function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
   return person.rulesHash !== segmentsHash || plan.touched({ events: [event.name] }).size > 0
 }
 
-function isNew(scope: FoldScope, record: LogRecord): boolean {
-  const key = seenPrefix + record.key
-  const before = scope.view.read(key, bytesCodec) ?? new Uint8Array(0)
-  if (hasSeen(before, record.id, scope.nowMs)) {
+function isNew(scope: FoldScope, person: Person, record: LogRecord): boolean {
+  if (hasSeen(person.seen, record.id, scope.nowMs)) {
     scope.meta.counts.duplicates++
     return false
   }
-  const { seen, isCut } = addSeen(before, record.id, scope.nowMs)
+  const { seen, isCut } = addSeen(person.seen, record.id, scope.nowMs)
   if (isCut) scope.meta.counts.horizonCut++
-  scope.view.write(key, seen, bytesCodec)
+  person.seen = seen
   scope.meta.counts.applied++
   return true
 }

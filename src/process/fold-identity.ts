@@ -9,6 +9,7 @@
 
 import { isJsonObject } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
 import {
   decodePerson,
   encodePerson,
@@ -54,7 +55,7 @@ export async function foldIdentityClaim(scope: FoldScope, record: LogRecord): Pr
   endAllEnrollments(scope, person)
   dropSegmentState(scope, person)
   const sent: SentPart = {
-    person: Buffer.from(encodePerson(person)).toString('base64'),
+    person: Buffer.from(encodePerson({ ...person, seen: emptyPack })).toString('base64'),
     traits: readTraits(scope, record.key),
   }
   const body = Buffer.from(JSON.stringify(sent))

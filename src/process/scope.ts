@@ -18,7 +18,6 @@ import {
   personPrefix,
   traitPrefix,
 } from '../profile/person.ts'
-import { seenPrefix } from '../profile/seen.ts'
 import type { Interaction } from '../recommend/recommender.ts'
 import type { CompiledDefinitions } from './definitions.ts'
 import { decodeJson, encodeJson, type PartitionMeta } from './meta.ts'
@@ -70,12 +69,12 @@ export const feedPrefix = 'feed/'
 
 /** Returns the keys that every event of this person touches. */
 export function keysOfEvent(key: string): readonly string[] {
-  return [personPrefix + key, seenPrefix + key]
+  return [personPrefix + key]
 }
 
 /** Returns the keys that any record of this person may touch. */
 export function keysOfPerson(key: string): readonly string[] {
-  return [personPrefix + key, traitPrefix + key, seenPrefix + key]
+  return [personPrefix + key, traitPrefix + key]
 }
 
 /** Returns the person of a loaded key, made anew where nothing is known. */
@@ -95,6 +94,11 @@ export function writePerson(scope: FoldScope, person: Person): void {
   if (person.version === 0) scope.meta.counts.people++
   person.version++
   person.updatedAtMs = scope.nowMs
+  scope.view.write(personPrefix + person.key, person, personCodec)
+}
+
+/** Writes what the fold keeps of a person beside the profile; the version stays. */
+export function keepPerson(scope: FoldScope, person: Person): void {
   scope.view.write(personPrefix + person.key, person, personCodec)
 }
 

@@ -67,6 +67,8 @@ export interface Person {
   updatedAtMs: number
   /** Set on an anonymous key that belongs to a user now. */
   pointer?: string
+  /** Ids of events seen at this key, packed: see seen.ts. */
+  seen: Uint8Array
   /** Anonymous keys that this user has claimed. */
   claimed: string[]
   parts: ProfilePart[]
@@ -94,6 +96,7 @@ export function createPerson(key: string, nowMs: number): Person {
     version: 0,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
+    seen: emptyPack,
     claimed: [],
     parts: [{ key, totals: {}, activity: emptyPack }],
     memberships: {},
@@ -109,24 +112,26 @@ const layoutVersion = 1
 const prefixBytes = 5
 
 /**
- * Layout: u8 version | u32 head bytes | head (JSON, parts without activity) | per part u32 bytes,
- * activity.
+ * Layout: u8 version | u32 head bytes | head (JSON, without what follows) | u32 bytes, ids seen |
+ * per part u32 bytes, activity.
  */
 export function encodePerson(person: Person): Uint8Array {
   const head = JSON.stringify({
     ...person,
+    seen: undefined,
     parts: person.parts.map(({ key, totals }) => [key, totals]),
   })
+  const packs = [person.seen, ...person.parts.map(({ activity }) => activity)]
   const headBytes = Buffer.byteLength(head)
-  const packBytes = person.parts.reduce((sum, part) => sum + 4 + part.activity.length, 0)
+  const packBytes = packs.reduce((sum, pack) => sum + 4 + pack.length, 0)
   const bytes = Buffer.allocUnsafe(prefixBytes + headBytes + packBytes)
   bytes[0] = layoutVersion
   bytes.writeUInt32BE(headBytes, 1)
   let at = prefixBytes + bytes.write(head, prefixBytes)
-  for (const { activity } of person.parts) {
-    at = bytes.writeUInt32BE(activity.length, at)
-    bytes.set(activity, at)
-    at += activity.length
+  for (const pack of packs) {
+    at = bytes.writeUInt32BE(pack.length, at)
+    bytes.set(pack, at)
+    at += pack.length
   }
   return bytes
 }
@@ -135,17 +140,21 @@ export function decodePerson(source: Uint8Array): Person {
   const bytes = Buffer.from(source.buffer, source.byteOffset, source.byteLength)
   assert(bytes[0] === layoutVersion, `person layout ${bytes[0]} is known`)
   const headEnd = prefixBytes + bytes.readUInt32BE(1)
-  const head = JSON.parse(bytes.toString('utf8', prefixBytes, headEnd)) as Omit<Person, 'parts'> & {
+  const head = JSON.parse(bytes.toString('utf8', prefixBytes, headEnd)) as Omit<
+    Person,
+    'parts' | 'seen'
+  > & {
     readonly parts: readonly (readonly [string, Record<string, PackedTotal>])[]
   }
   let at = headEnd
-  const parts = head.parts.map(([key, totals]) => {
-    const end = at + 4 + bytes.readUInt32BE(at)
-    const part = { key, totals, activity: bytes.subarray(at + 4, end) }
-    at = end
-    return part
-  })
-  return { ...head, parts }
+  const readPack = (): Uint8Array => {
+    const from = at + 4
+    at = from + bytes.readUInt32BE(at)
+    return bytes.subarray(from, at)
+  }
+  const seen = readPack()
+  const parts = head.parts.map(([key, totals]) => ({ key, totals, activity: readPack() }))
+  return { ...head, seen, parts }
 }
 
 /** Tells whether the person has taken back permission for `topic`, or for all. */

@@ -9,7 +9,6 @@
 
 export const horizonMs = 7 * 24 * 3_600_000
 export const seenCountMax = 1024
-export const seenPrefix = 'seen/'
 
 const entryBytes = 20
 const minuteMs = 60_000

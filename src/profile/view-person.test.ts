@@ -27,6 +27,7 @@ describe('a person', () => {
     }
     assert.deepEqual(decodePerson(encodePerson(person)), {
       ...person,
+      seen: Buffer.from(person.seen),
       parts: person.parts.map((part) => ({ ...part, activity: Buffer.from(part.activity) })),
     })
   })

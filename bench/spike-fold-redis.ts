@@ -1,6 +1,7 @@
 /**
- * Measures the same commit on Redis, by one Lua script per partition, and shows what a command that fails in the
- * middle of the script leaves behind. Starts a Redis of its own on a free port and ends it.
+ * Measures the same commit on Redis, by one Lua script per partition, and shows what a command that
+ * fails in the middle of the script leaves behind. Starts a Redis of its own on a free port and
+ * ends it.
  *
  *   node bench/spike-fold-redis.ts [eventCount]
  */
@@ -22,7 +23,10 @@ import {
 
 type Reply = string | number | null | Buffer | Error | readonly Reply[]
 
-/** KEYS: head, index, then the keys. ARGV: epoch, nonce, previous offset, offset, id, then name, value of each. */
+/**
+ * KEYS: head, index, then the keys. ARGV: epoch, nonce, previous offset, offset, id, then name,
+ * value of each.
+ */
 const plainScript = `
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'nonce', 'offset')
 if head[1] ~= ARGV[1] or head[2] ~= ARGV[2] then return 'fenced' end
@@ -182,7 +186,9 @@ async function resetHeads(link: RedisLink): Promise<void> {
   }
 }
 
-/** Commits 'a' and 'b' where the index is no sorted set, so that the first ZADD of the script fails. */
+/**
+ * Commits 'a' and 'b' where the index is no sorted set, so that the first ZADD of the script fails.
+ */
 async function showFailure(link: RedisLink, store: SpikeStore): Promise<Record<string, unknown>> {
   await resetHeads(link)
   await link.call('SET', '{0}a', 'before')

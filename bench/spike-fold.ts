@@ -1,6 +1,7 @@
 /**
- * A fold of the smallest kind, to measure what a state store and a layout of a person cost: read the person,
- * add an activity, write it back, all of a batch in one commit over the partitions of the thread.
+ * A fold of the smallest kind, to measure what a state store and a layout of a person cost: read
+ * the person, add an activity, write it back, all of a batch in one commit over the partitions of
+ * the thread.
  */
 
 import type { Change, PartitionCommit } from '../src/state/state-store.ts'
@@ -50,7 +51,10 @@ export const jsonLayout: PersonLayout = {
   },
 }
 
-/** u32 head bytes | JSON head | 75 activities of 24 bytes: the head is copied, not parsed. About 2 KB. */
+/**
+ * u32 head bytes | JSON head | 75 activities of 24 bytes: the head is copied, not parsed. About 2
+ * KB.
+ */
 export const packedLayout: PersonLayout = {
   name: 'packed value',
   create(person) {
@@ -75,7 +79,10 @@ export const packedLayout: PersonLayout = {
   },
 }
 
-/** The packed value with the ids of the last 64 events in front: a repeat is found without a key of its own. */
+/**
+ * The packed value with the ids of the last 64 events in front: a repeat is found without a key of
+ * its own.
+ */
 export const packedSeenLayout: PersonLayout = {
   name: 'packed value, seen ids inside',
   create(person) {

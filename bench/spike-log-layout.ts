@@ -1,6 +1,7 @@
 /**
- * Measures ways to lay out the SQLite log: rows a second in durable group commits of 1,000, the latency of a
- * commit of one record, the size of the file against the records in it, and reading back by partition.
+ * Measures ways to lay out the SQLite log: rows a second in durable group commits of 1,000, the
+ * latency of a commit of one record, the size of the file against the records in it, and reading
+ * back by partition.
  *
  *   node bench/spike-log-layout.ts [rowCount]
  */
@@ -13,7 +14,10 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 interface Layout {
   readonly name: string
   create(db: DatabaseSync): void
-  /** Returns what inserts record `n` of `partition`, at the latest when `flush` is called before a commit. */
+  /**
+   * Returns what inserts record `n` of `partition`, at the latest when `flush` is called before a
+   * commit.
+   */
   writer(db: DatabaseSync): Writer
   /** Returns what reads up to `countMax` records of `partition` behind `after`. */
   reader(db: DatabaseSync): (partition: number, after: number, countMax: number) => unknown[]
@@ -89,7 +93,10 @@ const globalOrder: Layout = {
   },
 }
 
-/** One row holds what one commit brings to a partition; `n` is its first record, frames are u32 length | bytes. */
+/**
+ * One row holds what one commit brings to a partition; `n` is its first record, frames are u32
+ * length | bytes.
+ */
 const chunks: Layout = {
   name: 'one rowid table, a row per commit and partition',
   create: (db) => oneTable.create(db),

@@ -1,6 +1,7 @@
 /**
- * Measures `append` through the log's thread as the server calls it: 64 callers at once with batches of 100, then
- * one caller with single records. Prints rows a second of the first, the latency of the second.
+ * Measures `append` through the log's thread as the server calls it: 64 callers at once with
+ * batches of 100, then one caller with single records. Prints rows a second of the first, the
+ * latency of the second.
  *
  *   node bench/spike-log-thread.ts [batchCount]
  */

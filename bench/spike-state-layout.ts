@@ -1,6 +1,6 @@
 /**
- * Measures ways to lay out the SQLite state: 2 KB point writes a second, over 100,000 uniform keys of 64
- * partitions, 1,000 writes a commit, WAL with synchronous = NORMAL; then point reads.
+ * Measures ways to lay out the SQLite state: 2 KB point writes a second, over 100,000 uniform keys
+ * of 64 partitions, 1,000 writes a commit, WAL with synchronous = NORMAL; then point reads.
  *
  *   node bench/spike-state-layout.ts [writeCount]
  */
@@ -27,7 +27,8 @@ const layouts: readonly Layout[] = [
   {
     name: '(partition, key) WITHOUT ROWID',
     table:
-      'CREATE TABLE entry (partition INT, key BLOB, value BLOB, PRIMARY KEY (partition, key)) WITHOUT ROWID',
+      'CREATE TABLE entry (partition INT, key BLOB, value BLOB, ' +
+      'PRIMARY KEY (partition, key)) WITHOUT ROWID',
     isKeyPrefixed: false,
   },
   {

@@ -1,7 +1,7 @@
 /**
- * `GET /api/v1/profiles/:id` on plain `node:http`, without a framework: it is asked for at the moment an email is
- * filled, thousands of times a second. Same answers as the route of `profile-routes.ts`, made by
- * the same functions.
+ * `GET /api/v1/profiles/:id` on plain `node:http`, without a framework: it is asked for at the
+ * moment an email is filled, thousands of times a second. Same answers as the route of
+ * `profile-routes.ts`, made by the same functions.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'

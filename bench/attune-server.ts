@@ -20,6 +20,8 @@ export interface AttuneServer {
   rssMib(): Promise<number>
   rssMibMax(): Promise<number>
   cpuUsed(): Promise<CpuUsed>
+  /** Of the thread that takes requests, since `/metrics` was last read. */
+  loopDelay(): Promise<LoopDelay>
   stop(): Promise<void>
 }
 
@@ -28,6 +30,13 @@ export interface CpuUsed {
   readonly allMs: number
   /** Of the thread that takes requests. */
   readonly mainMs: number
+}
+
+/** How late the event loop was, in ms. */
+export interface LoopDelay {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
 }
 
 export interface AttuneOptions {
@@ -72,8 +81,20 @@ export async function startAttune(
     rssMib: () => readMemory(child, 'VmRSS'),
     rssMibMax: () => readMemory(child, 'VmHWM'),
     cpuUsed: () => readCpuUsed(child),
+    loopDelay: () => readLoopDelay(url),
     stop: () => endChild(child, 'SIGTERM'),
   }
+}
+
+/** Reading also starts the next period: prom-client resets its histogram at each read. */
+async function readLoopDelay(url: string): Promise<LoopDelay> {
+  const response = await fetch(`${url}/metrics`)
+  const text = await response.text()
+  const read = (name: string): number => {
+    const match = new RegExp(`^nodejs_eventloop_lag_${name}_seconds (\\S+)$`, 'm').exec(text)
+    return Number(match?.[1]) * 1000
+  }
+  return { p50: read('p50'), p99: read('p99'), max: read('max') }
 }
 
 function argumentsOf(world: BenchWorld, options: AttuneOptions): readonly string[] {

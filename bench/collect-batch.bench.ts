@@ -45,8 +45,10 @@ export async function benchCollectBatch(world: BenchWorld): Promise<void> {
   const watch = watchServer(attune)
   const requestCountMax = eventCount / batchCount
   const plan = { ...shared, port: attune.port, firstEvent: 0, requestCountMax }
+  await attune.loopDelay()
   const before = await attune.cpuUsed()
   const report = await runLoad(world, plan)
+  const delay = await attune.loopDelay()
   const lagCount = await attune.lagCount()
   const drainMs = await drain(attune, 1_800_000)
   await watch.stop()
@@ -62,6 +64,15 @@ export async function benchCollectBatch(world: BenchWorld): Promise<void> {
       `${connectionCount} connections, uniform over ${shared.userCount} people; ` +
       `${describeLoad(report)}; per event ${describeCpu(cpu, eventCount)}; ` +
       describeRefusal(report, watch),
+  })
+  printFigure({
+    bench: 'collect-batch-loop-delay-p99',
+    value: delay.p99,
+    unit: 'ms',
+    note:
+      `of the HTTP thread's event loop, sampled every 10 ms while it took the batches; ` +
+      `p50 ${delay.p50.toFixed(1)} ms, longest ${delay.max.toFixed(0)} ms; ` +
+      'an idle loop shows 10 ms, the sampling interval; it waits for no fold and no fsync',
   })
   printFigure({
     bench: 'collect-batch-drain',

@@ -44,6 +44,7 @@ interface FromWork {
   readonly event: string
 }
 
+const nurseryMb = 64
 /** Few more than the connections: all of them are unclear after a crash. */
 const attemptCountMax = 32
 const deliveryQueueCountMax = 20_000
@@ -67,6 +68,8 @@ export async function openOwner(
   const work = new Worker(new URL('../main-work.ts', import.meta.url), {
     workerData: data,
     transferList: [logPort, workAdvisor.port2],
+    // The fold makes much that lives for one batch: a small nursery would promote it.
+    resourceLimits: { maxYoungGenerationSizeMb: nurseryMb },
   })
   const told = listenTo(work, deps.logger)
   const caller = createPortCaller(work)

@@ -103,14 +103,15 @@ function decodeEntry(bytes: Buffer, from: number, end: number): PackedActivity {
   const quantity = (flags & hasQuantityFlag) === 0 ? undefined : bytes.readDoubleBE(at)
   if (quantity !== undefined) at += 8
   const nameEnd = at + 1 + (bytes[at] ?? 0)
-  return {
+  const entry: { -readonly [Field in keyof PackedActivity]: PackedActivity[Field] } = {
     name: bytes.toString('utf8', at + 1, nameEnd),
     occurredAtMs: bytes.readDoubleBE(from),
     eventRef: bytes.readUInt32BE(from + 8),
-    ...((flags & hasItemFlag) === 0 ? {} : { itemId: bytes.toString('utf8', nameEnd, end) }),
-    ...(quantity === undefined ? {} : { quantity }),
-    ...(value === undefined ? {} : { value }),
   }
+  if ((flags & hasItemFlag) !== 0) entry.itemId = bytes.toString('utf8', nameEnd, end)
+  if (quantity !== undefined) entry.quantity = quantity
+  if (value !== undefined) entry.value = value
+  return entry
 }
 
 interface Span {

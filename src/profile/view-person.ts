@@ -37,10 +37,21 @@ export function currentTraits(
 
 function mergedActivity(person: Person): readonly Activity[] {
   const entries = person.parts.flatMap((part) => decodeActivity(part.activity))
-  return entries.sort(compareActivity).map(({ eventRef, ...activity }) => ({
-    ...activity,
-    eventRef: String(eventRef),
-  }))
+  return entries.sort(compareActivity).map(activityOf)
+}
+
+/** Written out, since this runs for each retained entry of whoever a rule looks at. */
+function activityOf(entry: PackedActivity): Activity {
+  const { name, occurredAtMs, itemId, quantity, value } = entry
+  const activity: { -readonly [Field in keyof Activity]: Activity[Field] } = {
+    name,
+    occurredAtMs,
+    eventRef: String(entry.eventRef),
+  }
+  if (itemId !== undefined) activity.itemId = itemId
+  if (quantity !== undefined) activity.quantity = quantity
+  if (value !== undefined) activity.value = value
+  return activity
 }
 
 function compareActivity(left: PackedActivity, right: PackedActivity): number {

@@ -120,7 +120,10 @@ function serveFrom(
   parameters: readonly string[],
   onReport: (report: Report) => void,
 ): Promise<void> {
-  const child: ChildProcess = fork(fileURLToPath(import.meta.url), ['--serve', ...parameters])
+  // A seed makes much that lives shortly: a larger nursery halves the time of collecting it.
+  const execArgv = [...process.execArgv, '--max-semi-space-size=64']
+  const path = fileURLToPath(import.meta.url)
+  const child: ChildProcess = fork(path, ['--serve', ...parameters], { execArgv })
   return new Promise((resolve, reject) => {
     child.on('exit', (code) => {
       if (left.length === 0 && code === 0) resolve()

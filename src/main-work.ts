@@ -11,7 +11,7 @@ import { duePrefix } from './campaign/message.ts'
 import type { DeliveryOptions } from './delivery/delivery.ts'
 import { openSmtpMailer, type SmtpMailerOptions } from './delivery/smtp-mailer.ts'
 import { assert } from './lib/assert.ts'
-import { systemClock } from './lib/clock.ts'
+import { nextTurn, systemClock } from './lib/clock.ts'
 import { OperatingError } from './lib/errors.ts'
 import { createFailpoint } from './lib/failpoint.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
@@ -81,6 +81,7 @@ async function run(data: WorkWorkerData): Promise<void> {
       blobs,
       renderer,
       advisor: connectAdvisor(data.advisorPort),
+      nextTurn,
       clock: systemClock,
       random: systemRandom,
       logger: { info: say('info'), warn: say('warn'), error: say('error') },

@@ -13,6 +13,16 @@ export interface Clock {
 /** Longest wait that `setTimeout` takes; a longer one would fire at once. */
 const timeoutMsMax = 2 ** 31 - 1
 
+/**
+ * Resolves after the thread's event loop has gone round once. A loop of promises that are kept at
+ * once lets no message and no socket have its turn; it must ask for one now and then.
+ */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
+
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),

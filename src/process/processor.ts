@@ -35,6 +35,8 @@ export interface ProcessorDeps {
   readonly random: Random
   readonly logger: Logger
   readonly freshness: Freshness
+  /** Gives other work of this thread its turn, between two rounds. */
+  nextTurn?(): Promise<void>
   /** Told what a commit made true, after it. */
   publish(published: Published): void
   /** Told when a partition stops before a record, and (without one) when it goes on. */
@@ -102,8 +104,12 @@ export async function runProcessor(
     const isBusy = await processor.round()
     await processor.forward()
     await processor.confirm()
-    if (isBusy) await processor.tick()
-    else await processor.idle(signal)
+    if (isBusy) {
+      await processor.tick()
+      await deps.nextTurn?.()
+    } else {
+      await processor.idle(signal)
+    }
   }
   await processor.round()
   await processor.forward()

@@ -51,6 +51,8 @@ export interface WorkerDeps {
   readonly advisor: AdvisorPort
   /** Absent where nothing is to be sent: messages stay due. */
   readonly mailer?: Mailer
+  /** Gives other work of this thread its turn; absent where nothing else runs on it. */
+  nextTurn?(): Promise<void>
   /** Told after each commit of a partition; for those who wait for a record to be folded. */
   onCommitted(published: Published): void
   /** Told when a partition stops before a record that cannot be folded, and when it goes on. */

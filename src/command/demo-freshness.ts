@@ -23,6 +23,8 @@ export function createFreshnessProbe(deps: {
   const samples: number[] = []
   const looking = new Set<Promise<void>>()
   let seen = 0
+  /** A repeat is not applied, so it never shows. */
+  const known = new Set<string>()
   const measure = async (call: AcknowledgedCall): Promise<void> => {
     const id = call.call.userId ?? `anonymous:${call.call.anonymousId ?? ''}`
     const startedAt = clock.monotonicMs()
@@ -36,6 +38,9 @@ export function createFreshnessProbe(deps: {
   return {
     look(call) {
       if (call.call.type !== 'track' || call.call.messageId?.includes('-bad-') === true) return
+      const id = call.call.messageId ?? ''
+      if (known.has(id)) return
+      known.add(id)
       if (seen++ % sampleEvery !== 0) return
       const look = measure(call).finally(() => looking.delete(look))
       looking.add(look)

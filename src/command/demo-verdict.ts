@@ -29,6 +29,7 @@ export interface DemoFigures {
 }
 
 const scanCount = 1000
+const mismatchCountMax = 10
 
 export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
   const { server, catcher, expected } = result
@@ -39,7 +40,9 @@ export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
     ([id, mails]) => mails.count > 1 && !isUnknown(id),
   ).length
   const unknownMessages = [...messages.keys()].filter(isUnknown).length
-  const lost = lostMessages(expected, messages, received)
+  const mismatches = findMismatches(expected, messages, received)
+  const lost = sumOf(mismatches, ({ due, received: came }) => due - came)
+  const unexpected = sumOf(mismatches, ({ due, received: came }) => came - due)
   const handOver = [...received].flatMap(([id, mails]) => {
     const message = messages.get(id)
     return message === undefined ? [] : [mails.firstAtMs - message.dueAtMs]
@@ -56,7 +59,7 @@ export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
     messagesReceived: received.size,
     duplicateMessages,
     lostMessages: lost,
-    unexpectedMessages: received.size - (expected.messagesDue - lost),
+    unexpectedMessages: unexpected,
     unknownMessages,
     eventsPerSecond: result.eventsPerSecond,
     triggerToHandoverMs: { p50: percentileOf(handOver, 0.5), p99: percentileOf(handOver, 0.99) },
@@ -68,15 +71,20 @@ export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
     evidenceRerendered: evidence.rendered,
     evidenceEqual: evidence.equal,
     seedTightestMs: Math.round(expected.tightestMs),
+    ...(mismatches.length === 0 ? {} : { mismatches: mismatches.slice(0, mismatchCountMax) }),
   }
   const isGood =
     lost === 0 &&
     duplicateMessages === 0 &&
-    line.unexpectedMessages === 0 &&
+    unexpected === 0 &&
     rebuild.isEqual &&
     evidence.rendered === received.size &&
     evidence.equal === evidence.rendered
   return { isGood, line }
+}
+
+function sumOf<Value>(values: readonly Value[], countOf: (value: Value) => number): number {
+  return values.reduce((sum, value) => sum + Math.max(0, countOf(value)), 0)
 }
 
 interface Received {
@@ -99,26 +107,37 @@ function receivedByMessage(catcher: MailCatcher): ReadonlyMap<string, Received> 
   return received
 }
 
-/** A message is lost where a person got fewer of a campaign than are due. */
-function lostMessages(
+/** A person and campaign for which other messages came than are due. */
+interface Mismatch {
+  readonly person: string
+  readonly campaign: string
+  readonly due: number
+  readonly received: number
+}
+
+function findMismatches(
   expected: ExpectedMessages,
   messages: ReadonlyMap<string, Message>,
   received: ReadonlyMap<string, Received>,
-): number {
-  const got = new Map<string, number>()
+): readonly Mismatch[] {
+  const counts = new Map<string, { due: number; received: number }>()
+  const slotOf = (person: string, campaign: string): { due: number; received: number } => {
+    const key = JSON.stringify([person, campaign])
+    const slot = counts.get(key) ?? { due: 0, received: 0 }
+    counts.set(key, slot)
+    return slot
+  }
+  for (const [person, list] of expected.byPerson) {
+    for (const { campaign } of list) slotOf(`user:${person}`, campaign).due++
+  }
   for (const id of received.keys()) {
     const message = messages.get(id)
-    const slot = `${message?.personKey} ${message?.campaign}`
-    got.set(slot, (got.get(slot) ?? 0) + 1)
+    slotOf(message?.personKey ?? 'unknown', message?.campaign ?? 'unknown').received++
   }
-  let lost = 0
-  for (const [person, due] of expected.byPerson) {
-    const byCampaign = Map.groupBy(due, ({ campaign }) => campaign)
-    for (const [campaign, list] of byCampaign) {
-      lost += Math.max(0, list.length - (got.get(`user:${person} ${campaign}`) ?? 0))
-    }
-  }
-  return lost
+  return [...counts].flatMap(([key, count]) => {
+    const [person = '', campaign = ''] = JSON.parse(key) as string[]
+    return count.due === count.received ? [] : [{ person, campaign, ...count }]
+  })
 }
 
 async function readMessages(server: RunningServer): Promise<ReadonlyMap<string, Message>> {

@@ -61,6 +61,22 @@ describe('packed activity', () => {
     assert.equal(decodeActivity(pack)[0]?.name, 'Order Completed')
   })
 
+  it('keeps a line of each order, however many lines they have', () => {
+    let pack = emptyPack
+    for (let order = 0; order < 20; order++) {
+      const lines = Array.from({ length: 60 }, (_, line) => ({
+        name: 'Order Completed',
+        occurredAtMs: order,
+        eventRef: order,
+        itemId: `item-${line}`,
+      }))
+      pack = appendActivity(pack, lines)
+    }
+    const orders = new Set(decodeActivity(pack).map(({ eventRef }) => eventRef))
+    assert.equal(orders.size, 20)
+    assert.equal(countActivity(pack), activityCountMax)
+  })
+
   it('cuts the same, appended at once or one by one', () => {
     const entries = [...someEntries('A', 90), ...someEntries('B', 80)]
     let single = emptyPack

@@ -4,8 +4,10 @@
  * Appending is a copy of bytes, without reading what is there: most events only append, so the fold
  * does not pay for a person's past. Only rules, templates and the API decode.
  *
- * Limit: `activityCountMax` entries. Beyond it the oldest entry of the most frequent name goes, so
- * a flood of views cannot push out an order. Totals (profile-part.ts) count all events for ever.
+ * Limit: `activityCountMax` entries. Beyond it entries of the most frequent name go, so a flood of
+ * views cannot push out an order: first lines of events that keep another line, oldest first, then
+ * the oldest. So counts of events in a window are exact up to the limit, however large the orders.
+ * Totals (person.ts) count all events for ever.
  *
  * Layout of an entry, big endian:
  *   u16 bytes of the rest | f64 occurredAtMs | u32 event reference | u8 flags
@@ -118,32 +120,40 @@ interface Span {
   readonly from: number
   readonly end: number
   readonly name: string
+  /** The same for all entries of one event. */
+  readonly event: string
 }
 
-/**
- * Takes entries out, as bytes, until the limit holds: each time the oldest of the most frequent
- * name.
- */
+/** Takes entries out, as bytes, until the limit holds: each time one of the most frequent name. */
 function cutToLimit(joined: Buffer): Uint8Array {
   const spans = spansOf(joined)
   const excessCount = spans.length - activityCountMax
   if (excessCount <= 0) return joined
-  const byName = Map.groupBy(spans, ({ name }) => name)
+  const victims = new Map<string, Span[]>()
+  for (const [name, list] of Map.groupBy(spans, (span) => span.name)) {
+    victims.set(name, victimsOf(list))
+  }
   const taken = new Set<Span>()
-  const takenCounts = new Map<string, number>()
-  const keptCount = (name: string): number =>
-    (byName.get(name)?.length ?? 0) - (takenCounts.get(name) ?? 0)
+  const keptCount = (name: string): number => victims.get(name)?.length ?? 0
   for (let count = 0; count < excessCount; count++) {
     let frequent = ''
-    for (const name of byName.keys()) if (keptCount(name) > keptCount(frequent)) frequent = name
-    const takenCount = takenCounts.get(frequent) ?? 0
-    const oldest = byName.get(frequent)?.[takenCount]
-    assert(oldest !== undefined, 'the most frequent name has an entry')
-    taken.add(oldest)
-    takenCounts.set(frequent, takenCount + 1)
+    for (const name of victims.keys()) if (keptCount(name) > keptCount(frequent)) frequent = name
+    const victim = victims.get(frequent)?.shift()
+    assert(victim !== undefined, 'the most frequent name has an entry')
+    taken.add(victim)
   }
   const kept = spans.filter((span) => !taken.has(span))
   return Buffer.concat(kept.map(({ from, end }) => joined.subarray(from, end)))
+}
+
+/**
+ * Returns entries of one name in the order in which they go: first the oldest lines of events that
+ * keep another line, so that large orders do not make the number of orders wrong; then the oldest.
+ */
+function victimsOf(spans: readonly Span[]): Span[] {
+  const lastOfEvent = new Map(spans.map((span) => [span.event, span]))
+  const isLast = (span: Span): boolean => lastOfEvent.get(span.event) === span
+  return [...spans.filter((span) => !isLast(span)), ...spans.filter(isLast)]
 }
 
 function spansOf(bytes: Buffer): readonly Span[] {
@@ -154,7 +164,9 @@ function spansOf(bytes: Buffer): readonly Span[] {
     const skipped = (flags & hasValueFlag ? 8 : 0) + (flags & hasQuantityFlag ? 8 : 0)
     const nameAt = from + lengthBytes + headBytes + skipped
     const nameEnd = nameAt + 1 + (bytes[nameAt] ?? 0)
-    spans.push({ from, end, name: bytes.toString('utf8', nameAt + 1, nameEnd) })
+    const name = bytes.toString('utf8', nameAt + 1, nameEnd)
+    const event = bytes.toString('latin1', from + lengthBytes, from + lengthBytes + 12)
+    spans.push({ from, end, name, event })
     from = end
   }
   return spans

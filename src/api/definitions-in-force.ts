@@ -1,13 +1,8 @@
 /** The definitions that a partition folds by now, compiled once and kept. */
 
 import type { StatePlace } from '../delivery/read-state.ts'
-import { OperatingError } from '../lib/errors.ts'
-import {
-  type CompiledDefinitions,
-  compileDefinitions,
-  type DefinitionsDocument,
-  noDefinitions,
-} from '../process/definitions.ts'
+import { type CompiledDefinitions, noDefinitions } from '../process/definitions.ts'
+import { readDefinitions } from '../process/definitions-cache.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 
@@ -43,15 +38,4 @@ export async function readMeta(
 ): Promise<PartitionMeta | undefined> {
   const [bytes] = await place.state.get(partition, [metaKey])
   return bytes === undefined ? undefined : decodeJson<PartitionMeta>(bytes)
-}
-
-async function readDefinitions(
-  blobs: Pick<BlobStore, 'get'>,
-  hash: string,
-): Promise<CompiledDefinitions> {
-  const bytes = await blobs.get(hash)
-  if (bytes === undefined) throw new OperatingError('BLOB_MISSING', `read definitions ${hash}`)
-  const answer = compileDefinitions(decodeJson<DefinitionsDocument>(bytes), hash)
-  if (answer.kind === 'compiled') return answer.definitions
-  throw new OperatingError('DEFINITIONS_INVALID', `compile definitions ${hash}`)
 }

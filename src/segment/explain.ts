@@ -4,10 +4,10 @@
  */
 
 import { unreachable } from '../lib/assert.ts'
+import { formatDuration } from '../lib/duration.ts'
 import type { Json } from '../lib/json.ts'
 import type { PersonView } from '../profile/person-view.ts'
 import { traitValue } from './condition.ts'
-import { formatDuration } from './duration.ts'
 import type { Verdict } from './evaluate.ts'
 import { isConditionMet, joinVerdicts, judgeEvent } from './evaluate.ts'
 import type { EventRule, Rule } from './rule.ts'

@@ -17,7 +17,7 @@
 
 import type { JsonObject } from '../lib/json.ts'
 import { isJsonObject } from '../lib/json.ts'
-import { parseDurationMs, windowMsMax } from './duration.ts'
+import { parseWindowMs, windowMsMax } from './duration.ts'
 
 /**
  * Depth bounds the stack; the count bounds the work of one evaluation. The rest bounds the size of
@@ -203,7 +203,7 @@ class RuleReader {
     this.#refuseOthers(input, ['event', 'count', 'within', 'where'], path)
     const event = this.#readName(input['event'], `${path}/event`)
     const tests = this.#readCount(input['count'], `${path}/count`)
-    const windowMs = parseDurationMs(input['within'])
+    const windowMs = parseWindowMs(input['within'])
     if (input['within'] !== undefined && windowMs === undefined) {
       const dayCountMax = windowMsMax / 86_400_000
       this.#fault(`${path}/within`, `must be like 10s, 5m, 4h or 30d, at most ${dayCountMax}d`)

@@ -11,9 +11,12 @@ import { checkDataDir } from '../../src/command/check-data-dir.ts'
 import type { EventSkeleton } from '../../src/event/event.ts'
 import type { EventLog } from '../../src/log/event-log.ts'
 import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
+import {
+  createDefinitionsCache,
+  type DefinitionsCache,
+} from '../../src/process/definitions-cache.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../../src/process/meta.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
-import { createDefinitionsCache, type DefinitionsCache } from '../../src/process/worker.ts'
 import { hashPartition } from '../../src/state/dump.ts'
 import { createMemoryStateStore } from '../../src/state/memory-state-store.ts'
 import { openSqliteBlobStore } from '../../src/state/sqlite-blob-store.ts'

@@ -3,9 +3,9 @@
  * without effect), rest.
  */
 
+import { createDefinitionsCache } from '../../src/process/definitions-cache.ts'
 import type { PartitionMeta } from '../../src/process/meta.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
-import { createDefinitionsCache } from '../../src/process/worker.ts'
 import type { Person } from '../../src/profile/person.ts'
 import { decodePerson } from '../../src/profile/person.ts'
 import { hashPartition } from '../../src/state/dump.ts'

@@ -120,11 +120,14 @@ function findMismatches(
   messages: ReadonlyMap<string, Message>,
   received: ReadonlyMap<string, Received>,
 ): readonly Mismatch[] {
-  const counts = new Map<string, { due: number; received: number }>()
+  const slots = new Map<
+    string,
+    { person: string; campaign: string; due: number; received: number }
+  >()
   const slotOf = (person: string, campaign: string): { due: number; received: number } => {
-    const key = JSON.stringify([person, campaign])
-    const slot = counts.get(key) ?? { due: 0, received: 0 }
-    counts.set(key, slot)
+    const key = `${campaign} ${person}`
+    const slot = slots.get(key) ?? { person, campaign, due: 0, received: 0 }
+    slots.set(key, slot)
     return slot
   }
   for (const [person, list] of expected.byPerson) {
@@ -134,10 +137,7 @@ function findMismatches(
     const message = messages.get(id)
     slotOf(message?.personKey ?? 'unknown', message?.campaign ?? 'unknown').received++
   }
-  return [...counts].flatMap(([key, count]) => {
-    const [person = '', campaign = ''] = JSON.parse(key) as string[]
-    return count.due === count.received ? [] : [{ person, campaign, ...count }]
-  })
+  return [...slots.values()].filter(({ due, received: came }) => due !== came)
 }
 
 async function readMessages(server: RunningServer): Promise<ReadonlyMap<string, Message>> {

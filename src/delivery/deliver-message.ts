@@ -88,8 +88,11 @@ export interface StopSignals {
   readonly hard: AbortSignal
 }
 
-/** `stale`: the data is older than the bound; nothing was claimed, and it is worth trying later. */
-export type AttemptEnd = 'ended' | 'stale'
+/**
+ * `stale`: the data is older than the bound; nothing was claimed, and it is worth trying later.
+ * `lapsed`: the same, and the message has lapsed meanwhile: the fold has to be told once it goes on.
+ */
+export type AttemptEnd = 'ended' | 'stale' | 'lapsed'
 
 /** Makes one attempt. Resolves when its result is in the log, or when there is nothing to do. */
 export async function deliverMessage(
@@ -100,7 +103,9 @@ export async function deliverMessage(
 ): Promise<AttemptEnd> {
   const message = await findMessage(deps.place, messageId)
   if (message?.state.kind !== 'due') return 'ended'
-  if (!(await waitUntilFresh(deps, options, message, soft))) return 'stale'
+  if (!(await waitUntilFresh(deps, options, message, soft))) {
+    return deps.clock.nowMs() > message.notAfterMs ? 'lapsed' : 'stale'
+  }
   if (soft.aborted) return 'ended'
   const attempt = message.state.attempt + 1
   if (!(await deps.claim(message, attempt))) return 'ended'

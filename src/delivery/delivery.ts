@@ -52,6 +52,8 @@ export interface DeliverySignals {
   owned(partition: number, epoch: number): void
   messageDue(messageId: string): void
   claimAnswered(messageId: string, attempt: number, isGranted: boolean): void
+  /** A partition that stood before a record goes on. */
+  resumed(): void
 }
 
 export interface Delivery extends DeliverySignals {
@@ -75,6 +77,8 @@ class QueuedDelivery implements Delivery {
   #queue: string[] = []
   /** Partitions whose index may hold due messages that are not in the queue. */
   readonly #toScan = new Set<number>()
+  /** Partitions with lapsed messages that wait for a stopped partition to go on. */
+  readonly #givenUp = new Set<number>()
   /** By message and attempt: who waits for the fold's answer. */
   readonly #claims = new Map<string, (isGranted: boolean) => void>()
   readonly #append: (record: NewRecord) => Promise<void>
@@ -117,6 +121,12 @@ class QueuedDelivery implements Delivery {
     }
     this.#known.add(messageId)
     this.#queue.push(messageId)
+    this.#wake()
+  }
+
+  resumed(): void {
+    for (const partition of this.#givenUp) this.#toScan.add(partition)
+    this.#givenUp.clear()
     this.#wake()
   }
 
@@ -167,6 +177,7 @@ class QueuedDelivery implements Delivery {
     try {
       const end = await deliverMessage(deps, this.#options, messageId, { soft, hard })
       if (end === 'stale') void this.#park(messageId, soft)
+      if (end === 'lapsed') this.#givenUp.add(partitionOfMessage(messageId) ?? 0)
     } catch (error) {
       const says = error instanceof Error ? error.message : String(error)
       this.#deps.logger.error({ messageId, error: says }, 'an attempt ended without a result')

@@ -49,6 +49,7 @@ export function planPeople(
   let count = 0
   for (let session = 0; count < eventCountMin; session++) {
     for (const person of people) {
+      if (count >= eventCountMin) break
       const made = makeSession(random, person, session)
       calls[person.index]?.push(...made)
       count += made.length
@@ -79,7 +80,7 @@ function makeSession(random: Random, person: Person, session: number): readonly 
   let atMs = startMs + hourMs + (lengthMs - dayMs) * random.unit()
   const bodies: JsonObject[] = []
   if (session % 3 === 0 || random.unit() < 0.2) bodies.push(identify(random, person, session))
-  const viewCount = 1 + Math.floor(random.unit() * 5)
+  const viewCount = 2 + Math.floor(random.unit() * 5)
   for (let made = 0; made < viewCount; made++) bodies.push(product(random, 'Product Viewed'))
   const draw = random.unit()
   if (draw < 0.45) bodies.push(product(random, 'Product Added'))

@@ -24,7 +24,7 @@ import { World } from './world.ts'
 import * as fixed from './world-definitions.ts'
 
 const { dayMs, hourMs, minuteMs, secondMs, lengthMs, startMs, partitionCount } = fixed
-const faultCount = 30
+const faultCount = 25
 const peaceDaysMax = 15
 const chaosMs = 30 * minuteMs
 const jumpMsMax = 30 * secondMs

@@ -90,7 +90,8 @@ export interface StopSignals {
 
 /**
  * `stale`: the data is older than the bound; nothing was claimed, and it is worth trying later.
- * `lapsed`: the same, and the message has lapsed meanwhile: the fold has to be told once it goes on.
+ * `lapsed`: the same, and the message has lapsed meanwhile: the fold has to be told once it goes
+ * on.
  */
 export type AttemptEnd = 'ended' | 'stale' | 'lapsed'
 

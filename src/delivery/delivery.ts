@@ -52,8 +52,6 @@ export interface DeliverySignals {
   owned(partition: number, epoch: number): void
   messageDue(messageId: string): void
   claimAnswered(messageId: string, attempt: number, isGranted: boolean): void
-  /** A partition that stood before a record goes on. */
-  resumed(): void
 }
 
 export interface Delivery extends DeliverySignals {
@@ -77,8 +75,6 @@ class QueuedDelivery implements Delivery {
   #queue: string[] = []
   /** Partitions whose index may hold due messages that are not in the queue. */
   readonly #toScan = new Set<number>()
-  /** Partitions with lapsed messages that wait for a stopped partition to go on. */
-  readonly #givenUp = new Set<number>()
   /** By message and attempt: who waits for the fold's answer. */
   readonly #claims = new Map<string, (isGranted: boolean) => void>()
   readonly #append: (record: NewRecord) => Promise<void>
@@ -121,12 +117,6 @@ class QueuedDelivery implements Delivery {
     }
     this.#known.add(messageId)
     this.#queue.push(messageId)
-    this.#wake()
-  }
-
-  resumed(): void {
-    for (const partition of this.#givenUp) this.#toScan.add(partition)
-    this.#givenUp.clear()
     this.#wake()
   }
 
@@ -177,7 +167,7 @@ class QueuedDelivery implements Delivery {
     try {
       const end = await deliverMessage(deps, this.#options, messageId, { soft, hard })
       if (end === 'stale') void this.#park(messageId, soft)
-      if (end === 'lapsed') this.#givenUp.add(partitionOfMessage(messageId) ?? 0)
+      if (end === 'lapsed') await this.#claimLapsed(messageId)
     } catch (error) {
       const says = error instanceof Error ? error.message : String(error)
       this.#deps.logger.error({ messageId, error: says }, 'an attempt ended without a result')
@@ -187,6 +177,18 @@ class QueuedDelivery implements Delivery {
       this.#known.delete(messageId)
       if (this.#dueAgain.delete(messageId)) this.#enqueue(messageId)
     }
+  }
+
+  /**
+   * Lets the fold say that the message has lapsed, whenever it gets there. Nobody waits for the
+   * answer: a partition may stand still for long. A grant all the same is given back.
+   */
+  async #claimLapsed(messageId: string): Promise<void> {
+    const message = await findMessage(this.#deps.place, messageId)
+    const epoch = this.#epochs.get(partitionOfMessage(messageId) ?? 0)
+    if (message?.state.kind !== 'due' || epoch === undefined) return
+    const skeleton: ClaimSkeleton = { messageId, attempt: message.state.attempt + 1, epoch }
+    await this.#append(this.#recordOf(message, 'claim', skeleton))
   }
 
   /** Looks again later, without holding the place of an attempt meanwhile. */

@@ -77,10 +77,7 @@ export async function runWorker(
       ...deps,
       definitionsOf: definitions.definitionsOf,
       publish: (published) => publish(deps, delivery, published),
-      reportStopped: (partition, stopped) => {
-        if (stopped === undefined) delivery?.resumed()
-        deps.reportStopped?.(partition, stopped)
-      },
+      reportStopped: (partition, stopped) => deps.reportStopped?.(partition, stopped),
     },
     options.processor,
     partitions,

@@ -17,6 +17,15 @@ export const catalog = {
     retryable: false,
     remedy: 'Set the file aside and run `attune rebuild`, or restore a backup.',
   },
+  STORE_UNREACHABLE: {
+    retryable: true,
+    remedy:
+      'Is the service running, and its address right? Work goes on by itself once it answers.',
+  },
+  STORE_MISCONFIGURED: {
+    retryable: false,
+    remedy: 'Mend the setting of the service that is named above, then start again.',
+  },
   DATA_DIR_LOCKED: {
     retryable: false,
     remedy: 'Stop the other server first, or give another --data-dir.',

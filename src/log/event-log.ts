@@ -18,7 +18,11 @@
  * - an encoded record is at most `recordBytesMax`; a larger one is refused before anything is
  *   written;
  * - a full disk rejects with DISK_FULL, loses nothing that was acknowledged, and a later append may
- *   succeed; any other failure of the store rejects with STORE_IO, and every later append too.
+ *   succeed; any other failure of a store on this machine rejects with STORE_IO, and every later
+ *   append too. A log elsewhere that cannot be reached rejects with STORE_UNREACHABLE, and a later
+ *   call may succeed;
+ * - `assign` yields the partitions to own, whenever they change. Ownership itself is not the log's:
+ *   two processes may hold the same partition for a while, and the state's head decides.
  *
  * There are two logs of this form: `events`, and `rejected`, which is kept for repair.
  */

@@ -55,6 +55,7 @@ export function createOwnerMeter(clock: Clock): OwnerMeter {
       get: (partition, keys) => state.get(partition, keys),
       scan: (partition, prefix, after, countMax) => state.scan(partition, prefix, after, countMax),
       acquire: (partition, epoch, nonce) => state.acquire(partition, epoch, nonce),
+      release: (partition, epoch, nonce) => state.release(partition, epoch, nonce),
       close: () => state.close(),
       commit: (commits) => timed(measures.commitSeconds, state.commit(commits)),
     }),

@@ -9,6 +9,7 @@ import {
   type CommitAnswer,
   type Entry,
   type Head,
+  isRepeat,
   noHead,
   type PartitionCommit,
   type StateStore,
@@ -70,6 +71,12 @@ export function createMemoryStateStore(): MemoryStateStore {
       target.head = { ...target.head, epoch, nonce }
       return 'acquired'
     },
+    async release(partition, epoch, nonce) {
+      const target = partitionAt(partition)
+      if (epoch === target.head.epoch && nonce === target.head.nonce) {
+        target.head = { ...target.head, nonce: '' }
+      }
+    },
     async commit(commits) {
       for (const commit of commits) assertCommitFits(commit)
       return commits.map((commit) => applyCommit(partitionAt(commit.partition), commit))
@@ -86,6 +93,7 @@ export function createMemoryStateStore(): MemoryStateStore {
 function applyCommit(target: MemoryPartition, commit: PartitionCommit): CommitAnswer {
   const { epoch, nonce, offset, lastRecordId, incarnation } = commit
   if (epoch !== target.head.epoch || nonce !== target.head.nonce) return 'fenced'
+  if (isRepeat(target.head, commit)) return 'committed'
   if (commit.previousOffset !== target.head.offset) return 'moved'
   for (const { key, value } of commit.changes) {
     const isKnown = target.values.has(key)

@@ -19,6 +19,7 @@ import {
   type CommitAnswer,
   type Entry,
   type Head,
+  isRepeat,
   noHead,
   type PartitionCommit,
   type StateStore,
@@ -122,6 +123,15 @@ class SqliteStateStore implements StateStore {
     })
   }
 
+  async release(partition: number, epoch: number, nonce: string): Promise<void> {
+    inTransaction(this.#db, `release partition ${partition}`, () => {
+      const head = this.#head(partition)
+      if (epoch === head.epoch && nonce === head.nonce) {
+        this.#writeHead(partition, { ...head, nonce: '' })
+      }
+    })
+  }
+
   async commit(commits: readonly PartitionCommit[]): Promise<readonly CommitAnswer[]> {
     for (const commit of commits) assertCommitFits(commit)
     return inTransaction(this.#db, 'commit state', () =>
@@ -137,6 +147,7 @@ class SqliteStateStore implements StateStore {
     const { partition } = commit
     const head = this.#head(partition)
     if (commit.epoch !== head.epoch || commit.nonce !== head.nonce) return 'fenced'
+    if (isRepeat(head, commit)) return 'committed'
     if (commit.previousOffset !== head.offset) return 'moved'
     for (const { key, value } of commit.changes) {
       if (value === undefined) this.#delete.run(partition, key)

@@ -82,6 +82,22 @@ function describeOwnership(open: Open): void {
     assert.deepEqual(await store.get(0, ['a']), [undefined])
   })
 
+  it('lets an owner give a partition up, and only its own', async (t) => {
+    const store = await open(t)
+    await store.acquire(0, 1, 'n1')
+    await store.commit([aCommit({ offset: 7 })])
+    await store.release(0, 1, 'other')
+    await store.release(0, 2, 'n1')
+    assert.equal((await store.head(0)).nonce, 'n1')
+    await store.release(0, 1, 'n1')
+    const head = { epoch: 1, nonce: '', offset: 7, lastRecordId: 'aa', incarnation: 'i1' }
+    assert.deepEqual(await store.head(0), head)
+    const late = aCommit({ previousOffset: 7, offset: 8, changes: [put('a', 'late')] })
+    assert.deepEqual(await store.commit([late]), ['fenced'])
+    assert.equal(await store.acquire(0, 1, 'n1'), 'fenced')
+    assert.equal(await store.acquire(0, 2, 'n2'), 'acquired')
+  })
+
   it('refuses a commit where nobody owns the partition', async (t) => {
     const store = await open(t)
     assert.deepEqual(await store.commit([aCommit()]), ['fenced'])
@@ -99,6 +115,19 @@ function describeCommit(open: Open): void {
     }
     assert.equal((await store.head(0)).offset, 5)
     assert.deepEqual(texts(await store.get(0, ['a', 'b'])), ['1', undefined])
+  })
+
+  it('answers a commit that is repeated as the first time, and changes nothing more', async (t) => {
+    const store = await open(t)
+    await store.acquire(0, 1, 'n1')
+    const commit = aCommit({ offset: 5, changes: [put('a', '1'), put('b', '1')] })
+    assert.deepEqual(await store.commit([commit]), ['committed'])
+    const other = { ...commit, changes: [put('a', '2')] }
+    assert.deepEqual(await store.commit([other]), ['committed'])
+    assert.deepEqual(texts(await store.get(0, ['a'])), ['1'])
+    assert.deepEqual(await store.commit([{ ...commit, lastRecordId: 'bb' }]), ['moved'])
+    await store.acquire(0, 2, 'n2')
+    assert.deepEqual(await store.commit([commit]), ['fenced'])
   })
 
   it('answers each partition by itself, in the order given', async (t) => {

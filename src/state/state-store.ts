@@ -11,10 +11,16 @@
  *   result has one answer per partition in the order given; `fenced` where epoch or nonce differ
  *   from the head, `moved` where the head's offset is not `previousOffset`. A refused commit
  *   changes nothing;
+ * - a commit repeated by the same owner, because its answer was lost, is answered `committed` and
+ *   changes nothing more: the head has its offset and `lastRecordId` already;
  * - a commit that was answered is seen by every later `get`, `scan` and `head`;
  * - the store may lose its newest commits in a crash (never part of one): the log makes them again;
  * - `acquire` sets epoch and nonce if `epoch` is greater than the head's, or both are the head's
  *   own already; else it answers `fenced` and changes nothing;
+ * - `release` empties the nonce where epoch and nonce are the head's own, so that the next owner
+ *   need not wait; that owner's commits are fenced from then on;
+ * - a store elsewhere that cannot be reached rejects with STORE_UNREACHABLE; whether a commit was
+ *   taken is unclear then, and the caller may repeat it;
  * - `scan` returns keys with `prefix`, greater than `after`, in order, at most `countMax`;
  * - a key holds at most `keyBytesMax` bytes, a value at most `valueBytesMax` (a DynamoDB item is
  *   400 KB);
@@ -77,8 +83,20 @@ export interface StateReader {
 
 export interface StateStore extends StateReader {
   acquire(partition: number, epoch: number, nonce: string): Promise<'acquired' | 'fenced'>
+  release(partition: number, epoch: number, nonce: string): Promise<void>
   commit(commits: readonly PartitionCommit[]): Promise<readonly CommitAnswer[]>
   close(): Promise<void>
+}
+
+/** Tells whether a commit is the one that brought the head to where it is. */
+export function isRepeat(head: Head, commit: PartitionCommit): boolean {
+  return (
+    commit.offset === head.offset &&
+    commit.previousOffset < commit.offset &&
+    commit.lastRecordId === head.lastRecordId &&
+    commit.epoch === head.epoch &&
+    commit.nonce === head.nonce
+  )
 }
 
 export const noHead: Head = { epoch: 0, nonce: '', offset: 0, lastRecordId: '', incarnation: '' }

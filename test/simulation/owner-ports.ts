@@ -85,6 +85,10 @@ export function wrapState(
         observer.acquired(name, partition, epoch, answer)
         return answer
       }),
+    async release(partition, epoch, nonce) {
+      await process.awake()
+      await store.release(partition, epoch, nonce)
+    },
     commit: (commits) =>
       process.effect('commit', async () => {
         if (disk.isFull) throw new OperatingError('DISK_FULL', 'commit')

@@ -1,0 +1,153 @@
+/**
+ * A real server started as a process of its own, for tests, benchmarks and `scripts/services.ts`.
+ *
+ * It listens on free ports of the loopback, keeps its files in a folder of its own, and does not
+ * outlive the process that started it unless that one is killed by force. Its last lines are kept,
+ * so that a failure can show what it said.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { connect, createServer, type Server } from 'node:net'
+import { createInterface } from 'node:readline'
+import { systemClock } from '../src/lib/clock.ts'
+
+export interface ServiceCommand {
+  /** For messages: `kafka 1`. */
+  readonly name: string
+  readonly program: string
+  readonly parameters: readonly string[]
+  readonly folder: string
+  /** Ports it listens on once it is ready. */
+  readonly ports: readonly number[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** One server process; it can be killed, paused and started again on the same ports and files. */
+export interface ServiceNode {
+  readonly name: string
+  readonly pid: number
+  readonly isRunning: boolean
+  /** Resolves when it listens. Rejects with its last lines where it ended or took too long. */
+  start(): Promise<void>
+  /** Sends a signal; resolves at once. */
+  signal(name: NodeJS.Signals): void
+  /** Ends it and waits until it is gone; by force after `stopMsMax`. */
+  stop(signal?: NodeJS.Signals): Promise<void>
+  /** What it wrote last. */
+  said(): string
+}
+
+export interface Service {
+  readonly name: string
+  /** `host:port` of each node. */
+  readonly addresses: readonly string[]
+  readonly nodes: readonly ServiceNode[]
+  /** Stops all nodes and removes their files. */
+  stop(): Promise<void>
+}
+
+const host = '127.0.0.1'
+const saidCountMax = 60
+const startMsMax = 60_000
+const stopMsMax = 10_000
+const pollMs = 50
+
+/** Returns ports that nobody listened on a moment ago, all different. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const servers: Server[] = []
+  for (let index = 0; index < count; index++) {
+    const server = createServer()
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(0, host, resolve)
+    })
+    servers.push(server)
+  }
+  const ports = servers.map((server) => (server.address() as { readonly port: number }).port)
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return ports
+}
+
+/** Tells whether somebody accepts connections on a port of the loopback. */
+export function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port })
+    const answer = (isOpen: boolean): void => {
+      socket.destroy()
+      resolve(isOpen)
+    }
+    socket.once('connect', () => answer(true))
+    socket.once('error', () => answer(false))
+  })
+}
+
+/** Makes a node that is not started yet. */
+export function createNode(command: ServiceCommand): ServiceNode {
+  let child: ChildProcess | undefined
+  let ended: Promise<void> = Promise.resolve()
+  const said: string[] = []
+  const isRunning = (): boolean =>
+    child !== undefined && child.exitCode === null && child.signalCode === null
+  const endWithUs = (): void => {
+    if (isRunning()) child?.kill('SIGKILL')
+  }
+  return {
+    name: command.name,
+    get pid() {
+      return child?.pid ?? 0
+    },
+    get isRunning() {
+      return isRunning()
+    },
+    async start() {
+      if (isRunning()) throw new Error(`${command.name} runs already`)
+      const started = spawn(command.program, command.parameters, {
+        cwd: command.folder,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, ...command.environment },
+      })
+      child = started
+      ended = new Promise((resolve) => started.once('close', () => resolve()))
+      for (const stream of [started.stdout, started.stderr]) {
+        createInterface(stream).on('line', (line) => {
+          said.push(line)
+          if (said.length > saidCountMax) said.shift()
+        })
+      }
+      started.once('error', (error) => said.push(String(error)))
+      process.once('exit', endWithUs)
+      void ended.then(() => process.off('exit', endWithUs))
+      await untilReady(command, isRunning, said)
+    },
+    signal(name) {
+      child?.kill(name)
+    },
+    async stop(signal = 'SIGTERM') {
+      if (!isRunning()) return
+      child?.kill(signal)
+      const late = new AbortController()
+      const force = systemClock.sleep(stopMsMax, late.signal).then(() => endWithUs())
+      await ended
+      late.abort()
+      await force
+    },
+    said: () => said.join('\n'),
+  }
+}
+
+async function untilReady(
+  command: ServiceCommand,
+  isRunning: () => boolean,
+  said: readonly string[],
+): Promise<void> {
+  const deadlineMs = systemClock.monotonicMs() + startMsMax
+  for (;;) {
+    const open = await Promise.all(command.ports.map(isListening))
+    if (!isRunning()) throw new Error(`${command.name} ended at once:\n${said.join('\n')}`)
+    if (open.every(Boolean)) return
+    if (systemClock.monotonicMs() > deadlineMs) {
+      throw new Error(`${command.name} does not listen after ${startMsMax} ms:\n${said.join('\n')}`)
+    }
+    await systemClock.sleep(pollMs)
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Makes the client of a Redis or a Redis Cluster from its urls, with the settings that the link
+ * counts on: no command waits in the client, none is sent again by it, and it tries to reconnect
+ * without end.
+ */
+
+import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
+import { assert } from '../lib/assert.ts'
+import { OperatingError } from '../lib/errors.ts'
+
+export interface RedisConnection {
+  /** `redis://` or `rediss://`, with user and password; of a cluster some of its nodes. */
+  readonly urls: readonly string[]
+  readonly isCluster: boolean
+  readonly connectMsMax: number
+  readonly callMsMax: number
+}
+
+export type RedisClient = Redis | Cluster
+
+const retryDelayMs = 50
+const retryDelayMsMax = 1000
+const portDefault = 6379
+
+/** Makes a client that is not connected yet. */
+export function createRedisClient(
+  ioredis: { readonly Redis: typeof Redis; readonly Cluster: typeof Cluster },
+  options: RedisConnection,
+): RedisClient {
+  const places = options.urls.map(parseRedisUrl)
+  const first = places[0]
+  if (first === undefined) throw new OperatingError('CONFIG_INVALID', 'find the url of a Redis')
+  const { username, password, tls } = first
+  const common = {
+    ...(username === '' ? {} : { username }),
+    ...(password === '' ? {} : { password }),
+    ...(tls ? { tls: {} } : {}),
+    connectTimeout: options.connectMsMax,
+    commandTimeout: options.callMsMax,
+    socketTimeout: options.callMsMax,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    disableClientInfo: true,
+  } satisfies RedisOptions
+  const delayMs = (times: number): number => Math.min(times * retryDelayMs, retryDelayMsMax)
+  if (options.isCluster) {
+    const nodes = places.map(({ host, port }) => ({ host, port }))
+    return new ioredis.Cluster(nodes, {
+      redisOptions: common,
+      clusterRetryStrategy: delayMs,
+      slotsRefreshTimeout: options.connectMsMax,
+      enableOfflineQueue: false,
+      lazyConnect: true,
+      // A certificate names hosts, not addresses.
+      ...(tls ? { dnsLookup: keepName } : {}),
+    })
+  }
+  assert(places.length === 1, 'a single Redis has one url')
+  return new ioredis.Redis({
+    ...common,
+    host: first.host,
+    port: first.port,
+    db: first.database,
+    enableOfflineQueue: false,
+    lazyConnect: true,
+    retryStrategy: delayMs,
+    // After a failover the same name may lead to the new master.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  })
+}
+
+const keepName: NonNullable<ClusterOptions['dnsLookup']> = (name, found) => found(null, name)
+
+interface RedisPlace {
+  readonly host: string
+  readonly port: number
+  readonly username: string
+  readonly password: string
+  readonly tls: boolean
+  readonly database: number
+}
+
+function parseRedisUrl(text: string): RedisPlace {
+  const url = URL.parse(text)
+  const database = Number(url?.pathname.slice(1) ?? 0)
+  const isRedis = url?.protocol === 'redis:' || url?.protocol === 'rediss:'
+  if (!url || !isRedis || url.hostname === '' || !Number.isInteger(database)) {
+    throw new OperatingError('CONFIG_INVALID', 'read the url of a Redis: redis://HOST:PORT')
+  }
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: url.port === '' ? portDefault : Number(url.port),
+    username: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+    tls: url.protocol === 'rediss:',
+    database,
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * The state in Redis or a Redis Cluster. All keys of a partition share a hash tag, so that one
+ * script commits them in one step; the commits of one call leave together.
+ *
+ *     {attune:7}head    hash: epoch, nonce, offset, last record's id, incarnation, commit number
+ *     {attune:7}index   sorted set of the keys, all of score 0, so that they order by their bytes
+ *     {attune:7}:KEY    string
+ *
+ * Redis may answer a commit and lose it: in a crash up to a second of its append-only file, in a
+ * failover what the replica had not got, by FLUSHALL everything. Whole commits only, and the log
+ * makes them again. What the processor sees then: an older head answers its commit with `moved`, an
+ * empty one with `fenced`, and what was read in between was older than what it knew. It must drop
+ * what it remembers, and read again. `replicaCountMin` lets a commit wait until that many replicas
+ * have it, which makes the loss in a failover unlikely. It does not exclude it: Redis may promote a
+ * replica that was not among them.
+ *
+ * A commit without an answer may still arrive, after later ones. Each commit carries the number of
+ * the one before it, counted in the head, and a late one finds another number. A number that is
+ * lower than the one known shows a loss that the offset does not show: `moved`, once.
+ *
+ * Not checked after the opening: the eviction policy. A server that evicts keys spoils the state.
+ */
+
+import { assert } from '../lib/assert.ts'
+import { OperatingError } from '../lib/errors.ts'
+import { assertCommitFits, rangeOf } from './key-order.ts'
+import {
+  openRedisLink,
+  type RedisArgument,
+  type RedisLink,
+  type RedisLinkDeps,
+  type RedisLinkOptions,
+  textOf,
+} from './redis-link.ts'
+import { acquireScript, commitScript, releaseScript, scanScript } from './redis-state-scripts.ts'
+import {
+  type CommitAnswer,
+  type Entry,
+  type Head,
+  noHead,
+  type PartitionCommit,
+  type StateStore,
+} from './state-store.ts'
+
+export interface RedisStateStoreOptions extends RedisLinkOptions {
+  /** Begins every key; letters, digits, `-`, `_` and `.`. */
+  readonly keyPrefix?: string
+  /**
+   * Replicas that must have a commit before it is answered, of every master. Where fewer have it in
+   * time the commit is unclear, and rejects.
+   */
+  readonly replicaCountMin?: number
+  readonly replicaMsMax?: number
+}
+
+const keyPrefixDefault = 'attune'
+const replicaMsMaxDefault = 1000
+/** Bounds how long one scan holds up everybody else. */
+const scanCountMax = 1000
+/** Another committer under the same epoch and nonce is a test; one turn is enough for it. */
+const renumberCountMax = 3
+
+interface PartitionKeys {
+  readonly head: string
+  readonly index: string
+  /** What each key of a value begins with. */
+  readonly common: string
+}
+
+/** Connects, and checks the server's settings. */
+export async function openRedisStateStore(
+  deps: RedisLinkDeps,
+  options: RedisStateStoreOptions,
+): Promise<StateStore> {
+  const keyPrefix = options.keyPrefix ?? keyPrefixDefault
+  if (!/^[\w.-]+$/.test(keyPrefix)) {
+    throw new OperatingError('CONFIG_INVALID', 'take a key prefix of letters, digits, -, _ and .')
+  }
+  return new RedisStateStore(await openRedisLink(deps, options), { ...options, keyPrefix })
+}
+
+class RedisStateStore implements StateStore {
+  readonly #link: RedisLink
+  readonly #options: RedisStateStoreOptions
+  /** Number of the newest commit that was answered to us, by partition. */
+  readonly #numbers = new Map<number, number>()
+  readonly #keys = new Map<number, PartitionKeys>()
+
+  constructor(link: RedisLink, options: RedisStateStoreOptions) {
+    this.#link = link
+    this.#options = options
+  }
+
+  async head(partition: number): Promise<Head> {
+    const fields = ['epoch', 'nonce', 'offset', 'id', 'incarnation']
+    const attempted = `read the head of partition ${partition}`
+    const { head } = this.#keysOf(partition)
+    const reply = await this.#link.call(attempted, 'hmget', [head, ...fields])
+    return decodeHead(reply as readonly (Buffer | null)[])
+  }
+
+  async get(
+    partition: number,
+    keys: readonly string[],
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    if (keys.length === 0) return []
+    const { common } = this.#keysOf(partition)
+    const attempted = `read state of partition ${partition}`
+    const names = keys.map((key) => common + key)
+    const reply = await this.#link.call(attempted, 'mget', names)
+    return (reply as readonly (Buffer | null)[]).map(decodeValue)
+  }
+
+  async scan(
+    partition: number,
+    prefix: string,
+    after: string,
+    countMax: number,
+  ): Promise<readonly Entry[]> {
+    const { index, common } = this.#keysOf(partition)
+    const attempted = `scan state of partition ${partition}`
+    const entries: Entry[] = []
+    for (let last = after; entries.length < countMax; ) {
+      const { from, to } = rangeOf(prefix, last)
+      const count = Math.min(countMax - entries.length, scanCountMax)
+      const range = [`[${from}`, `(${to}`, `${count}`, common]
+      const reply = await this.#link.run(attempted, scanScript, [index], range)
+      const found = decodeScan(reply, attempted)
+      for (const entry of found) entries.push(entry)
+      last = found.at(-1)?.key ?? ''
+      if (found.length < count) break
+    }
+    return entries
+  }
+
+  async acquire(partition: number, epoch: number, nonce: string): Promise<'acquired' | 'fenced'> {
+    const { head } = this.#keysOf(partition)
+    const attempted = `acquire partition ${partition}`
+    const reply = await this.#link.run(attempted, acquireScript, [head], [`${epoch}`, nonce])
+    const { answer, number } = decodeAnswer(reply)
+    this.#numbers.set(partition, number)
+    assert(answer === 'acquired' || answer === 'fenced', 'Redis answers an acquire')
+    return answer
+  }
+
+  async release(partition: number, epoch: number, nonce: string): Promise<void> {
+    const { head } = this.#keysOf(partition)
+    const attempted = `release partition ${partition}`
+    await this.#link.run(attempted, releaseScript, [head], [`${epoch}`, nonce])
+  }
+
+  async commit(commits: readonly PartitionCommit[]): Promise<readonly CommitAnswer[]> {
+    for (const commit of commits) assertCommitFits(commit)
+    // All are answered before one failure is told: none of this call is under way after it.
+    const results = await Promise.allSettled(commits.map((commit) => this.#commitOne(commit)))
+    const answers = results.map((result) => {
+      if (result.status === 'rejected') throw result.reason
+      return result.value
+    })
+    if (answers.includes('committed')) await this.#waitForReplicas()
+    return answers
+  }
+
+  async close(): Promise<void> {
+    await this.#link.close()
+  }
+
+  async #commitOne(commit: PartitionCommit): Promise<CommitAnswer> {
+    const { partition, changes } = commit
+    const keys = this.#keysOf(partition)
+    const names = [keys.head, keys.index, ...changes.map(({ key }) => keys.common + key)]
+    const values = changes.flatMap(({ value }) => (value === undefined ? [] : [value]))
+    const letters = changes.map(({ value }) => (value === undefined ? 'd' : 'p')).join('')
+    for (let count = 0; count < renumberCountMax; count++) {
+      const reply = await this.#link.run(
+        `commit state of partition ${partition}`,
+        commitScript,
+        names,
+        [
+          ...guardOf(commit, this.#numbers.get(partition)),
+          letters,
+          `${Buffer.byteLength(keys.common)}`,
+          ...values,
+        ],
+      )
+      const { answer, number } = decodeAnswer(reply)
+      this.#numbers.set(partition, number)
+      if (answer === 'committed' || answer === 'fenced' || answer === 'moved') return answer
+      assert(answer === 'renumbered', 'Redis answers a commit')
+    }
+    return 'moved'
+  }
+
+  async #waitForReplicas(): Promise<void> {
+    const countMin = this.#options.replicaCountMin ?? 0
+    if (countMin === 0) return
+    const msMax = this.#options.replicaMsMax ?? replicaMsMaxDefault
+    const attempted = `carry a commit to ${countMin} replicas`
+    const counts = await this.#link.callMasters(attempted, 'wait', [`${countMin}`, `${msMax}`])
+    if (counts.some((count) => Number(count) < countMin)) {
+      throw new OperatingError('STORE_UNREACHABLE', `${attempted}: ${counts.join(', ')} have it`)
+    }
+  }
+
+  #keysOf(partition: number): PartitionKeys {
+    const known = this.#keys.get(partition)
+    if (known !== undefined) return known
+    const tag = `{${this.#options.keyPrefix}:${partition}}`
+    const made = { head: `${tag}head`, index: `${tag}index`, common: `${tag}:` }
+    this.#keys.set(partition, made)
+    return made
+  }
+}
+
+/** The part of a commit that the script compares before it writes. */
+function guardOf(commit: PartitionCommit, number: number | undefined): readonly RedisArgument[] {
+  const { epoch, nonce, previousOffset, offset, lastRecordId, incarnation } = commit
+  const texts = [epoch, nonce, previousOffset, offset, lastRecordId, incarnation, number ?? '']
+  return [...texts.map(String), previousOffset < offset ? '1' : '0']
+}
+
+function decodeHead(fields: readonly (Buffer | null)[]): Head {
+  const [epoch = '', nonce = '', offset = '', lastRecordId = '', incarnation = ''] =
+    fields.map(textOf)
+  if (epoch === '') return noHead
+  return { epoch: Number(epoch), nonce, offset: Number(offset), lastRecordId, incarnation }
+}
+
+/** A reply is a piece of a larger buffer, which it would keep alive. */
+function decodeValue(reply: Buffer | null): Uint8Array | undefined {
+  return reply === null ? undefined : new Uint8Array(reply)
+}
+
+function decodeScan(reply: unknown, attempted: string): readonly Entry[] {
+  const [keys = [], values = []] = reply as readonly (readonly (Buffer | null)[])[]
+  return keys.map((key, at) => {
+    const value = decodeValue(values[at] ?? null)
+    if (value === undefined) throw new OperatingError('STORE_CORRUPT', `${attempted}: no value`)
+    return { key: textOf(key), value }
+  })
+}
+
+function decodeAnswer(reply: unknown): { readonly answer: string; readonly number: number } {
+  const [answer, number] = reply as readonly unknown[]
+  return { answer: textOf(answer), number: Number(number) }
+}

@@ -11,7 +11,7 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import { OperatingError } from '../lib/errors.ts'
+import { isRetryable, OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogRecord } from '../log/record.ts'
 import {
@@ -49,9 +49,12 @@ export interface FoldOptions {
   readonly partition: number
 }
 
-export interface Stopped {
+interface Refused {
   readonly offset: number
   readonly cause: unknown
+}
+
+export interface Stopped extends Refused {
   /** How far the log was searched for a `skip` of it. */
   scannedTo: number
 }
@@ -71,6 +74,10 @@ export class PartitionFold {
   #cursor = 0
   #lastRecordId = ''
   #skips = new Set<number>()
+  /** The record that could not be folded, until all before it is folded again. */
+  #refused: Refused | undefined
+  /** Set when all since the last commit was forgotten; the next call reads the state anew. */
+  #isTorn = false
 
   constructor(deps: FoldDeps, options: FoldOptions) {
     this.#deps = deps
@@ -85,6 +92,7 @@ export class PartitionFold {
     this.#cursor = head.offset
     this.#lastRecordId = head.lastRecordId
     this.#view.discard()
+    this.#isTorn = true
     await this.#view.load([metaKey])
     const meta = this.#view.read(metaKey, metaCodec) ?? createMeta()
     const hash = meta.definitionsHash
@@ -99,6 +107,7 @@ export class PartitionFold {
       nowMs: meta.foldMs,
       effects: [],
     }
+    this.#isTorn = false
   }
 
   get scope(): FoldScope {
@@ -120,10 +129,14 @@ export class PartitionFold {
 
   /**
    * Folds records in order until `shouldPause` or the commit is large enough. Answers how many were
-   * folded.
+   * folded. Where one fails, nothing since the last commit is: read from the cursor again.
    */
   async fold(records: readonly LogRecord[], shouldPause: () => boolean): Promise<number> {
     if (this.stopped !== undefined) return 0
+    if (this.#isTorn) {
+      await this.open(this.#opened)
+      return 0
+    }
     for (let from = 0; from < records.length; from += loadCount) {
       // Read ahead in small steps: what is loaded and not folded before the pause is read for
       // nothing.
@@ -133,11 +146,16 @@ export class PartitionFold {
         const done = from + index
         const isFull = this.#view.changeCount >= changeCountHigh
         if (done > 0 && (isFull || shouldPause())) return done
+        if (record.offset === this.#refused?.offset && !(await this.#stopBefore(this.#refused))) {
+          return done
+        }
         try {
           if (!(await this.#foldOne(record))) return done
         } catch (error) {
-          await this.#recover(record, error, records.slice(0, done))
-          return done
+          this.#forget()
+          if (isRetryable(error)) throw error
+          this.#refused = { offset: record.offset, cause: error }
+          return 0
         }
       }
     }
@@ -191,15 +209,26 @@ export class PartitionFold {
     return true
   }
 
-  /** Forgets what the failed record did, and makes again what came before it. */
-  async #recover(failed: LogRecord, cause: unknown, before: readonly LogRecord[]): Promise<void> {
-    const head = this.#head
-    assert(head !== undefined, 'the partition is open')
-    await this.open(head)
-    await this.#view.load(before.flatMap(keysToLoad))
-    for (const record of before) while (!(await this.#foldOne(record)));
-    this.stopped = { offset: failed.offset, cause, scannedTo: failed.offset }
-    await this.resume()
+  get #opened(): Head {
+    assert(this.#head !== undefined, 'the partition is open')
+    return this.#head
+  }
+
+  /** Forgets all since the last commit, part of a record among it. */
+  #forget(): void {
+    const head = this.#opened
+    this.#cursor = head.offset
+    this.#lastRecordId = head.lastRecordId
+    this.#view.discard()
+    this.scope.effects = []
+    this.#isTorn = true
+  }
+
+  /** All before the refused record is folded again. Answers true where a `skip` names it. */
+  async #stopBefore({ offset, cause }: Refused): Promise<boolean> {
+    this.stopped = { offset, cause, scannedTo: offset }
+    this.#refused = undefined
+    return await this.resume()
   }
 
   /**

@@ -22,7 +22,8 @@ import { createOwnerMeter } from './monitor/owner-measures.ts'
 import { createCommitWaiter } from './process/commit-waiter.ts'
 import { withFailpoints } from './process/failpoint-ports.ts'
 import { createFreshness } from './process/freshness.ts'
-import type { ProcessorOptions, Published } from './process/processor.ts'
+import type { Published } from './process/processor.ts'
+import type { ProcessorOptions } from './process/processor-options.ts'
 import { type AdvisorPort, runWorker } from './process/worker.ts'
 import { openSqliteBlobStore } from './state/sqlite-blob-store.ts'
 import { openSqliteStateStore } from './state/sqlite-state-store.ts'
@@ -90,7 +91,6 @@ async function run(data: WorkWorkerData): Promise<void> {
       reportStopped: (partition, stopped) => main.tell('stopped', { partition, stopped }),
     },
     { processor: data.processor, delivery: data.sending?.delivery ?? noDelivery },
-    Array.from({ length: partitionCount }, (_, partition) => partition),
     stop.signal,
   )
   worker.catch((error: unknown) => {

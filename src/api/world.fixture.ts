@@ -21,7 +21,7 @@ import { type NewRecord, partitionOf } from '../log/record.ts'
 import { type DefinitionFiles, parseDefinitionFiles } from '../process/definition-files.ts'
 import { encodeDocument } from '../process/definitions.ts'
 import { createFreshness } from '../process/freshness.ts'
-import { processorDefaults } from '../process/processor.ts'
+import { processorDefaults } from '../process/processor-options.ts'
 import { runWorker, type WorkerOptions } from '../process/worker.ts'
 import { createAdvisor } from '../recommend/advisor.ts'
 import { createBlend } from '../recommend/blend.ts'
@@ -132,7 +132,6 @@ export async function openWorld(
   const worker = runWorker(
     { ...base, state, renderer, mailer, advisor: { ...advisor, advise }, onCommitted: commits.add },
     workerOptions,
-    everyPartition(),
     stop.signal,
   )
   const deps: ApiDeps = {

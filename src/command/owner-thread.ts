@@ -14,7 +14,7 @@ import type { RecommendWorkerData } from '../main-recommend.ts'
 import type { WorkWorkerData } from '../main-work.ts'
 import type { OwnerMeasures } from '../monitor/owner-measures.ts'
 import { createFreshness, type Freshness } from '../process/freshness.ts'
-import { processorDefaults } from '../process/processor.ts'
+import { processorDefaults } from '../process/processor-options.ts'
 import { renderPoolDefaults } from '../template/render-pool.ts'
 import type { Secrets } from './data-dir.ts'
 

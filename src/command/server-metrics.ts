@@ -43,6 +43,7 @@ export function measureLog(log: EventLog, metrics: Metrics, clock: Clock): Event
   return {
     identity: log.identity,
     read: (partition, after, countMax) => log.read(partition, after, countMax),
+    hasMore: (partition, after) => log.hasMore(partition, after),
     wait: (partitions, after, signal) => log.wait(partitions, after, signal),
     end: (partition) => log.end(partition),
     start: (partition) => log.start(partition),

@@ -6,6 +6,7 @@
  * start of an ownership. The queue is bounded; what did not fit is found again in the index.
  */
 
+import { setMaxListeners } from 'node:events'
 import {
   type ClaimSkeleton,
   duePrefix,
@@ -42,6 +43,8 @@ const appendCountMax = 500
 const appendRetryMs = 500
 /** How long attempts in hand may take after a stop is asked for. */
 const stopMsMax = 5000
+/** The same for a partition that another owner waits for. */
+const drainMsMax = 700
 const scanCount = 1000
 /** How long a message whose data is too old is put aside, in `staleWaitMs`. */
 const parkWaitCount = 50
@@ -52,6 +55,10 @@ export interface DeliverySignals {
   owned(partition: number, epoch: number): void
   messageDue(messageId: string): void
   claimAnswered(messageId: string, attempt: number, isGranted: boolean): void
+  /** Begins nothing more for the partition; resolves when its attempts in hand have ended. */
+  drain(partition: number): Promise<void>
+  /** Another owner has the partition: what is in hand and not begun ends at once. */
+  lost(partition: number): void
 }
 
 export interface Delivery extends DeliverySignals {
@@ -67,7 +74,8 @@ export function createDelivery(deps: DeliveryDeps, options: DeliveryOptions): De
 class QueuedDelivery implements Delivery {
   readonly #deps: DeliveryDeps
   readonly #options: DeliveryOptions
-  readonly #epochs = new Map<number, number>()
+  /** Of the partitions that this process owns. */
+  readonly #standings = new Map<number, Standing>()
   /** Waiting and under way; a message is in it once. */
   readonly #known = new Set<string>()
   /** Named due while known: the answer to a result may come after the retry it asked for. */
@@ -76,7 +84,7 @@ class QueuedDelivery implements Delivery {
   /** Partitions whose index may hold due messages that are not in the queue. */
   readonly #toScan = new Set<number>()
   /** By message and attempt: who waits for the fold's answer. */
-  readonly #claims = new Map<string, (isGranted: boolean) => void>()
+  readonly #claims = new Map<string, Claim>()
   readonly #append: (record: NewRecord) => Promise<void>
   readonly #pace: Pace | undefined
   #wake: () => void = () => {}
@@ -99,9 +107,40 @@ class QueuedDelivery implements Delivery {
   }
 
   owned(partition: number, epoch: number): void {
-    this.#epochs.set(partition, epoch)
+    const standing = this.#standings.get(partition) ?? createStanding()
+    standing.epoch = epoch
+    this.#standings.set(partition, standing)
     this.#toScan.add(partition)
     this.#wake()
+  }
+
+  async drain(partition: number): Promise<void> {
+    const standing = this.#standings.get(partition)
+    if (standing === undefined) return
+    standing.soft.abort()
+    const ended = new AbortController()
+    const late = this.#deps.clock.sleep(drainMsMax, ended.signal).then(() => {
+      if (!ended.signal.aborted) this.#endNow(partition, standing)
+    })
+    await Promise.allSettled(standing.attempts)
+    ended.abort()
+    await late
+  }
+
+  lost(partition: number): void {
+    const standing = this.#standings.get(partition)
+    this.#standings.delete(partition)
+    this.#toScan.delete(partition)
+    if (standing !== undefined) this.#endNow(partition, standing)
+  }
+
+  /** Lets nothing begin any more: claims count as refused, hand-overs not begun are given up. */
+  #endNow(partition: number, standing: Standing): void {
+    standing.soft.abort()
+    standing.hard.abort()
+    for (const claim of [...this.#claims.values()]) {
+      if (claim.partition === partition) claim.answer(false)
+    }
   }
 
   messageDue(messageId: string): void {
@@ -121,23 +160,20 @@ class QueuedDelivery implements Delivery {
   }
 
   claimAnswered(messageId: string, attempt: number, isGranted: boolean): void {
-    const answer = this.#claims.get(claimKey(messageId, attempt))
-    if (answer !== undefined) answer(isGranted)
+    const claim = this.#claims.get(claimKey(messageId, attempt))
+    if (claim !== undefined) claim.answer(isGranted)
     else if (isGranted) void this.#giveBack(messageId, attempt)
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const underWay = new Set<Promise<void>>()
-    const hard = new AbortController()
+    const ended = new AbortController()
     const onAbort = (): void => {
       this.#wake()
-      void this.#deps.clock.sleep(stopMsMax, hard.signal).then(() => hard.abort())
+      for (const { soft } of this.#standings.values()) soft.abort()
+      void this.#deps.clock.sleep(stopMsMax, ended.signal).then(() => this.#endAllNow())
     }
     signal.addEventListener('abort', onAbort, { once: true })
-    const onHardAbort = (): void => {
-      for (const answer of this.#claims.values()) answer(false)
-    }
-    hard.signal.addEventListener('abort', onHardAbort, { once: true })
     while (!signal.aborted) {
       if (this.#queue.length === 0) await this.#scanIndex()
       const hasRoom = underWay.size < this.#options.attemptCountMax
@@ -146,18 +182,38 @@ class QueuedDelivery implements Delivery {
         await this.#waitForWork(signal)
         continue
       }
-      const attempt = this.#deliver(messageId, signal, hard.signal).finally(() => {
+      const standing = this.#standings.get(partitionOfMessage(messageId) ?? 0)
+      if (standing === undefined || standing.soft.signal.aborted) {
+        this.#forget(messageId)
+        continue
+      }
+      const attempt = this.#deliver(messageId, standing).finally(() => {
         underWay.delete(attempt)
+        standing.attempts.delete(attempt)
         this.#wake()
       })
       underWay.add(attempt)
+      standing.attempts.add(attempt)
     }
     await Promise.allSettled(underWay)
     signal.removeEventListener('abort', onAbort)
-    hard.abort()
+    ended.abort()
+    this.#endAllNow()
   }
 
-  async #deliver(messageId: string, soft: AbortSignal, hard: AbortSignal): Promise<void> {
+  #endAllNow(): void {
+    for (const [partition, standing] of this.#standings) this.#endNow(partition, standing)
+  }
+
+  /** The next owner of its partition finds it in the index. */
+  #forget(messageId: string): void {
+    this.#known.delete(messageId)
+    this.#dueAgain.delete(messageId)
+  }
+
+  async #deliver(messageId: string, standing: Standing): Promise<void> {
+    const soft = standing.soft.signal
+    const hard = standing.hard.signal
     const deps: DeliverDeps = {
       ...this.#deps,
       claim: (message, attempt) => this.#claim(message, attempt, hard),
@@ -185,7 +241,7 @@ class QueuedDelivery implements Delivery {
    */
   async #claimLapsed(messageId: string): Promise<void> {
     const message = await findMessage(this.#deps.place, messageId)
-    const epoch = this.#epochs.get(partitionOfMessage(messageId) ?? 0)
+    const epoch = this.#standings.get(partitionOfMessage(messageId) ?? 0)?.epoch
     if (message?.state.kind !== 'due' || epoch === undefined) return
     const skeleton: ClaimSkeleton = { messageId, attempt: message.state.attempt + 1, epoch }
     await this.#append(this.#recordOf(message, 'claim', skeleton))
@@ -199,11 +255,13 @@ class QueuedDelivery implements Delivery {
 
   async #claim(message: Message, attempt: number, hard: AbortSignal): Promise<boolean> {
     const partition = partitionOfMessage(message.messageId) ?? 0
-    const epoch = this.#epochs.get(partition)
+    const epoch = this.#standings.get(partition)?.epoch
     if (epoch === undefined || hard.aborted) return false
     const { messageId } = message
     const key = claimKey(messageId, attempt)
-    const answer = new Promise<boolean>((resolve) => this.#claims.set(key, resolve))
+    const answer = new Promise<boolean>((resolve) => {
+      this.#claims.set(key, { partition, answer: resolve })
+    })
     const skeleton: ClaimSkeleton = { messageId, attempt, epoch }
     try {
       await this.#append(this.#recordOf(message, 'claim', skeleton))
@@ -234,7 +292,8 @@ class QueuedDelivery implements Delivery {
   async #giveBack(messageId: string, attempt: number): Promise<void> {
     const message = await findMessage(this.#deps.place, messageId)
     if (message?.state.kind !== 'granted' || message.state.attempt !== attempt) return
-    if (message.state.epoch !== this.#epochs.get(partitionOfMessage(messageId) ?? 0)) return
+    const standing = this.#standings.get(partitionOfMessage(messageId) ?? 0)
+    if (message.state.epoch !== standing?.epoch) return
     const says = 'the claim was answered after its attempt had ended'
     await this.#report(message, { messageId, attempt, result: 'deferred', says })
   }
@@ -274,6 +333,29 @@ class QueuedDelivery implements Delivery {
       this.#wake = resolve
     })
   }
+}
+
+interface Claim {
+  readonly partition: number
+  answer(isGranted: boolean): void
+}
+
+/** What delivery has in hand of one partition, while this process owns it. */
+interface Standing {
+  epoch: number
+  /** Begin nothing more. */
+  readonly soft: AbortController
+  /** End what is under way. */
+  readonly hard: AbortController
+  readonly attempts: Set<Promise<void>>
+}
+
+function createStanding(): Standing {
+  const soft = new AbortController()
+  const hard = new AbortController()
+  // Each attempt under way listens to both.
+  setMaxListeners(0, soft.signal, hard.signal)
+  return { epoch: 0, soft, hard, attempts: new Set() }
 }
 
 function claimKey(messageId: string, attempt: number): string {

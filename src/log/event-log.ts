@@ -12,6 +12,7 @@
  *   more;
  * - `read` behind an offset whose next records are lost rejects with LOG_OFFSET_LOST. It never
  *   jumps;
+ * - `hasMore` answers at once, from memory: false only where `wait` would wait too;
  * - `wait` resolves once a record behind `after` can be read, or when `signal` aborts. It never
  *   rejects;
  * - `end` returns the offset of the last record that can be read, 0 for none;
@@ -46,6 +47,8 @@ export interface EventLog {
   append(records: readonly NewRecord[]): Promise<readonly Place[]>
   /** Reads records with an offset greater than `after`. */
   read(partition: number, after: number, countMax: number): Promise<readonly LogRecord[]>
+  /** Tells whether a record behind `after` may be there to read. */
+  hasMore(partition: number, after: number): boolean
   wait(partitions: readonly number[], after: readonly number[], signal: AbortSignal): Promise<void>
   end(partition: number): Promise<number>
   /** Offset of the oldest record kept, 0 for none. */

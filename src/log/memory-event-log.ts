@@ -68,6 +68,7 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
         .slice(from, from + countMax)
         .map((bytes, index) => decodeRecord(partition, after + index + 1, bytes))
     },
+    hasMore: (partition, after) => endOf(partition) > after,
     wait(wanted, after, signal) {
       return new Promise((resolve) => {
         const finish = (): void => {

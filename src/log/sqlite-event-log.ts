@@ -104,6 +104,10 @@ class SqliteEventLogReader implements EventLog {
     return this.#reader.read(partition, after, countMax)
   }
 
+  hasMore(partition: number, after: number): boolean {
+    return this.#reader.end(partition) > after
+  }
+
   async wait(
     partitions: readonly number[],
     after: readonly number[],
@@ -201,15 +205,17 @@ class SqliteEventLog implements EventLog {
     return this.#reader.read(partition, after, countMax)
   }
 
+  hasMore(partition: number, after: number): boolean {
+    return this.#shared.end(this.#stream, partition) > after
+  }
+
   wait(
     partitions: readonly number[],
     after: readonly number[],
     signal: AbortSignal,
   ): Promise<void> {
     const isThere = (): boolean =>
-      partitions.some(
-        (partition, index) => this.#shared.end(this.#stream, partition) > (after[index] ?? 0),
-      )
+      partitions.some((partition, index) => this.hasMore(partition, after[index] ?? 0))
     return new Promise((resolve) => {
       const finish = (): void => {
         this.#waiters.delete(look)

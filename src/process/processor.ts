@@ -6,11 +6,11 @@
  *
  * Order of effects: acquire the store, append `owner`; then read, fold, commit, publish, forward,
  * and delete what was forwarded with a later commit. Publishing or forwarding before the commit
- * would tell the world what may be undone.
+ * would tell the world what may be undone. Before a partition is given up, delivery ends for it,
+ * while the fold goes on and answers its claims; then the last commit is made.
  *
- * Time: the owner appends a `tick` when a timer is due and nothing arrives, and while records
- * arrive so that fold time keeps up. A partition that cannot fold a record stands still, loudly;
- * the others go on.
+ * A store elsewhere that does not answer is waited for: nothing is lost, the same work is done
+ * later. A partition that cannot fold a record stands still, loudly; the others go on.
  */
 
 import type { Clock } from '../lib/clock.ts'
@@ -18,14 +18,18 @@ import { isRetryable, OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
-import { emptyBody, type NewRecord } from '../log/record.ts'
+import type { NewRecord } from '../log/record.ts'
 import type { PartitionCommit, StateStore } from '../state/state-store.ts'
+import { Assignment } from './assignment.ts'
+import { confirmFreshness } from './confirm-freshness.ts'
 import type { DefinitionsOf } from './fold.ts'
 import { Forwarder } from './forwarder.ts'
 import type { Freshness } from './freshness.ts'
-import { checkBelongs, PartitionFold } from './partition-fold.ts'
-import { parseTimerKey } from './partition-view.ts'
+import { type Owned, Ownership } from './ownership.ts'
+import type { PartitionFold } from './partition-fold.ts'
+import type { ProcessorOptions } from './processor-options.ts'
 import { type Effect, outboxPrefix } from './scope.ts'
+import { appendTicks } from './ticker.ts'
 
 export interface ProcessorDeps {
   readonly log: EventLog
@@ -39,6 +43,10 @@ export interface ProcessorDeps {
   nextTurn?(): Promise<void>
   /** Told what a commit made true, after it. */
   publish(published: Published): void
+  /** Ends what goes on for a partition that will be given up; the fold goes on meanwhile. */
+  drain(partition: number): Promise<void>
+  /** Told that another owner has the partition, or that it cannot be owned. */
+  lost(partition: number): void
   /** Told when a partition stops before a record, and (without one) when it goes on. */
   reportStopped(
     partition: number,
@@ -54,126 +62,187 @@ export interface Published {
   readonly ownedEpoch?: number
 }
 
-export interface ProcessorOptions {
-  readonly workspace: string
-  readonly batchCountMax: number
-  /** How long one round may fold before it commits. */
-  readonly batchMsMax: number
-  /** How often the owner writes its time while records arrive. */
-  readonly tickMs: number
-  /** How often it confirms freshness while nothing arrives. */
-  readonly idleMs: number
-}
-
-export const processorDefaults: ProcessorOptions = {
-  workspace: 'default',
-  batchCountMax: 1000,
-  batchMsMax: 20,
-  tickMs: 15_000,
-  idleMs: 100,
-}
-
-/** How long to wait before a write that a full disk refused is tried again. */
-const fullDiskWaitMs = 1000
-
+/** How long to wait before what a full disk or an absent store refused is tried again. */
+const retryMs = 1000
+/** Looks for the release of a former owner. */
+const takeLookMs = 30
 /** Records read at a time: those read and not folded before a pause are read again. */
 const readCountMax = 256
-
-interface Owned {
-  readonly fold: PartitionFold
-  epoch: number
-  readonly nonce: string
-  isOwner: boolean
-  /** Time of the newest tick appended; it is on its way until the fold has seen it. */
-  tickedAtMs: number
-  isStopKnown: boolean
-  /** The log's end at an instant: once the state has reached it, it is as fresh as that. */
-  mark?: { readonly end: number; readonly atMs: number } | undefined
-}
 
 /** Runs until `signal` aborts; resolves after the work in hand is committed and forwarded. */
 export async function runProcessor(
   deps: ProcessorDeps,
   options: ProcessorOptions,
-  partitions: readonly number[],
   signal: AbortSignal,
 ): Promise<void> {
-  const processor = new Processor(deps, options)
-  for (const partition of partitions) await processor.own(partition)
-  while (!signal.aborted) {
-    const isBusy = await processor.round()
-    await processor.forward()
-    await processor.confirm()
-    if (isBusy) {
-      await processor.tick()
-      await deps.nextTurn?.()
-    } else {
-      await processor.idle(signal)
+  const leaving = new AbortController()
+  const assignment = new Assignment(deps.log.assign(leaving.signal))
+  const processor = new Processor(deps, options, assignment)
+  try {
+    await assignment.first(signal)
+    while (!signal.aborted) {
+      try {
+        await processor.turn(signal)
+      } catch (error) {
+        if (!isRetryable(error)) throw error
+        const cause = String(error)
+        deps.logger.warn({ error: cause }, 'log or state cannot be reached; trying again in 1 s')
+        await deps.clock.sleep(retryMs, signal)
+      }
     }
+    await processor.finish()
+  } finally {
+    leaving.abort()
+    await assignment.ended
   }
-  await processor.round()
-  await processor.forward()
 }
 
 class Processor {
   readonly #deps: ProcessorDeps
   readonly #options: ProcessorOptions
+  readonly #assignment: Assignment
+  readonly #ownership: Ownership
   readonly #forwarder: Forwarder
-  readonly #owned: Owned[] = []
+  #owned: Owned[] = []
   #next = 0
 
-  constructor(deps: ProcessorDeps, options: ProcessorOptions) {
+  constructor(deps: ProcessorDeps, options: ProcessorOptions, assignment: Assignment) {
     this.#deps = deps
     this.#options = options
+    this.#assignment = assignment
+    this.#ownership = new Ownership(deps, options)
     this.#forwarder = new Forwarder(deps.log)
   }
 
-  /** Takes a partition: fences the store, then announces the epoch in the log. */
-  async own(partition: number): Promise<void> {
-    const { log, state, random, definitionsOf } = this.#deps
-    const head = await state.head(partition)
-    await checkBelongs(log, partition, head)
-    const { partitionCount } = log.identity
-    const { workspace } = this.#options
-    const fold = new PartitionFold(
-      { log, state, definitionsOf },
-      { workspace, partitionCount, partition },
-    )
-    await fold.open(head)
-    const nonce = Buffer.from(random.bytes(12)).toString('base64url')
-    const epoch = Math.max(head.epoch, fold.scope.meta.epoch) + 1
-    const owned: Owned = { fold, epoch, nonce, isOwner: false, tickedAtMs: 0, isStopKnown: false }
-    await this.#announce(owned)
-    await this.#forwarder.open(state, partition)
-    this.#owned.push(owned)
+  async turn(signal: AbortSignal): Promise<void> {
+    await this.#takeAndGiveUp()
+    const isBusy = await this.#round()
+    await this.#forwarder.run()
+    const pendingCount = (partition: number): number => this.#forwarder.pendingCount(partition)
+    await confirmFreshness(this.#deps, this.#owned, pendingCount)
+    if (isBusy) {
+      await this.#tick()
+      await this.#deps.nextTurn?.()
+    } else {
+      await this.#idle(signal)
+    }
+  }
+
+  /** Folds what is left, and gives everything up. What cannot be reached is left to the next owner. */
+  async finish(): Promise<void> {
+    try {
+      await this.#round()
+      await this.#forwarder.run()
+      for (const owned of [...this.#owned]) await this.#giveUp(owned)
+    } catch (error) {
+      if (!isRetryable(error)) throw error
+      this.#deps.logger.warn({ error: String(error) }, 'stopped without a last commit')
+    }
+  }
+
+  async #takeAndGiveUp(): Promise<void> {
+    const { clock } = this.#deps
+    for (const partition of this.#assignment.toTake(this.#partitions, clock.monotonicMs())) {
+      const owned = await this.#take(partition)
+      if (owned === undefined) continue
+      await this.#forwarder.open(this.#deps.state, partition)
+      this.#owned.push(owned)
+    }
+    for (const owned of await this.#ownership.findMoved(this.#owned)) {
+      await this.#refused(owned, `keep partition ${owned.fold.partition}`)
+    }
+    for (const owned of [...this.#owned]) {
+      const { partition } = owned.fold
+      if (!owned.isAnnounced) await this.#announceAgain(owned)
+      if (owned.isDrained === true) await this.#giveUp(owned)
+      else if (owned.isDrained === undefined && !this.#assignment.isWanted(partition)) {
+        owned.isDrained = false
+        void this.#deps.drain(partition).finally(() => {
+          owned.isDrained = true
+        })
+      }
+    }
+  }
+
+  get #partitions(): readonly number[] {
+    return this.#owned.map(({ fold }) => fold.partition)
+  }
+
+  async #take(partition: number): Promise<Owned | undefined> {
+    try {
+      return await this.#ownership.take(partition)
+    } catch (error) {
+      this.#refuseOrThrow(partition, error)
+      return undefined
+    }
+  }
+
+  /** Alone, what cannot be owned ends the process; beside others it is left, and looked at later. */
+  #refuseOrThrow(partition: number, error: unknown): void {
+    const { handOverMsMax } = this.#options
+    if (handOverMsMax === 0 || !(error instanceof OperatingError) || error.retryable) throw error
+    const { code, message, remedy } = error
+    this.#deps.logger.error({ code, partition, cause: message, remedy }, 'not owned')
+    if (code !== 'OWNER_FENCED') this.#deps.reportStopped(partition, { offset: 0, says: message })
+    this.#assignment.putOff(partition, this.#deps.clock.monotonicMs())
+  }
+
+  async #giveUp(owned: Owned): Promise<void> {
+    const { partition } = owned.fold
+    if (owned.fold.hasChanges()) await this.#commit([owned])
+    await this.#forwarder.run()
+    if (this.#forwarder.hasForwarded(partition)) await this.#commit([owned])
+    if (!this.#owned.includes(owned)) return
+    await this.#ownership.release(owned)
+    this.#drop(owned)
+  }
+
+  #drop(owned: Owned): void {
+    const { partition } = owned.fold
+    this.#owned = this.#owned.filter((each) => each !== owned)
+    this.#next = 0
+    this.#forwarder.drop(partition)
+    this.#deps.lost(partition)
+    if (owned.isStopKnown) this.#deps.reportStopped(partition)
   }
 
   /**
    * Folds what there is, for at most `batchMsMax`, and commits it. Answers whether anything was
    * done.
    */
-  async round(): Promise<boolean> {
+  async #round(): Promise<boolean> {
     const { clock } = this.#deps
     const deadlineMs = clock.monotonicMs() + this.#options.batchMsMax
     const shouldPause = (): boolean => clock.monotonicMs() >= deadlineMs
+    const inTurn = [...this.#owned.slice(this.#next), ...this.#owned.slice(0, this.#next)]
     let isBusy = false
-    for (let turn = 0; turn < this.#owned.length && !(turn > 0 && shouldPause()); turn++) {
-      const owned = this.#owned[this.#next]
-      this.#next = (this.#next + 1) % this.#owned.length
-      if (owned === undefined || !(await this.#canFold(owned))) continue
-      isBusy = (await this.#foldPartition(owned.fold, shouldPause)) || isBusy
+    for (let turn = 0; turn < inTurn.length && !(turn > 0 && shouldPause()); ) {
+      const some = inTurn.slice(turn, turn + this.#options.sideBySideCount)
+      turn += some.length
+      this.#next = (this.#next + some.length) % inTurn.length
+      // All have ended before one's failure is looked at: a fold is never run twice at a time.
+      const folded = await Promise.allSettled(
+        some.map((owned) => this.#foldPartition(owned, shouldPause)),
+      )
+      for (const each of folded) {
+        if (each.status === 'rejected') throw each.reason
+        isBusy = each.value || isBusy
+      }
     }
     if (isBusy) await this.#commit(this.#owned.filter(({ fold }) => fold.hasChanges()))
     return isBusy
   }
 
   /** Reads and folds in small steps until the end of the log, the batch's size, or the pause. */
-  async #foldPartition(fold: PartitionFold, shouldPause: () => boolean): Promise<boolean> {
+  async #foldPartition({ fold }: Owned, shouldPause: () => boolean): Promise<boolean> {
+    const { log } = this.#deps
     const { batchCountMax } = this.#options
+    if (!log.hasMore(fold.partition, fold.cursor)) return false
+    if (fold.stopped !== undefined && !(await fold.resume())) return false
     let count = 0
     while (count < batchCountMax && !(count > 0 && shouldPause())) {
       const countMax = Math.min(readCountMax, batchCountMax - count)
-      const records = await this.#deps.log.read(fold.partition, fold.cursor, countMax)
+      const records = await this.#read(fold, countMax)
       if (records.length === 0) break
       const folded = await fold.fold(records, shouldPause)
       count += folded
@@ -182,20 +251,31 @@ class Processor {
     return count > 0
   }
 
-  async forward(): Promise<void> {
-    await this.#forwarder.run()
+  async #read(fold: PartitionFold, countMax: number): ReturnType<EventLog['read']> {
+    try {
+      return await this.#deps.log.read(fold.partition, fold.cursor, countMax)
+    } catch (error) {
+      this.#refuseOrThrow(fold.partition, error)
+      const owned = this.#owned.find((each) => each.fold === fold)
+      if (owned !== undefined) this.#drop(owned)
+      return []
+    }
   }
 
   /** Nothing to fold: lets due timers fire, deletes what was forwarded, then waits. */
-  async idle(signal: AbortSignal): Promise<void> {
+  async #idle(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps
     const forwarded = this.#owned.filter(({ fold }) => this.#forwarder.hasForwarded(fold.partition))
     if (forwarded.length > 0) await this.#commit(forwarded)
-    const dueMs = await this.tick()
-    const waitMs = Math.min(this.#options.idleMs, Math.max(1, dueMs - clock.nowMs()))
+    const dueMs = await this.#tick()
+    const isMoving = this.#owned.some(({ isDrained }) => isDrained !== undefined)
+    const isTaking = this.#assignment.toTake(this.#partitions, clock.monotonicMs()).length > 0
+    const idleMs = isMoving || isTaking ? takeLookMs : this.#options.idleMs
+    const waitMs = Math.min(idleMs, Math.max(1, dueMs - clock.nowMs()))
     const woken = new AbortController()
     const wake = (): void => woken.abort('woken')
     signal.addEventListener('abort', wake, { once: true })
+    this.#assignment.onChange(wake)
     const folds = this.#owned.map(({ fold }) => fold).filter((fold) => fold.stopped === undefined)
     await Promise.race([
       log.wait(
@@ -206,24 +286,8 @@ class Processor {
       clock.sleep(waitMs, woken.signal),
     ])
     wake()
+    this.#assignment.onChange(undefined)
     signal.removeEventListener('abort', wake)
-  }
-
-  async #announce(owned: Owned): Promise<void> {
-    const { state, log, clock } = this.#deps
-    const { partition } = owned.fold
-    const answer = await state.acquire(partition, owned.epoch, owned.nonce)
-    if (answer === 'fenced') {
-      throw new OperatingError('OWNER_FENCED', `acquire partition ${partition}`)
-    }
-    const { epoch, nonce } = owned
-    await log.append([this.#controlRecord(partition, 'owner', { epoch, nonce }, clock.nowMs())])
-  }
-
-  async #canFold(owned: Owned): Promise<boolean> {
-    const { fold } = owned
-    if ((await this.#deps.log.end(fold.partition)) <= fold.cursor) return false
-    return fold.stopped === undefined || (await fold.resume())
   }
 
   async #commit(owneds: readonly Owned[]): Promise<void> {
@@ -238,24 +302,43 @@ class Processor {
       return { owned, effects, commit: { ...commit, changes: [...commit.changes, ...deletes] } }
     })
     const answers = await this.#commitRetrying(taken.map(({ commit }) => commit))
-    taken.forEach(({ owned, commit, effects }, index) => {
-      const { partition } = commit
-      const answer = answers[index]
-      if (answer !== 'committed') {
-        throw new OperatingError('OWNER_FENCED', `commit partition ${partition}: ${answer}`)
-      }
+    const isCommitted = (index: number): boolean => answers[index] === 'committed'
+    for (const { owned, commit, effects } of taken.filter((_, index) => isCommitted(index))) {
       owned.fold.committed(commit)
       for (const { key, value } of commit.changes) {
         if (value !== undefined && key.startsWith(outboxPrefix)) {
-          this.#forwarder.add(partition, key, value)
+          this.#forwarder.add(commit.partition, key, value)
         }
       }
       this.#publish(owned, commit, effects)
-    })
-    for (const { owned } of taken) await this.#checkStanding(owned)
+    }
+    for (const [index, { owned }] of taken.entries()) {
+      if (isCommitted(index)) await this.#checkStanding(owned)
+      else await this.#refused(owned, `commit partition ${owned.fold.partition}: ${answers[index]}`)
+    }
   }
 
-  /** A full disk is waited out: the batch is kept, nothing more is folded meanwhile. */
+  /**
+   * A commit was refused: another owner has the partition, or the store has lost commits. In both
+   * cases what was folded is forgotten; in the second the log makes it again.
+   */
+  async #refused(owned: Owned, attempted: string): Promise<void> {
+    const error = new OperatingError('OWNER_FENCED', attempted)
+    if (this.#options.handOverMsMax === 0) throw error
+    this.#drop(owned)
+    if (await this.#ownership.hasNewerOwner(owned)) {
+      this.#refuseOrThrow(owned.fold.partition, error)
+    } else {
+      const { partition } = owned.fold
+      const says = 'the store has lost commits; folding them again from the log'
+      this.#deps.logger.error({ partition, attempted }, says)
+    }
+  }
+
+  /**
+   * What cannot be reached is waited for: the batch is kept, nothing more is folded meanwhile. The
+   * store knows a commit that it took already.
+   */
   async #commitRetrying(commits: readonly PartitionCommit[]): Promise<readonly string[]> {
     const { state, clock, logger } = this.#deps
     for (;;) {
@@ -264,7 +347,7 @@ class Processor {
       } catch (error) {
         if (!isRetryable(error)) throw error
         logger.warn({ error: String(error) }, 'the state cannot be committed; trying again in 1 s')
-        await clock.sleep(fullDiskWaitMs)
+        await clock.sleep(retryMs)
       }
     }
   }
@@ -283,13 +366,7 @@ class Processor {
     })
   }
 
-  /**
-   * The log may hold an owner record of this epoch or a newer one, from a history that the store
-   * has lost. A living newer owner would have fenced the commit, so this processor announces itself
-   * again, above it.
-   */
   async #checkStanding(owned: Owned): Promise<void> {
-    const { meta } = owned.fold.scope
     const { stopped, partition } = owned.fold
     if (stopped !== undefined && !owned.isStopKnown) {
       const { offset, cause } = stopped
@@ -302,77 +379,21 @@ class Processor {
       this.#deps.reportStopped(partition)
     }
     owned.isStopKnown = stopped !== undefined
-    if (owned.isOwner || meta.epoch < owned.epoch) return
-    owned.epoch = meta.epoch + 1
-    await this.#announce(owned)
+    if (this.#ownership.isOutdone(owned)) await this.#announceAgain(owned)
   }
 
-  /**
-   * Confirms freshness where the state has reached what was the log's end when it was last looked
-   * at.
-   */
-  async confirm(): Promise<void> {
-    const { clock, freshness, log } = this.#deps
-    for (const owned of this.#owned) {
-      const { fold } = owned
-      const atMs = clock.nowMs()
-      owned.mark ??= { end: await log.end(fold.partition), atMs }
-      const isReached = fold.stopped === undefined && fold.committedOffset >= owned.mark.end
-      if (!isReached || this.#forwarder.pendingCount(fold.partition) > 0) continue
-      freshness.confirm(fold.partition, owned.mark.atMs)
-      owned.mark = undefined
-    }
-  }
-
-  /** Appends ticks where time has to move; returns when the next timer is due. */
-  async tick(): Promise<number> {
-    const { clock, log } = this.#deps
-    const nowMs = clock.nowMs()
-    let nextDueMs = Number.POSITIVE_INFINITY
-    const ticking: Owned[] = []
-    for (const owned of this.#owned) {
-      const { meta } = owned.fold.scope
-      const isOnItsWay = meta.ownerMs < Math.floor(owned.tickedAtMs)
-      if (!owned.isOwner || owned.fold.stopped !== undefined || isOnItsWay) continue
-      const timer = await owned.fold.firstTimer()
-      const dueMs = timer === undefined ? Number.POSITIVE_INFINITY : parseTimerKey(timer).dueMs
-      // Where the owner's own clock is behind, ticking faster would not move it: one per `tickMs`.
-      const nextTickMs = meta.ownerMs + this.#options.tickMs
-      const isBehind = meta.foldMs > nextTickMs && nowMs >= nextTickMs
-      if (dueMs <= nowMs || isBehind) ticking.push(owned)
-      else nextDueMs = Math.min(nextDueMs, dueMs)
-    }
-    if (ticking.length === 0) return nextDueMs
-    const ticks = ticking.map(({ fold, epoch, nonce }) =>
-      this.#controlRecord(fold.partition, 'tick', { epoch, nonce }, nowMs),
-    )
+  async #announceAgain(owned: Owned): Promise<void> {
     try {
-      await log.append(ticks)
+      await this.#ownership.announce(owned)
     } catch (error) {
-      // A full disk: nothing moves until there is space, and the next round tries again.
-      if (!isRetryable(error)) throw error
-      return nowMs + fullDiskWaitMs
+      this.#refuseOrThrow(owned.fold.partition, error)
+      this.#drop(owned)
     }
-    for (const owned of ticking) owned.tickedAtMs = nowMs
-    return nowMs
   }
 
-  #controlRecord(
-    partition: number,
-    kind: 'owner' | 'tick',
-    skeleton: { readonly epoch: number; readonly nonce: string },
-    recordedAtMs: number,
-  ): NewRecord {
-    return {
-      partition,
-      key: `control:${partition}`,
-      kind,
-      id: this.#deps.random.bytes(16),
-      recordedAtMs,
-      isBackfill: false,
-      keyId: 0,
-      skeleton,
-      body: emptyBody,
-    }
+  async #tick(): Promise<number> {
+    const recordOf = (owned: Owned, nowMs: number): NewRecord =>
+      this.#ownership.controlRecord(owned, 'tick', nowMs)
+    return await appendTicks(this.#deps, this.#options, { owned: this.#owned, retryMs, recordOf })
   }
 }

@@ -24,7 +24,8 @@ import type { Renderer } from '../template/template.ts'
 import { createDefinitionsCache, type DefinitionsCache } from './definitions-cache.ts'
 import type { Freshness } from './freshness.ts'
 import { decodeJson } from './meta.ts'
-import { type ProcessorOptions, type Published, runProcessor } from './processor.ts'
+import { type Published, runProcessor } from './processor.ts'
+import type { ProcessorOptions } from './processor-options.ts'
 
 /** The recommendation index as the worker needs it; it may live on another thread. */
 export interface AdvisorPort {
@@ -61,11 +62,13 @@ export interface WorkerOptions {
   readonly delivery: DeliveryOptions
 }
 
-/** Runs until `signal` aborts. Rejects when it cannot go on; the process should end then. */
+/**
+ * Runs until `signal` aborts, for the partitions that the log assigns. Rejects when it cannot go
+ * on; the process should end then.
+ */
 export async function runWorker(
   deps: WorkerDeps,
   options: WorkerOptions,
-  partitions: readonly number[],
   signal: AbortSignal,
 ): Promise<void> {
   const definitions = createDefinitionsCache(deps.blobs)
@@ -77,10 +80,11 @@ export async function runWorker(
       ...deps,
       definitionsOf: definitions.definitionsOf,
       publish: (published) => publish(deps, delivery, published),
+      drain: (partition) => delivery?.drain(partition) ?? Promise.resolve(),
+      lost: (partition) => delivery?.lost(partition),
       reportStopped: (partition, stopped) => deps.reportStopped?.(partition, stopped),
     },
     options.processor,
-    partitions,
     folding.signal,
   )
   const failed = processor.finally(() => delivering.abort())

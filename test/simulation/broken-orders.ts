@@ -49,7 +49,7 @@ export const movesOffsetBeforeState: Wiring = {
 
 /** Takes an appended claim for a grant, and does not wait for what the fold says. */
 export const handsOverBeforeGrant: Wiring = {
-  runWorker: async (deps, options, partitions, signal) => {
+  runWorker: async (deps, options, signal) => {
     const { definitionsOf, templateOf } = createDefinitionsCache(deps.blobs)
     const { mailer, clock, state, freshness } = deps
     if (mailer === undefined) return
@@ -84,6 +84,8 @@ export const handsOverBeforeGrant: Wiring = {
         ...deps,
         definitionsOf,
         reportStopped: () => {},
+        drain: async () => {},
+        lost: () => {},
         publish: ({ partition, effects, ownedEpoch }) => {
           for (const effect of effects) {
             if (effect.kind === 'message-due') delivery.messageDue(effect.messageId)
@@ -92,7 +94,6 @@ export const handsOverBeforeGrant: Wiring = {
         },
       },
       options.processor,
-      partitions,
       signal,
     )
     await Promise.race([processor, delivery.run(signal)])

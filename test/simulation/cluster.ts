@@ -23,6 +23,7 @@ import type { Mailbox } from './mailbox.ts'
 import type { Observer } from './observer.ts'
 import { type StateDisk, wrapBlobs, wrapLog, wrapMailer, wrapState } from './owner-ports.ts'
 import { OwnerProcess } from './owner-process.ts'
+import { Sharing } from './sharing.ts'
 import type { Timeline } from './virtual-clock.ts'
 import {
   addressSecret,
@@ -36,6 +37,9 @@ const restartMsMax = 2 * minuteMs
 const snapshotShare = 1 / 80
 const snapshotCount = 3
 const stopMsMax = 60 * minuteMs
+const sharedShare = 1 / 3
+const sharedOwnerCount = 2
+const sessionMs = 10 * secondMs
 
 /** What a broken order of effects puts in place of the real thing. */
 export interface Wiring {
@@ -68,7 +72,10 @@ export class Cluster {
   readonly endings = new Map<string, number>()
   readonly #deps: ClusterDeps
   readonly #running = new Set<Running>()
+  /** Partitions by thread, where one process has all of them. */
   readonly #layout: readonly (readonly number[])[]
+  /** Present where several processes share the partitions. */
+  readonly #sharing: Sharing | undefined
   readonly #options: WorkerOptions
   #snapshots: { readonly state: MemoryStateSnapshot }[] = []
   #startedCount = 0
@@ -78,7 +85,10 @@ export class Cluster {
     this.#deps = deps
     const { random } = deps
     const layouts = [[[0, 1, 2]], [[0, 1], [2]], [[0], [1], [2]]]
-    this.#layout = layouts[Math.floor(random.unit() * layouts.length)] ?? [[0, 1, 2]]
+    const isShared = random.unit() < sharedShare
+    const layout = layouts[Math.floor(random.unit() * layouts.length)] ?? [[0, 1, 2]]
+    this.#layout = isShared ? [[0, 1, 2]] : layout
+    this.#sharing = isShared ? new Sharing(deps.timeline, random) : undefined
     this.#options = {
       processor: {
         workspace,
@@ -86,6 +96,8 @@ export class Cluster {
         batchMsMax: 20,
         tickMs: 15 * secondMs,
         idleMs: 20 * minuteMs,
+        handOverMsMax: isShared ? secondMs : 0,
+        sideBySideCount: isShared ? 2 : 1,
       },
       delivery: {
         from: 'Shop <news@shop.example>',
@@ -104,9 +116,11 @@ export class Cluster {
     return [...this.#running].find(({ process }) => !process.isPaused)?.process
   }
 
-  /** Starts an owner after a while, unless one is awake or about to start. */
+  /** Starts an owner after a while, unless enough are awake or one is about to start. */
   ensureOwner(): void {
-    if (this.live !== undefined || this.#isStarting) return
+    const awake = [...this.#running].filter(({ process }) => !process.isPaused)
+    const enough = this.#sharing === undefined ? 1 : sharedOwnerCount
+    if (awake.length >= enough || this.#isStarting) return
     void this.#startLater(restartMsMax * this.#deps.random.unit())
   }
 
@@ -145,6 +159,7 @@ export class Cluster {
     await this.#deps.timeline.sleep(afterMs)
     this.#isStarting = false
     this.#start()
+    this.ensureOwner()
   }
 
   #start(): void {
@@ -156,7 +171,10 @@ export class Cluster {
         plan,
         random,
         onDeath: (dead, isRolledBack) => this.#died(dead, isRolledBack),
-        onPause: (_, ms) => void this.#startLater(ms * random.unit()),
+        onPause: (_, ms) => {
+          void this.#startLater(ms * random.unit())
+          void this.#shareAround(ms)
+        },
       },
       `owner-${++this.#startedCount}`,
     )
@@ -166,12 +184,14 @@ export class Cluster {
     observer.note(process.name, 'starts')
     const deps = this.#portsOf(process)
     for (const partitions of this.#layout) {
-      this.#deps.wiring
-        .runWorker(deps, this.#options, shuffle(random, partitions), stop.signal)
-        .then(
-          () => this.#ended(running, undefined),
-          (error: unknown) => this.#ended(running, error),
-        )
+      const shuffled = shuffle(random, partitions)
+      const assign = (signal: AbortSignal): AsyncGenerator<readonly number[]> =>
+        this.#sharing?.join(process, signal) ?? assignOnce(shuffled, signal)
+      const log = { ...deps.log, assign }
+      this.#deps.wiring.runWorker({ ...deps, log }, this.#options, stop.signal).then(
+        () => this.#ended(running, undefined),
+        (error: unknown) => this.#ended(running, error),
+      )
     }
   }
 
@@ -253,8 +273,18 @@ export class Cluster {
     this.ensureOwner()
   }
 
+  /** A group notices that a member is paused once its session is over, and when it is back. */
+  async #shareAround(pausedMs: number): Promise<void> {
+    const { timeline } = this.#deps
+    await timeline.sleep(Math.min(sessionMs, pausedMs))
+    this.#sharing?.share()
+    await timeline.sleep(Math.max(0, pausedMs - sessionMs))
+    this.#sharing?.share()
+  }
+
   #remove(process: OwnerProcess, how: string): void {
     this.#deps.observer.note(process.name, `ends: ${how}`)
+    this.#sharing?.leave(process)
     this.endings.set(how, (this.endings.get(how) ?? 0) + 1)
     for (const running of this.#running) {
       if (running.process === process) this.#running.delete(running)
@@ -280,4 +310,15 @@ export class Cluster {
       heads.map(({ epoch }) => epoch),
     )
   }
+}
+
+async function* assignOnce(
+  partitions: readonly number[],
+  signal: AbortSignal,
+): AsyncGenerator<readonly number[]> {
+  yield partitions
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }

@@ -1,0 +1,74 @@
+/**
+ * Which partitions this process should own, as the log last said.
+ *
+ * A partition that another process has, or that cannot be owned, is put off for a while; the next
+ * word of the log ends that.
+ */
+
+const putOffMs = 10_000
+
+export class Assignment {
+  /** Resolves when the log assigns no more; rejects where it cannot. */
+  readonly ended: Promise<void>
+  #wanted: ReadonlySet<number> = new Set()
+  /** By partition: no attempt before this monotonic time. */
+  #notBefore = new Map<number, number>()
+  #onChange: (() => void) | undefined
+  #failure: unknown
+  readonly #first = Promise.withResolvers<void>()
+
+  constructor(assigned: AsyncIterable<readonly number[]>) {
+    this.ended = this.#follow(assigned)
+    // Thrown by `toTake`; nobody waits for it before the end.
+    this.ended.catch(() => undefined)
+  }
+
+  /** Resolves when the log has spoken once, or `signal` aborts. */
+  async first(signal: AbortSignal): Promise<void> {
+    const stop = (): void => this.#first.resolve()
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop, { once: true })
+    await this.#first.promise
+    signal.removeEventListener('abort', stop)
+  }
+
+  isWanted(partition: number): boolean {
+    return this.#wanted.has(partition)
+  }
+
+  /** Returns what is wanted and not among `owned`. Throws where the log cannot assign any more. */
+  toTake(owned: readonly number[], nowMs: number): readonly number[] {
+    if (this.#failure !== undefined) throw this.#failure
+    if (owned.length === this.#wanted.size && owned.every((each) => this.#wanted.has(each))) {
+      return []
+    }
+    return [...this.#wanted].filter(
+      (each) => !owned.includes(each) && (this.#notBefore.get(each) ?? 0) <= nowMs,
+    )
+  }
+
+  putOff(partition: number, nowMs: number): void {
+    this.#notBefore.set(partition, nowMs + putOffMs)
+  }
+
+  /** Calls `listener` once the log says something else. */
+  onChange(listener: (() => void) | undefined): void {
+    this.#onChange = listener
+  }
+
+  async #follow(assigned: AsyncIterable<readonly number[]>): Promise<void> {
+    try {
+      for await (const partitions of assigned) {
+        this.#wanted = new Set(partitions)
+        this.#notBefore = new Map()
+        this.#first.resolve()
+        this.#onChange?.()
+      }
+    } catch (error) {
+      this.#failure = error
+      this.#first.resolve()
+      this.#onChange?.()
+      throw error
+    }
+  }
+}

@@ -1,0 +1,24 @@
+export interface ProcessorOptions {
+  readonly workspace: string
+  readonly batchCountMax: number
+  /** How long one round may fold before it commits. */
+  readonly batchMsMax: number
+  /** How often the owner writes its time while records arrive. */
+  readonly tickMs: number
+  /** How often it confirms freshness while nothing arrives. */
+  readonly idleMs: number
+  /** How long a former owner may take to release a partition; 0 where no other process can own. */
+  readonly handOverMsMax: number
+  /** Partitions folded side by side: more than one where a read of the state is waited for. */
+  readonly sideBySideCount: number
+}
+
+export const processorDefaults: ProcessorOptions = {
+  workspace: 'default',
+  batchCountMax: 1000,
+  batchMsMax: 20,
+  tickMs: 15_000,
+  idleMs: 100,
+  handOverMsMax: 0,
+  sideBySideCount: 1,
+}

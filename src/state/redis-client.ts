@@ -21,6 +21,14 @@ export type RedisClient = Redis | Cluster
 const retryDelayMs = 50
 const retryDelayMsMax = 1000
 const portDefault = 6379
+const keyPrefixDefault = 'attune'
+
+/** Refuses a prefix that would move keys to another slot of a cluster. */
+export function parseKeyPrefix(prefix: string | undefined): string {
+  const known = prefix ?? keyPrefixDefault
+  if (/^[\w.-]+$/.test(known)) return known
+  throw new OperatingError('CONFIG_INVALID', 'take a key prefix of letters, digits, -, _ and .')
+}
 
 /** Makes a client that is not connected yet. */
 export function createRedisClient(

@@ -163,6 +163,18 @@ export class RedisLink {
     return await Promise.all(masters.map((one) => this.#send(attempted, one, name, parameters)))
   }
 
+  /**
+   * Waits until replicas of every master have what was written before; rejects with
+   * STORE_UNREACHABLE where fewer have it in time. Redis may still promote one that has not.
+   */
+  async waitForReplicas(countMin: number, msMax: number): Promise<void> {
+    if (countMin === 0) return
+    const attempted = `carry what was written to ${countMin} replicas`
+    const counts = await this.callMasters(attempted, 'wait', [`${countMin}`, `${msMax}`])
+    if (counts.every((count) => Number(count) >= countMin)) return
+    throw new OperatingError('STORE_UNREACHABLE', `${attempted}: ${counts.join(', ')} have it`)
+  }
+
   async connect(): Promise<void> {
     const attempted = 'connect to Redis'
     // What it rejects with comes as an 'error' too, and the client tries again by itself.

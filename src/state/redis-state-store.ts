@@ -6,13 +6,14 @@
  *     {attune:7}index   sorted set of the keys, all of score 0, so that they order by their bytes
  *     {attune:7}:KEY    string
  *
- * Redis may answer a commit and lose it: in a crash up to a second of its append-only file, in a
- * failover what the replica had not got, by FLUSHALL everything. Whole commits only, and the log
- * makes them again. What the processor sees then: an older head answers its commit with `moved`, an
- * empty one with `fenced`, and what was read in between was older than what it knew. It must drop
- * what it remembers, and read again. `replicaCountMin` lets a commit wait until that many replicas
- * have it, which makes the loss in a failover unlikely. It does not exclude it: Redis may promote a
- * replica that was not among them.
+ * Redis may answer a commit and lose it: in a crash the last second or two, which its append-only
+ * file had not got, in a failover what the replica had not got, by FLUSHALL everything. Whole
+ * commits only, from the newest backwards, ownership too; the log makes them again. What the
+ * processor sees then: an older head answers its commit with `moved`, one of another owner or none
+ * with `fenced`, and what was read in between was older than what it knew. It must drop what it
+ * remembers, and read again. `replicaCountMin` lets a commit wait until that many replicas have it,
+ * which makes the loss in a failover unlikely. It does not exclude it: Redis may promote a replica
+ * that was not among them.
  *
  * A commit without an answer may still arrive, after later ones. Each commit carries the number of
  * the one before it, counted in the head, and a late one finds another number. A number that is
@@ -24,6 +25,7 @@
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { assertCommitFits, rangeOf } from './key-order.ts'
+import { parseKeyPrefix } from './redis-client.ts'
 import {
   openRedisLink,
   type RedisArgument,
@@ -53,7 +55,6 @@ export interface RedisStateStoreOptions extends RedisLinkOptions {
   readonly replicaMsMax?: number
 }
 
-const keyPrefixDefault = 'attune'
 const replicaMsMaxDefault = 1000
 /** Bounds how long one scan holds up everybody else. */
 const scanCountMax = 1000
@@ -72,10 +73,7 @@ export async function openRedisStateStore(
   deps: RedisLinkDeps,
   options: RedisStateStoreOptions,
 ): Promise<StateStore> {
-  const keyPrefix = options.keyPrefix ?? keyPrefixDefault
-  if (!/^[\w.-]+$/.test(keyPrefix)) {
-    throw new OperatingError('CONFIG_INVALID', 'take a key prefix of letters, digits, -, _ and .')
-  }
+  const keyPrefix = parseKeyPrefix(options.keyPrefix)
   return new RedisStateStore(await openRedisLink(deps, options), { ...options, keyPrefix })
 }
 
@@ -157,7 +155,10 @@ class RedisStateStore implements StateStore {
       if (result.status === 'rejected') throw result.reason
       return result.value
     })
-    if (answers.includes('committed')) await this.#waitForReplicas()
+    if (answers.includes('committed')) {
+      const { replicaCountMin = 0, replicaMsMax = replicaMsMaxDefault } = this.#options
+      await this.#link.waitForReplicas(replicaCountMin, replicaMsMax)
+    }
     return answers
   }
 
@@ -189,17 +190,6 @@ class RedisStateStore implements StateStore {
       assert(answer === 'renumbered', 'Redis answers a commit')
     }
     return 'moved'
-  }
-
-  async #waitForReplicas(): Promise<void> {
-    const countMin = this.#options.replicaCountMin ?? 0
-    if (countMin === 0) return
-    const msMax = this.#options.replicaMsMax ?? replicaMsMaxDefault
-    const attempted = `carry a commit to ${countMin} replicas`
-    const counts = await this.#link.callMasters(attempted, 'wait', [`${countMin}`, `${msMax}`])
-    if (counts.some((count) => Number(count) < countMin)) {
-      throw new OperatingError('STORE_UNREACHABLE', `${attempted}: ${counts.join(', ')} have it`)
-    }
   }
 
   #keysOf(partition: number): PartitionKeys {

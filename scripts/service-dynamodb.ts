@@ -1,0 +1,99 @@
+/**
+ * DynamoDB Local, for tests, benchmarks and `scripts/services.ts`.
+ *
+ * Its files come from Maven once (`fetchDynamodb`), into the service cache. It keeps its tables in
+ * memory, so what is stopped and started again is empty, unless `isOnDisk` is given. It knows
+ * transactions, conditions, request tokens and the limits of sizes and counts; it knows no
+ * throttling, no conflicts of transactions and no second copy.
+ */
+
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createNode, freePorts, type Service } from './service.ts'
+import { hasProgram, runProgram, serviceCacheFolder } from './service-cache.ts'
+
+export interface DynamodbServiceOptions {
+  /** Tables are kept in a folder, so that they are there again after a stop. */
+  readonly isOnDisk?: boolean
+}
+
+const pomPath = fileURLToPath(new URL('dynamodb/pom.xml', import.meta.url))
+const serverClass = 'software.amazon.dynamodb.services.local.main.ServerRunner'
+const heapParameter = '-Xmx256m'
+const host = '127.0.0.1'
+
+/** Skip reason for tests where the files of DynamoDB Local are missing. */
+export const dynamodbIsMissing = 'DynamoDB Local is not here; run node scripts/services.ts fetch'
+
+/** Any keys will do: the server takes them as the name of a set of tables. */
+export const dynamodbEnvironment: Readonly<Record<string, string>> = {
+  AWS_ACCESS_KEY_ID: 'attune',
+  AWS_SECRET_ACCESS_KEY: 'attune',
+}
+
+/** Tells whether `startDynamodb` can start. */
+export function hasDynamodb(): boolean {
+  return existsSync(libraryFolder()) && hasProgram('java')
+}
+
+/** Brings the files by Maven unless they are here; returns their folder. */
+export function fetchDynamodb(): string {
+  const folder = libraryFolder()
+  if (existsSync(folder)) return folder
+  mkdirSync(serviceCacheFolder(), { recursive: true })
+  const unfinished = mkdtempSync(`${folder}-`)
+  try {
+    runProgram('mvn', [
+      ...['--quiet', '--batch-mode', '--file', pomPath, 'dependency:copy-dependencies'],
+      ...['-DincludeScope=runtime', `-DoutputDirectory=${unfinished}`],
+    ])
+    renameSync(unfinished, folder)
+  } finally {
+    rmSync(unfinished, { recursive: true, force: true })
+  }
+  return folder
+}
+
+/** Starts a server with files of its own. Its endpoint is `http://` and its only address. */
+export async function startDynamodb(options: DynamodbServiceOptions = {}): Promise<Service> {
+  const library = libraryFolder()
+  const folder = mkdtempSync(join(tmpdir(), 'attune-dynamodb-'))
+  const [port = 0] = await freePorts(1)
+  const tables = options.isOnDisk === true ? ['-dbPath', folder] : ['-inMemory']
+  const node = createNode({
+    name: 'dynamodb',
+    program: 'java',
+    parameters: [
+      ...[heapParameter, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
+      ...[`-Djava.library.path=${library}`, '-cp', join(library, '*'), serverClass],
+      ...['-port', String(port), '-disableTelemetry', ...tables],
+    ],
+    folder,
+    ports: [port],
+  })
+  const service: Service = {
+    name: 'dynamodb',
+    addresses: [`${host}:${port}`],
+    nodes: [node],
+    async stop() {
+      // Its files go too, so there is nothing to put in order first.
+      await node.stop('SIGKILL')
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+  try {
+    await node.start()
+  } catch (error) {
+    await service.stop()
+    throw error
+  }
+  return service
+}
+
+function libraryFolder(): string {
+  const version = /<dynamodb\.version>([^<]+)</.exec(readFileSync(pomPath, 'utf8'))?.[1]
+  if (version === undefined) throw new Error(`${pomPath} names no dynamodb.version`)
+  return join(serviceCacheFolder(), `dynamodb-${version}`)
+}

@@ -1,0 +1,162 @@
+/**
+ * Sharing partitions out among processes, by Kafka's consumer group.
+ *
+ * Only who owns what comes from the group: places are in the state, and no offset of the group is
+ * ever read. A member keeps what it had where it can (cooperative, sticky), is missed after
+ * `sessionMsMax`, and leaves at once when it is told to stop. The client library joins again by
+ * itself; where it gives up, or goes on without being heard, a new member is made.
+ */
+
+import { Consumer } from '@platformatic/kafka'
+import { toOperatingError } from './kafka-error.ts'
+import {
+  connectionOptionsOf,
+  type KafkaClusterOptions,
+  type KafkaLogDeps,
+} from './kafka-options.ts'
+
+export interface KafkaGroupOptions extends KafkaClusterOptions {
+  readonly groupId: string
+  readonly sessionMsMax: number
+  readonly heartbeatMs: number
+}
+
+const protocol = { name: 'cooperative-sticky', version: 3 }
+const rejoinMs = 500
+/** Members that live join within a heartbeat; a dead one is waited for until its session ends. */
+const rebalanceMsMax = 10_000
+const joinMsMax = rebalanceMsMax + 5_000
+
+/** Yields the partitions to own whenever they change; leaves the group when `signal` aborts. */
+export async function* assignByGroup(
+  deps: KafkaLogDeps,
+  options: KafkaGroupOptions,
+  signal: AbortSignal,
+): AsyncGenerator<readonly number[]> {
+  const news = new News()
+  const onAbort = (): void => news.wake()
+  signal.addEventListener('abort', onAbort, { once: true })
+  const joining = runMember(deps, options, signal, (partitions) => news.tell(partitions))
+  let known: string | undefined
+  try {
+    while (!signal.aborted) {
+      const partitions = await news.next()
+      if (partitions === undefined || known === partitions.join()) continue
+      known = partitions.join()
+      yield partitions
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    news.stop()
+    await joining.leave()
+  }
+}
+
+/** The newest assignment; older ones that nobody looked at are of no use. */
+class News {
+  #newest: readonly number[] | undefined
+  #told = Promise.withResolvers<void>()
+
+  tell(partitions: readonly number[]): void {
+    this.#newest = partitions
+    this.wake()
+  }
+
+  wake(): void {
+    this.#told.resolve()
+  }
+
+  stop(): void {
+    this.#newest = undefined
+  }
+
+  async next(): Promise<readonly number[] | undefined> {
+    await this.#told.promise
+    this.#told = Promise.withResolvers<void>()
+    const newest = this.#newest
+    this.#newest = undefined
+    return newest
+  }
+}
+
+interface Membership {
+  /** Resolves when the group knows that this member is gone, or cannot be told. */
+  leave(): Promise<void>
+}
+
+/** Keeps one member in the group until it is told to leave. */
+function runMember(
+  deps: KafkaLogDeps,
+  options: KafkaGroupOptions,
+  signal: AbortSignal,
+  tell: (partitions: readonly number[]) => void,
+): Membership {
+  const leaving = new AbortController()
+  const stop = AbortSignal.any([signal, leaving.signal])
+  const run = async (): Promise<void> => {
+    while (!stop.aborted) {
+      const says = await runOneMember(options, stop, tell)
+      if (stop.aborted) return
+      deps.logger.warn({ groupId: options.groupId, says }, 'log group left; joining anew')
+      await deps.clock.sleep(rejoinMs, stop)
+    }
+  }
+  const running = run()
+  return {
+    async leave() {
+      leaving.abort()
+      await running
+    },
+  }
+}
+
+/** Joins, tells what is assigned, and returns why it could not go on. */
+async function runOneMember(
+  options: KafkaGroupOptions,
+  stop: AbortSignal,
+  tell: (partitions: readonly number[]) => void,
+): Promise<string> {
+  const consumer = new Consumer({
+    ...connectionOptionsOf(options),
+    requestTimeout: joinMsMax,
+    clientId: options.clientId,
+    bootstrapBrokers: [...options.brokers],
+    groupId: options.groupId,
+    sessionTimeout: options.sessionMsMax,
+    heartbeatInterval: options.heartbeatMs,
+    rebalanceTimeout: rebalanceMsMax,
+    heartbeatStallTimeout: options.sessionMsMax,
+    protocols: [protocol],
+    retries: 5,
+    retryDelay: 200,
+  })
+  const failed = Promise.withResolvers<string>()
+  const tellAssigned = (): void => {
+    const owned = consumer.assignments?.find(({ topic }) => topic === options.topic)
+    tell([...(owned?.partitions ?? [])].sort((one, other) => one - other))
+  }
+  consumer.on('consumer:group:join', tellAssigned)
+  consumer.on('consumer:group:rebalance', tellAssigned)
+  consumer.on('consumer:heartbeat:stalled', () => failed.resolve('no heartbeat was answered'))
+  consumer.on('error', (error: Error) => failed.resolve(error.message))
+  const onStop = (): void => failed.resolve('it was told to')
+  stop.addEventListener('abort', onStop, { once: true })
+  if (stop.aborted) onStop()
+  consumer.topics.track(options.topic)
+  const joined = consumer.joinGroup({}).then(
+    () => undefined,
+    (error: unknown) => failed.resolve(toOperatingError(error, 'join the group').message),
+  )
+  const says = await failed.promise
+  stop.removeEventListener('abort', onStop)
+  await leaveGroup(consumer)
+  await joined
+  return says
+}
+
+async function leaveGroup(consumer: Consumer): Promise<void> {
+  // Whoever cannot say goodbye is missed after the session.
+  const leaving: void | Promise<void> = consumer.leaveGroup(true)
+  await Promise.resolve(leaving).catch(() => undefined)
+  await consumer.close(true).catch(() => undefined)
+}

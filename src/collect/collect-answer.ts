@@ -53,6 +53,18 @@ export function answerJson(response: ServerResponse, body: unknown, cacheControl
   writeJson(response, 200, 'application/json', body, cacheControl)
 }
 
+const takenBody = JSON.stringify({ success: true })
+const takenHead = {
+  'content-type': 'application/json',
+  'content-length': takenBody.length,
+  'cache-control': 'no-store',
+}
+
+/** Answers that every event of the request is safe: the one answer that is given all the time. */
+export function answerTakenAll(response: ServerResponse): void {
+  response.writeHead(200, takenHead).end(takenBody)
+}
+
 export function answerProblem(response: ServerResponse, problem: Problem): void {
   if (response.headersSent) return
   const { status, code, title, detail, retryAfterSeconds } = problem

@@ -126,7 +126,8 @@ interface Judged {
 interface Judge {
   readonly deps: CollectorDeps
   readonly options: CollectorOptions
-  readonly call: CollectCall
+  readonly requestBytes: Uint8Array
+  readonly isBackfill: boolean
   readonly plan: TrackingPlan | undefined
   readonly parseDeps: ParseEventDeps
 }
@@ -158,19 +159,21 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       ...(request.sentAtMs === undefined ? {} : { sentAtMs: request.sentAtMs }),
       ...(request.context === undefined ? {} : { batchContext: request.context }),
     }
-    const isBackfill = call.isBackfill || request.isBackfill
-    const judge = {
+    const judged = judgeAll(request.items, {
       deps,
       options,
-      call: { ...call, isBackfill },
+      requestBytes: call.bytes,
+      isBackfill: call.isBackfill || request.isBackfill,
       plan: deps.sources.byId(sourceId)?.plan,
       parseDeps,
+    })
+    if (judged.rejected.length === 0) await deps.log.append(judged.events)
+    else {
+      await Promise.all([
+        judged.events.length === 0 ? undefined : deps.log.append(judged.events),
+        deps.rejected.append(judged.rejected),
+      ])
     }
-    const judged = judgeAll(request.items, judge)
-    await Promise.all([
-      judged.events.length === 0 ? undefined : deps.log.append(judged.events),
-      judged.rejected.length === 0 ? undefined : deps.rejected.append(judged.rejected),
-    ])
     if (judged.events.length > 0) metrics.accepted(sourceId, judged.events.length)
     for (const reason of judged.reasons) metrics.rejected(sourceId, reason, 1)
     return {
@@ -251,7 +254,7 @@ function judgeAll(items: readonly unknown[], judge: Judge): Judged {
     } else if (refusal !== undefined) {
       const { reason, path, says } = refusal
       const { sourceId, receivedAtMs } = parseDeps
-      const bytes = bytesOf(item, judge.call.bytes)
+      const bytes = bytesOf(item, judge.requestBytes)
       judged.rejected.push(
         rejectedRecord({ sourceId, reason, path, receivedAtMs }, bytes, deps, options),
       )
@@ -273,7 +276,7 @@ function eventRecord(event: Event, judge: Judge): NewRecord {
     kind: 'event',
     id: sha256Bytes(`${sourceId}\0${eventId}`, idBytes),
     recordedAtMs: event.receivedAtMs,
-    isBackfill: judge.call.isBackfill,
+    isBackfill: judge.isBackfill,
     keyId: 0,
     skeleton,
     body: Buffer.from(JSON.stringify(event)),

@@ -21,6 +21,7 @@ import {
   answerJson,
   answerPreflight,
   answerProblem,
+  answerTakenAll,
   isOriginAllowed,
   type Problem,
   settingsOf,
@@ -77,8 +78,13 @@ interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly query: string
+  readonly basicKeys: BasicKeys
   readonly refuse: (problem: Problem) => void
 }
+
+/** What the headers of Basic authorization say, as they came: the same few come all the time. */
+type BasicKeys = Map<string, string | undefined>
+const basicKeyCountMax = 1_000
 
 const settingsPath = /^\/v1\/projects\/([^/]{1,200})\/settings$/
 
@@ -89,8 +95,12 @@ export function createCollectRoutes(
   options: CollectHttpOptions,
 ): CollectRoutes {
   const budget: BodyBudget = { bytesMax: options.bodyBytesInFlightMax, bytesInFlight: 0 }
+  const basicKeys: BasicKeys = new Map()
   return (request, response) => {
-    const [path = '', query = ''] = (request.url ?? '').split('?', 2)
+    const url = request.url ?? ''
+    const queryAt = url.indexOf('?')
+    const path = queryAt < 0 ? url : url.slice(0, queryAt)
+    const query = queryAt < 0 ? '' : url.slice(queryAt + 1)
     const route = routes.get(path)
     const settings = route === undefined ? settingsPath.exec(path) : null
     if (route === undefined && settings === null) return false
@@ -101,7 +111,8 @@ export function createCollectRoutes(
     }
     const method = route === undefined ? 'GET' : 'POST'
     addCorsHeaders(request, response)
-    const exchange: Exchange = { deps, options, budget, request, response, query, refuse }
+    const given = { deps, options, budget, basicKeys }
+    const exchange: Exchange = { ...given, request, response, query, refuse }
     if (request.method === 'OPTIONS') answerPreflight(response)
     else if (request.method !== method) refuse(methodProblem(method))
     else if (route === undefined) answerSettings(exchange, settings?.[1] ?? '')
@@ -138,7 +149,7 @@ function answerSettings(exchange: Exchange, writtenKey: string): void {
 
 async function takeEvents(exchange: Exchange, route: Route): Promise<void> {
   const { deps, options, budget, request, refuse } = exchange
-  const writeKey = writeKeyOfHeaders(request)
+  const writeKey = writeKeyOfHeaders(request, exchange.basicKeys)
   const found = writeKey === undefined ? undefined : deps.sources.byWriteKey(writeKey)
   if (writeKey !== undefined && found === undefined) return refuse(keyProblem)
   if (found !== undefined && !isOriginAllowed(request, found.source)) return refuse(originProblem)
@@ -149,7 +160,10 @@ async function takeEvents(exchange: Exchange, route: Route): Promise<void> {
   if (read.kind === 'gone') return
   if (read.kind === 'overloaded') return refuse(overloadProblem)
   try {
-    if (read.kind === 'bytes') return await takeBody(exchange, route, { found, bytes: read.bytes })
+    if (read.kind === 'bytes') {
+      await takeBody(exchange, route, { found, bytes: read.bytes })
+      return
+    }
     const says = `The body has more than ${bytesMax} bytes.`
     const problem = requestProblem('body-too-large', says)
     if (found !== undefined) {
@@ -171,7 +185,8 @@ async function takeBody(
   const { bytes } = known
   const encoding = encodingOf(request.headers['content-encoding'])
   if (encoding === undefined) return refuse(encodingProblem)
-  const parsed = await parseBody(bytes, encoding, options.inflatedBytesMax)
+  const parsing = parseBody(bytes, encoding, options.inflatedBytesMax)
+  const parsed = parsing instanceof Promise ? await parsing : parsing
   if (parsed.kind === 'refused') {
     const { reason, says } = parsed
     if (known.found !== undefined) {
@@ -197,25 +212,36 @@ function answerTaken(exchange: Exchange, answer: CollectAnswer): void {
     exchange.refuse(requestProblem(answer.reason, answer.says))
     return
   }
+  if (!isVerbose(exchange)) {
+    answerTakenAll(exchange.response)
+    return
+  }
   const { acceptedCount: accepted, rejectedCount: rejected, results } = answer
-  const body = isVerbose(exchange) ? { success: true, accepted, rejected, results } : taken
-  answerJson(exchange.response, body, 'no-store')
+  answerJson(exchange.response, { success: true, accepted, rejected, results }, 'no-store')
 }
 
-function writeKeyOfHeaders(request: IncomingMessage): string | undefined {
-  const { authorization } = request.headers
-  const basic = /^basic +([\w+/=-]+) *$/i.exec(authorization ?? '')?.[1]
-  if (basic !== undefined) {
-    const pair = Buffer.from(basic, 'base64').toString('utf8')
-    // A write key may hold a colon itself (Jitsu's do), so only the last one, before no password,
-    // is cut.
-    return pair.endsWith(':') ? pair.slice(0, -1) : pair
+function writeKeyOfHeaders({ headers }: IncomingMessage, basicKeys: BasicKeys): string | undefined {
+  const { authorization } = headers
+  if (authorization !== undefined) {
+    if (!basicKeys.has(authorization)) {
+      if (basicKeys.size >= basicKeyCountMax) basicKeys.clear()
+      basicKeys.set(authorization, writeKeyOfBasic(authorization))
+    }
+    const basic = basicKeys.get(authorization)
+    if (basic !== undefined) return basic
   }
-  const header = request.headers['x-write-key']
+  const header = headers['x-write-key']
   return typeof header === 'string' && header !== '' ? header.replace(/:$/, '') : undefined
 }
 
-const taken = { success: true } as const
+function writeKeyOfBasic(authorization: string): string | undefined {
+  const basic = /^basic +([\w+/=-]+) *$/i.exec(authorization)?.[1]
+  if (basic === undefined) return undefined
+  const pair = Buffer.from(basic, 'base64').toString('utf8')
+  // A write key may hold a colon itself (Jitsu's do), so only the last one, before no password,
+  // is cut.
+  return pair.endsWith(':') ? pair.slice(0, -1) : pair
+}
 
 const keyProblem: Problem = {
   status: 401,

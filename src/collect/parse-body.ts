@@ -65,7 +65,7 @@ export function readBody(
       if (isDone) return
       isDone = true
       if (result.kind === 'gone' || result.kind === 'overloaded') budget.bytesInFlight -= keptBytes
-      request.off('data', take)
+      if (!request.readableEnded) request.off('data', take)
       resolve(result)
     }
     const take = (chunk: Buffer): void => {
@@ -82,25 +82,35 @@ export function readBody(
       }
     }
     request.on('data', take)
-    request.once('end', () => {
+    request.on('end', () => {
       const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
       if (readBytes > bytesMax) finish({ kind: 'too-large', bytes, isEnded: true })
       else finish({ kind: 'bytes', bytes })
     })
-    const leave = (): void => finish({ kind: 'gone' })
-    request.once('close', leave)
-    request.once('error', leave)
+    // A client that goes away is a close without an end, and an error only where one listens.
+    request.on('close', () => finish({ kind: 'gone' }))
   })
 }
 
-/** Inflates and reads `bytes`. Never rejects: a body that cannot be read is a value. */
-export async function parseBody(
+/**
+ * Inflates and reads `bytes`; at once where they are not compressed. Never rejects: a body that
+ * cannot be read is a value.
+ */
+export function parseBody(
   bytes: Uint8Array,
   encoding: BodyEncoding,
   inflatedBytesMax: number,
-): Promise<ParsedBody> {
+): ParsedBody | Promise<ParsedBody> {
   if (bytes.length === 0) return refuse('body-empty', 'The body is empty.')
   if (encoding === 'identity') return parseJson(bytes)
+  return parseInflated(bytes, encoding, inflatedBytesMax)
+}
+
+async function parseInflated(
+  bytes: Uint8Array,
+  encoding: Exclude<BodyEncoding, 'identity'>,
+  inflatedBytesMax: number,
+): Promise<ParsedBody> {
   try {
     return parseJson(await inflateBody(bytes, encoding, inflatedBytesMax))
   } catch (error) {

@@ -152,9 +152,12 @@ export class PartitionFold {
         try {
           if (!(await this.#foldOne(record))) return done
         } catch (error) {
+          const isAlone = this.#cursor === this.committedOffset
           this.#forget()
           if (isRetryable(error)) throw error
           this.#refused = { offset: record.offset, cause: error }
+          // Where nothing was folded before it, nothing has to be folded again.
+          if (isAlone) await this.#stopBefore(this.#refused)
           return 0
         }
       }

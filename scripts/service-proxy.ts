@@ -15,8 +15,8 @@ export interface ServiceProxy {
   cut(): void
   /** Sends the held requests to the server, also of clients that are gone. */
   deliver(): void
-  /** New connections are refused or taken. */
-  refuse(isRefusing: boolean): void
+  /** New connections go to another port; refused where it is undefined. */
+  retarget(port: number | undefined): void
   close(): Promise<void>
 }
 
@@ -30,11 +30,11 @@ interface Link {
 
 const host = '127.0.0.1'
 
-export async function openServiceProxy(target: number): Promise<ServiceProxy> {
+export async function openServiceProxy(targetPort: number): Promise<ServiceProxy> {
   const links = new Set<Link>()
-  let isRefusing = false
+  let target: number | undefined = targetPort
   const listener = createServer((client) => {
-    if (isRefusing) client.destroy()
+    if (target === undefined) client.destroy()
     else links.add(createLink(client, target, links))
   })
   const port = await listen(listener)
@@ -55,8 +55,8 @@ export async function openServiceProxy(target: number): Promise<ServiceProxy> {
         for (const bytes of link.heldRequests.splice(0)) link.server.write(bytes)
       }
     },
-    refuse(wanted) {
-      isRefusing = wanted
+    retarget(wanted) {
+      target = wanted
     },
     async close() {
       for (const { client, server } of links) {

@@ -259,9 +259,20 @@ it('notices a loss that the offset does not show', { skip }, async (t) => {
     aCommit({ offset: 0, lastRecordId: '', changes: [put('a', value)] })
   await store.commit([piece('1')])
   await store.commit([piece('2')])
-  await service.command(0, 'HINCRBY', '{rolled-back:0}head', 'number', '-1')
+  await service.command(0, 'HMSET', '{rolled-back:0}head', 'number', '1', 'begun', '1')
   assert.deepEqual(await store.commit([piece('3')]), ['moved'])
   assert.deepEqual(await store.commit([piece('3')]), ['committed'])
+})
+
+it('refuses a partition that holds a part of a commit', { skip }, async (t) => {
+  const store = await openStore(t, theSingle(), { keyPrefix: 'torn' })
+  await store.acquire(0, 1, 'n1')
+  await store.commit([aCommit()])
+  await theSingle().command(0, 'HINCRBY', '{torn:0}head', 'begun', '1')
+  const corrupt = { code: 'STORE_CORRUPT' }
+  await assert.rejects(store.commit([aCommit({ previousOffset: 1, offset: 2 })]), corrupt)
+  await assert.rejects(store.head(0), corrupt)
+  await assert.rejects(store.acquire(0, 2, 'n2'), corrupt)
 })
 
 it('takes the commits of another store under the same owner', { skip }, async (t) => {

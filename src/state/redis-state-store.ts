@@ -19,6 +19,10 @@
  * the one before it, counted in the head, and a late one finds another number. A number that is
  * lower than the one known shows a loss that the offset does not show: `moved`, once.
  *
+ * Some versions of Redis can, after two crashes, hold a part of a commit (see the scripts). Such a
+ * partition is refused with STORE_CORRUPT, by `head`, `acquire` and `commit`; its keys must go, so
+ * that the log can make it again. `aof-load-truncated no` and `redis-check-aof --fix` prevent it.
+ *
  * Not checked after the opening: the eviction policy. A server that evicts keys spoils the state.
  */
 
@@ -61,6 +65,8 @@ const scanCountMax = 1000
 /** Another committer under the same epoch and nonce is a test; one turn is enough for it. */
 const renumberCountMax = 3
 
+const headFields = ['epoch', 'nonce', 'offset', 'id', 'incarnation', 'number', 'begun']
+
 interface PartitionKeys {
   readonly head: string
   readonly index: string
@@ -90,11 +96,10 @@ class RedisStateStore implements StateStore {
   }
 
   async head(partition: number): Promise<Head> {
-    const fields = ['epoch', 'nonce', 'offset', 'id', 'incarnation']
     const attempted = `read the head of partition ${partition}`
     const { head } = this.#keysOf(partition)
-    const reply = await this.#link.call(attempted, 'hmget', [head, ...fields])
-    return decodeHead(reply as readonly (Buffer | null)[])
+    const reply = await this.#link.call(attempted, 'hmget', [head, ...headFields])
+    return decodeHead(reply, attempted)
   }
 
   async get(
@@ -135,7 +140,7 @@ class RedisStateStore implements StateStore {
     const { head } = this.#keysOf(partition)
     const attempted = `acquire partition ${partition}`
     const reply = await this.#link.run(attempted, acquireScript, [head], [`${epoch}`, nonce])
-    const { answer, number } = decodeAnswer(reply)
+    const { answer, number } = decodeAnswer(reply, attempted)
     this.#numbers.set(partition, number)
     assert(answer === 'acquired' || answer === 'fenced', 'Redis answers an acquire')
     return answer
@@ -172,19 +177,12 @@ class RedisStateStore implements StateStore {
     const names = [keys.head, keys.index, ...changes.map(({ key }) => keys.common + key)]
     const values = changes.flatMap(({ value }) => (value === undefined ? [] : [value]))
     const letters = changes.map(({ value }) => (value === undefined ? 'd' : 'p')).join('')
+    const attempted = `commit state of partition ${partition}`
     for (let count = 0; count < renumberCountMax; count++) {
-      const reply = await this.#link.run(
-        `commit state of partition ${partition}`,
-        commitScript,
-        names,
-        [
-          ...guardOf(commit, this.#numbers.get(partition)),
-          letters,
-          `${Buffer.byteLength(keys.common)}`,
-          ...values,
-        ],
-      )
-      const { answer, number } = decodeAnswer(reply)
+      const guard = guardOf(commit, this.#numbers.get(partition))
+      const rest = [letters, `${Buffer.byteLength(keys.common)}`, ...values]
+      const reply = await this.#link.run(attempted, commitScript, names, [...guard, ...rest])
+      const { answer, number } = decodeAnswer(reply, attempted)
       this.#numbers.set(partition, number)
       if (answer === 'committed' || answer === 'fenced' || answer === 'moved') return answer
       assert(answer === 'renumbered', 'Redis answers a commit')
@@ -209,9 +207,10 @@ function guardOf(commit: PartitionCommit, number: number | undefined): readonly 
   return [...texts.map(String), previousOffset < offset ? '1' : '0']
 }
 
-function decodeHead(fields: readonly (Buffer | null)[]): Head {
-  const [epoch = '', nonce = '', offset = '', lastRecordId = '', incarnation = ''] =
-    fields.map(textOf)
+function decodeHead(reply: unknown, attempted: string): Head {
+  const fields = (reply as readonly unknown[]).map(textOf)
+  const [epoch = '', nonce = '', offset = '', lastRecordId = '', incarnation = ''] = fields
+  if (fields[5] !== fields[6]) throw tornState(attempted)
   if (epoch === '') return noHead
   return { epoch: Number(epoch), nonce, offset: Number(offset), lastRecordId, incarnation }
 }
@@ -230,7 +229,15 @@ function decodeScan(reply: unknown, attempted: string): readonly Entry[] {
   })
 }
 
-function decodeAnswer(reply: unknown): { readonly answer: string; readonly number: number } {
+function decodeAnswer(
+  reply: unknown,
+  attempted: string,
+): { readonly answer: string; readonly number: number } {
   const [answer, number] = reply as readonly unknown[]
+  if (textOf(answer) === 'torn') throw tornState(attempted)
   return { answer: textOf(answer), number: Number(number) }
+}
+
+function tornState(attempted: string): OperatingError {
+  return new OperatingError('STORE_CORRUPT', `${attempted}: it holds a part of a commit`)
 }

@@ -31,9 +31,7 @@ COPY src ./src
 # A new volume takes over the owner of the folder it is mounted on.
 COPY --from=modules --chown=10001:10001 /data /var/lib/attune
 # A user that has no name has no home, and a package asks for one when it is loaded.
-ENV HOME=/tmp \
-    ATTUNE_SERVER__HOST=0.0.0.0 \
-    ATTUNE_SERVER__DATA_DIR=/var/lib/attune
+ENV HOME=/tmp
 VOLUME /var/lib/attune
 # By number, so that a cluster can tell that it is not root.
 USER 10001:10001
@@ -42,4 +40,5 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --start-interval=2s --retries=6 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.ATTUNE_SERVER__PORT ?? 8080) + '/healthz').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "/app/src/main.ts"]
-CMD ["start"]
+# By flags, since variables would win over a configuration file. Other parameters take their place.
+CMD ["start", "--host", "0.0.0.0", "--data-dir", "/var/lib/attune"]

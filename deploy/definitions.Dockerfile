@@ -4,6 +4,6 @@
 ARG ATTUNE_IMAGE=attune:0.1.0
 FROM ${ATTUNE_IMAGE}
 COPY . /etc/attune/definitions
-ENV ATTUNE_SERVER__DEFINITIONS_DIR=/etc/attune/definitions
 # A fault in them ends the build, not a server.
 RUN ["node", "/app/src/main.ts", "validate", "/etc/attune/definitions"]
+CMD ["start", "--host", "0.0.0.0", "--data-dir", "/var/lib/attune", "--definitions", "/etc/attune/definitions"]

@@ -10,6 +10,7 @@ import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 import type { JsonObject } from '../../src/lib/json.ts'
+import { messageBytesMax } from '../../src/log/kafka-options.ts'
 import { configFaults, configValue } from './deploy-config.ts'
 import { at, bytesOf, objectAt, textAt } from './manifest-view.ts'
 import { openComposeCheck } from './schema-check.ts'
@@ -121,7 +122,7 @@ describe('Attune in compose', () => {
 
   it('finds the stores under the names that the config has, and they have no way out', () => {
     const hosts = [
-      configValue(configFile, 'log.kafka.brokers'),
+      configValue(configFile, 'kafka.brokers'),
       configValue(configFile, 'redis.urls'),
       configValue(configFile, 'dynamodb.endpoint'),
     ].map((address) => /^(?:\w+:\/\/)?([\w-]+):\d+$/.exec(String(address))?.[1])
@@ -140,5 +141,8 @@ describe('Attune in compose', () => {
     for (const setting of ['cleanup.policy=delete', 'retention.ms=-1', 'retention.bytes=-1']) {
       assert.ok(command.includes(setting), setting)
     }
+    assert.match(command, /message\.timestamp\.type=CreateTime/)
+    const bytes = /max\.message\.bytes=(\d+)/.exec(command)?.[1]
+    assert.ok(Number(bytes) >= messageBytesMax)
   })
 })

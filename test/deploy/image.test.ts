@@ -107,7 +107,7 @@ describe('the Dockerfile', () => {
     assert.match(lastOf(file, 'USER'), /^[1-9]\d*:[1-9]\d*$/)
     assert.equal(lastOf(file, 'STOPSIGNAL'), 'SIGTERM')
     assert.deepEqual(parseExec(lastOf(file, 'ENTRYPOINT')), ['node', '/app/src/main.ts'])
-    assert.deepEqual(parseExec(lastOf(file, 'CMD')), ['start'])
+    assert.equal(parseExec(lastOf(file, 'CMD'))[0], 'start')
     const stage = file.slice(file.findLastIndex(({ name }) => name === 'FROM'))
     assert.deepEqual(
       stage.filter(({ name }) => ['RUN', 'ADD', 'SHELL'].includes(name)),
@@ -116,13 +116,23 @@ describe('the Dockerfile', () => {
   })
 
   it('agrees with the manifests on user, port and folders', () => {
+    const flag = (name: string): string | undefined => {
+      const words = parseExec(lastOf(file, 'CMD'))
+      return words[words.indexOf(name) + 1]
+    }
+    const derived = parseDockerfile(readRoot('deploy/definitions.Dockerfile'))
+    const definitionsDir = copiesOf(derived)[0]?.target
+    assert.deepEqual(parseExec(lastOf(derived, 'CMD')), [
+      ...parseExec(lastOf(file, 'CMD')),
+      '--definitions',
+      definitionsDir,
+    ])
     for (const overlay of readdirSync(join(root, 'deploy/kubernetes/overlays'))) {
       const manifests = renderFolder(join(root, 'deploy/kubernetes/overlays', overlay))
-      const config = configOf(manifests)
-      const environment = environmentOf(file)
-      const value = (name: string): unknown => configValue(config, name)
-      assert.equal(value('server.host'), environment['ATTUNE_SERVER__HOST'])
-      assert.equal(value('server.dataDir'), environment['ATTUNE_SERVER__DATA_DIR'])
+      const value = (name: string): unknown => configValue(configOf(manifests), name)
+      assert.equal(value('server.host'), flag('--host'))
+      if (overlay === 'single') assert.equal(value('server.dataDir'), flag('--data-dir'))
+      assert.equal(value('server.definitionsDir'), definitionsDir)
       for (const { pod, container } of workloadsOf(manifests)) {
         const { runAsUser, runAsGroup } = objectAt(pod, 'securityContext')
         assert.equal(`${runAsUser}:${runAsGroup}`, lastOf(file, 'USER'))
@@ -131,9 +141,14 @@ describe('the Dockerfile', () => {
           lastOf(file, 'EXPOSE'),
         )
       }
-      const definitions = parseDockerfile(readRoot('deploy/definitions.Dockerfile'))
-      assert.equal(value('server.definitionsDir'), copiesOf(definitions)[0]?.target)
     }
+  })
+
+  it('leaves the options to the configuration file, over which variables would win', () => {
+    const names = [...file, ...parseDockerfile(readRoot('deploy/definitions.Dockerfile'))]
+      .filter(({ name }) => name === 'ENV')
+      .map(({ rest }) => rest)
+    assert.doesNotMatch(names.join(' '), /ATTUNE_/)
   })
 })
 
@@ -197,7 +212,7 @@ describe('the image runs', () => {
 
   it('serves as it is, is healthy, and ends within the time to stop', async (t) => {
     const environment = { ...baseEnvironment, ATTUNE_SERVER__PORT: String(await freePort()) }
-    const command = [...entry, ...parseExec(lastOf(file, 'CMD'))]
+    const command = [...entry, ...parseExec(lastOf(file, 'CMD')).map(inPlace)]
     const before = filesBelow(app)
     await serveAndStop(t, { command, environment, folder })
     assert.deepEqual(filesBelow(app), before, 'nothing was written beside the program')

@@ -17,7 +17,7 @@ import { parseAllDocuments } from 'yaml'
 import { type Manifest, renderFolder } from '../../scripts/deploy-render.ts'
 import { kubernetesVersions } from '../../scripts/deploy-schemas.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import { arrivedOptions, configFaults } from './deploy-config.ts'
+import { configFaults } from './deploy-config.ts'
 import { rules, secretNames } from './manifest-rules.ts'
 import { configOf, objectAt, ofKind, workloadsOf } from './manifest-view.ts'
 import { foreignKinds, openKubernetesCheck } from './schema-check.ts'
@@ -86,11 +86,6 @@ for (const name of overlays) {
     })
   })
 }
-
-it('no option that the server has by now stands among the coming ones', () => {
-  const says = 'take these names out of comingOptions in test/deploy/deploy-config.ts'
-  assert.deepEqual(arrivedOptions(), [], says)
-})
 
 it('the guide names each secret, and each metric of it is there', () => {
   const guide = readFileSync(join(root, 'docs/guide/kubernetes.md'), 'utf8')

@@ -145,16 +145,16 @@ export const rules: Readonly<Record<string, Rule>> = {
       const config = configOf(all)
       const files = Object.entries(env).filter(([name]) => /_FILE$|^ATTUNE_CONFIG$/.test(name))
       const dataDir = String(configValue(config, 'server.dataDir'))
-      const secretsDir = configValue(config, 'server.secretsDir')
+      const mount = mountOf(dataDir)
+      // With the log elsewhere, only secrets.json and keys.json are read from it.
+      const isRead = configValue(config, 'log.kind') === 'kafka'
       return [
         ...files.map(
           ([name, path]) => mountOf(path)?.['readOnly'] !== true && `${name} is not mounted`,
         ),
-        mountOf(dataDir)?.['readOnly'] !== undefined && 'server.dataDir cannot be written',
-        mountOf(dataDir) === undefined && 'server.dataDir is not mounted',
-        typeof secretsDir === 'string' &&
-          mountOf(secretsDir)?.['readOnly'] !== true &&
-          'server.secretsDir is not mounted',
+        mount === undefined && 'server.dataDir is not mounted',
+        !isRead && mount?.['readOnly'] !== undefined && 'server.dataDir cannot be written',
+        isRead && mount?.['name'] !== 'secrets' && 'server.dataDir is not the secrets',
       ]
     },
   ),
@@ -219,13 +219,13 @@ export const rules: Readonly<Record<string, Rule>> = {
       const brokers = objectsAt(each, 'spec.triggers').map((trigger) =>
         textAt(trigger, 'metadata.bootstrapServers'),
       )
-      const known = configValue(configOf(manifests), 'log.kafka.brokers')
+      const known = configValue(configOf(manifests), 'kafka.brokers')
       return [
         ...(isThere ? [] : [`${idOf(each)}: no Deployment ${target}`]),
         ...metrics,
         ...brokers
           .filter((name) => name !== known)
-          .map((name) => `${idOf(each)}: ${name} is not log.kafka.brokers`),
+          .map((name) => `${idOf(each)}: ${name} is not kafka.brokers`),
       ]
     }),
 

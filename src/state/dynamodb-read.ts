@@ -34,8 +34,8 @@ import type { Entry } from './state-store.ts'
 /** A transaction reads 100 items; one is the head. */
 const getCountMax = 99
 const roundCountMax = 60
-/** A pause between rounds lets a commit end. It grows by this much each round. */
-const pauseMs = 2
+/** A pause before the next round lets a commit end. */
+const pauseMs = 3
 /** Of a spread scan, each bucket is asked for its share and this much more. */
 const shareRatio = 1.3
 const shareCountMin = 4
@@ -100,14 +100,16 @@ export class DynamodbReader {
   ): Promise<readonly Entry[]> {
     const range = rangeOf(prefix, after)
     if (countMax <= 0 || compareKeys(range.from, range.to) >= 0) return []
+    let head = await this.#readHead(partition)
     return await this.#untilStill(partition, async () => {
-      const head = await this.#readHead(partition)
-      const overlay = await this.#overlayOf(partition, head.redo)
-      if (overlay === undefined) return undefined
+      const before = head
+      const overlay = await this.#overlayOf(partition, before.redo)
       const collections = collectionsOf(partition, prefix)
-      const entries = await this.#merge({ collections, range, overlay, countMax })
-      const { commitNumber } = await this.#readHead(partition)
-      return commitNumber === head.commitNumber ? entries : undefined
+      const entries = overlay && (await this.#merge({ collections, range, overlay, countMax }))
+      // Where it was in vain, this is the head before the next round: the less time a round takes,
+      // the likelier it fits between two commits.
+      head = await this.#readHead(partition)
+      return head.commitNumber === before.commitNumber ? entries : undefined
     })
   }
 
@@ -119,7 +121,7 @@ export class DynamodbReader {
     for (let round = 0; round < roundCountMax; round++) {
       const result = await read()
       if (result !== undefined) return result
-      await this.#clock.sleep(round * pauseMs)
+      await this.#clock.sleep(pauseMs)
     }
     const says = `read state of partition ${partition}: it changes all the time`
     throw new OperatingError('STORE_UNREACHABLE', says)

@@ -5,16 +5,12 @@
  * `put` resolves. With `everysec` a power cut may take the blobs of the last second, which the log
  * may name already, and nothing makes them again. The opening warns of that, and `replicaCountMin`
  * lets `put` wait for replicas. Where it must not happen keep the blobs in another store.
- *
- * The first byte tells how the rest is kept: as it came, or as raw deflate at level 1, where that
- * is smaller by a tenth. What is read is hashed again, so that a changed byte is noticed.
  */
 
-import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { assert } from '../lib/assert.ts'
-import { OperatingError } from '../lib/errors.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { type BlobStore, blobBytesMax } from './blob-store.ts'
+import { packBlob, unpackBlob } from './pack-blob.ts'
 import { parseKeyPrefix } from './redis-client.ts'
 import {
   openRedisLink,
@@ -33,12 +29,6 @@ export interface RedisBlobStoreOptions extends RedisLinkOptions {
 }
 
 const replicaMsMaxDefault = 1000
-/** A smaller blob gains nothing. */
-const deflateBytesMin = 512
-const deflateRatioMax = 0.9
-const plainMark = Buffer.from([0])
-const deflatedMark = Buffer.from([1])
-
 /** Connects, checks the server's settings, and warns where a blob would not be durable at once. */
 export async function openRedisBlobStore(
   deps: RedisLinkDeps,
@@ -86,9 +76,7 @@ class RedisBlobStore implements BlobStore {
   async get(hash: string): Promise<Uint8Array | undefined> {
     const packed = await this.#link.call('read a blob', 'get', [this.#keyOf(hash)])
     if (!Buffer.isBuffer(packed)) return undefined
-    const bytes = unpackBlob(packed)
-    if (bytes !== undefined && sha256Hex(bytes) === hash) return bytes
-    throw new OperatingError('STORE_CORRUPT', `read blob ${hash}`)
+    return unpackBlob(packed, hash)
   }
 
   async close(): Promise<void> {
@@ -97,28 +85,5 @@ class RedisBlobStore implements BlobStore {
 
   #keyOf(hash: string): string {
     return `${this.#options.keyPrefix}:blob:${hash}`
-  }
-}
-
-function packBlob(bytes: Uint8Array): Uint8Array {
-  if (bytes.length >= deflateBytesMin) {
-    const deflated = deflateRawSync(bytes, { level: 1 })
-    if (deflated.length < bytes.length * deflateRatioMax) {
-      return Buffer.concat([deflatedMark, deflated])
-    }
-  }
-  return Buffer.concat([plainMark, bytes])
-}
-
-/** Returns undefined for bytes that `packBlob` does not make. */
-function unpackBlob(packed: Buffer): Uint8Array | undefined {
-  const mark = packed[0]
-  const rest = packed.subarray(1)
-  if (mark === plainMark[0]) return new Uint8Array(rest)
-  if (mark !== deflatedMark[0]) return undefined
-  try {
-    return new Uint8Array(inflateRawSync(rest, { maxOutputLength: blobBytesMax }))
-  } catch {
-    return undefined
   }
 }

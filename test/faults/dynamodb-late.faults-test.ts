@@ -90,7 +90,8 @@ async function redeliver(
   const left = await stateOf(store, 'before')
   const head = await store.head(partition)
   const client = await openDynamodbClient(deps, options)
-  for (const [index, { name, input }] of sent.entries()) {
+  // The oldest last, so that no younger one hides what it does.
+  for (const [index, { name, input }] of sent.toReversed().entries()) {
     const token = { ClientRequestToken: `late-${Math.floor(performance.now() * 1000)}-${index}` }
     const again = name === 'TransactWriteItems' ? { ...(input as object), ...token } : input
     await client.call(name, again as never, 'deliver late').catch(() => {})

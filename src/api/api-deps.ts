@@ -9,6 +9,7 @@ import type { EventLog, Place } from '../log/event-log.ts'
 import type { Freshness } from '../process/freshness.ts'
 import type { Advice, AdviceRequest } from '../recommend/advisor.ts'
 import type { BlobStore } from '../state/blob-store.ts'
+import type { ChangeBoard } from '../state/change-board.ts'
 import type { SigningKeys } from '../template/links.ts'
 import type { RenderAnswer, RenderInput } from '../template/template.ts'
 import type { ApiKeys } from './api-keys.ts'
@@ -23,6 +24,8 @@ export interface ApiDeps {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly freshness: Freshness
+  /** Of the keys of people; absent where other processes write the state too. */
+  readonly changes?: Pick<ChangeBoard, 'countOf'>
   readonly apiKeys: ApiKeys
   readonly signingKeys: SigningKeys
   readonly addressSecret: Uint8Array

@@ -6,14 +6,16 @@
  */
 
 import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-state.ts'
+import { timeText } from '../lib/time-text.ts'
 import { partitionOf } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
 import { decodePerson, type PersonTraits, personPrefix, traitPrefix } from '../profile/person.ts'
 import type { Activity, PersonView } from '../profile/person-view.ts'
 import { cartOf, currentTraits, recentItems, viewPerson } from '../profile/view-person.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { type ApiProblem, encodeProblem, problemHeaders } from './problem.ts'
 
-export type ProfileDeps = Pick<ApiDeps, 'place' | 'clock' | 'freshness'>
+export type ProfileDeps = Pick<ApiDeps, 'place' | 'clock' | 'freshness' | 'changes'>
 
 export interface Answer {
   readonly status: number
@@ -45,14 +47,20 @@ export function parseProfileId(id: string): string | undefined {
 }
 
 /** Answers a GET of a profile; 304 where the client has this version already. */
-export type ProfileAnswers = (id: string, ifNoneMatch: string | undefined) => Promise<Answer>
+export type ProfileAnswers = (
+  id: string,
+  ifNoneMatch: string | undefined,
+) => Answer | Promise<Answer>
 
-/**
- * A profile as JSON, kept with the stored bytes of the person it was made from. They hold the
- * version, which rises with every change, also one of traits alone, in the same commit: the same
- * bytes make the same JSON.
- */
+/** A profile as JSON, kept with what tells whether it is still the person's. */
 interface Made {
+  /** What the board said before the state was read; undefined where there is no board. */
+  readonly changeCount: number | undefined
+  /**
+   * The stored bytes that it was made from, where there is no board. They hold the version, which
+   * rises with every change, also one of traits alone, in the same commit: the same bytes make the
+   * same JSON.
+   */
   readonly personBytes: Uint8Array
   readonly etag: string
   readonly partitions: readonly number[]
@@ -61,15 +69,80 @@ interface Made {
 }
 
 /** Most bytes kept of profiles made before; the oldest goes first. */
-const madeBytesMax = 32 * 1024 * 1024
+const madeBytesMax = 64 * 1024 * 1024
+/** What one costs besides its JSON and its bytes. */
+const madeHeadBytes = 300
+/** A person that changes with every look is shown as last seen. */
+const lookCountMax = 3
 
 /**
- * Returns what answers for profiles. It reads the state each time, so it is never older than the
- * state; what it keeps only saves decoding bytes that have not changed.
+ * Returns what answers for profiles. An answer is never older than a commit that was answered
+ * before it was asked for: it reads the state each time, unless the board of changes says that
+ * nothing has happened to the person.
+ *
+ * The board is looked at before the state and again behind the age: an age that was confirmed for a
+ * newer state never stands beside an older one.
  */
-export function createProfileAnswers(deps: ProfileDeps): ProfileAnswers {
-  const { place } = deps
+export function createProfileAnswers(
+  deps: ProfileDeps,
+  keptBytesMax: number = madeBytesMax,
+): ProfileAnswers {
+  const { place, changes } = deps
+  const kept = createKept(keptBytesMax)
+  const countOf = (key: string): number | undefined => changes?.countOf(personPrefix + key)
+
+  const makeAgain = async (key: string, known: Made | undefined): Promise<Made | undefined> => {
+    const changeCount = countOf(key)
+    const partition = partitionOf(place.workspace, key, place.partitionCount)
+    // Traits are shown only where the JSON is made; what was made before mostly needs one read.
+    const keys = [personPrefix + key, traitPrefix + key]
+    const isLook = known !== undefined && changes === undefined
+    let [bytes, traitBytes] = await place.state.get(partition, isLook ? keys.slice(0, 1) : keys)
+    if (bytes === undefined) return undefined
+    if (isLook) {
+      if (Buffer.compare(known.personBytes, bytes) === 0) return known
+      ;[bytes = bytes, traitBytes] = await place.state.get(partition, keys)
+    }
+    const person = decodePerson(bytes)
+    const own = { partition, person, traits: decodeTraits(traitBytes) }
+    const found = person.pointer === undefined ? own : await findPerson(place, key)
+    if (found === undefined) return undefined
+    const personBytes = changes === undefined ? bytes : emptyPack
+    const made = { ...makeProfile(deps, key, found), changeCount, personBytes }
+    // What a device points to changes without the device: it is made again each time.
+    if (found === own) kept.set(key, made)
+    return made
+  }
+
+  const answerAgain = async (key: string, ifNoneMatch: string | undefined): Promise<Answer> => {
+    for (let look = 1; ; look++) {
+      const made = await makeAgain(key, kept.get(key))
+      if (made === undefined) return answerProblem(profileUnknown)
+      const answer = answerMade(deps, made, ifNoneMatch)
+      if (made.changeCount === countOf(key) || look === lookCountMax) return answer
+    }
+  }
+
+  return (id, ifNoneMatch) => {
+    const key = parseProfileId(id)
+    if (key === undefined) return answerProblem(profileIdProblem)
+    const known = changes === undefined ? undefined : kept.get(key)
+    if (known !== undefined) {
+      const answer = answerMade(deps, known, ifNoneMatch)
+      if (known.changeCount === countOf(key)) return answer
+    }
+    return answerAgain(key, ifNoneMatch)
+  }
+}
+
+/** Keeps what was made, within `bytesMax`. */
+function createKept(bytesMax: number): {
+  get(key: string): Made | undefined
+  set(key: string, made: Made): void
+} {
   const kept = new Map<string, Made>()
+  // It goes on from where it stood: from the start it would pass all that was deleted before.
+  let oldest = kept.keys()
   let keptBytes = 0
   const forget = (key: string): void => {
     const made = kept.get(key)
@@ -77,34 +150,19 @@ export function createProfileAnswers(deps: ProfileDeps): ProfileAnswers {
     kept.delete(key)
     keptBytes -= bytesOf(made)
   }
-  const keep = (key: string, made: Made): void => {
-    forget(key)
-    kept.set(key, made)
-    keptBytes += bytesOf(made)
-    while (keptBytes > madeBytesMax) forget(kept.keys().next().value ?? '')
+  const forgetOldest = (): void => {
+    const next = oldest.next()
+    if (next.done === true) oldest = kept.keys()
+    else forget(next.value)
   }
-  return async (id, ifNoneMatch) => {
-    const key = parseProfileId(id)
-    if (key === undefined) return answerProblem(profileIdProblem)
-    const partition = partitionOf(place.workspace, key, place.partitionCount)
-    let made = kept.get(key)
-    // Traits are shown only where the JSON is made; what was made before mostly needs one read.
-    const keys = [personPrefix + key, traitPrefix + key]
-    const asked = made === undefined ? keys : keys.slice(0, 1)
-    let [bytes, traitBytes] = await place.state.get(partition, asked)
-    if (bytes === undefined) return answerProblem(profileUnknown)
-    if (made === undefined || Buffer.compare(made.personBytes, bytes) !== 0) {
-      if (made !== undefined) [bytes = bytes, traitBytes] = await place.state.get(partition, keys)
-      const personBytes = bytes
-      const person = decodePerson(personBytes)
-      const own = { partition, person, traits: decodeTraits(traitBytes) }
-      const found = person.pointer === undefined ? own : await findPerson(place, key)
-      if (found === undefined) return answerProblem(profileUnknown)
-      made = makeProfile(deps, key, found, personBytes)
-      // What a device points to changes without the device: it is made again each time.
-      if (found === own) keep(key, made)
-    }
-    return answerMade(deps, made, ifNoneMatch)
+  return {
+    get: (key) => kept.get(key),
+    set(key, made) {
+      forget(key)
+      kept.set(key, made)
+      keptBytes += bytesOf(made)
+      while (keptBytes > bytesMax) forgetOldest()
+    },
   }
 }
 
@@ -113,21 +171,20 @@ function decodeTraits(bytes: Uint8Array | undefined): PersonTraits {
 }
 
 function bytesOf({ personBytes, json }: Made): number {
-  return personBytes.length + json.length
+  return madeHeadBytes + personBytes.length + json.length
 }
 
 function makeProfile(
   { place }: ProfileDeps,
   key: string,
   found: FoundPerson,
-  personBytes: Uint8Array,
-): Made {
+): Pick<Made, 'etag' | 'json' | 'partitions'> {
   const { person } = found
   // A device that became a user's counts in the user's versions from then on: they must not meet
   // its own.
   const etag = person.key === key ? `"${person.version}"` : `"u${person.version}"`
   const json = JSON.stringify(showProfile(found)).slice(0, -1)
-  return { personBytes, etag, json, partitions: partitionsOf(place, found) }
+  return { etag, json, partitions: partitionsOf(place, found) }
 }
 
 function answerMade(deps: ProfileDeps, made: Made, ifNoneMatch: string | undefined): Answer {
@@ -178,10 +235,6 @@ function ageOfPartitions({ freshness, clock }: ProfileDeps, partitions: readonly
   if (confirmedAtMs === 0) return { asOf: null, ageMs: null }
   const ageMs = Math.max(0, Math.round(clock.nowMs() - confirmedAtMs))
   return { asOf: timeText(confirmedAtMs), ageMs }
-}
-
-export function timeText(atMs: number): string {
-  return new Date(atMs).toISOString()
 }
 
 /** Compares weakly, as RFC 9110 asks for If-None-Match. */

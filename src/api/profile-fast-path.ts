@@ -15,7 +15,7 @@ const route = '/api/v1/profiles/:id'
 
 export type ProfileFastPathDeps = Pick<
   ApiDeps,
-  'place' | 'clock' | 'freshness' | 'apiKeys' | 'logger' | 'metrics'
+  'place' | 'clock' | 'freshness' | 'changes' | 'apiKeys' | 'logger' | 'metrics'
 >
 
 /** Returns a function that answers and returns true where the request is a GET of a profile. */
@@ -25,12 +25,12 @@ export function createProfileFastPath(
   const { clock, logger } = deps
   const answerProfile = createProfileAnswers(deps)
   const observe = deps.metrics.histogram('attune_http_request_seconds')
-  const answer = async (request: IncomingMessage, id: string): Promise<Answer> => {
+  const answer = (request: IncomingMessage, id: string): Answer | Promise<Answer> => {
     const { authorization, 'if-none-match': ifNoneMatch } = request.headers
+    const answerChecked = (problem: ApiProblem | undefined): Answer | Promise<Answer> =>
+      problem === undefined ? answerProfile(id, ifNoneMatch) : answerProblem(problem)
     const checked = authorize(deps.apiKeys, { method: 'GET', route, authorization })
-    const problem = checked instanceof Promise ? await checked : checked
-    if (problem !== undefined) return answerProblem(problem)
-    return await answerProfile(id, ifNoneMatch)
+    return checked instanceof Promise ? checked.then(answerChecked) : answerChecked(checked)
   }
   return (request, response) => {
     const url = request.url ?? ''
@@ -44,10 +44,14 @@ export function createProfileFastPath(
       response.end(body)
       observe({ route, status: String(status) }, (clock.monotonicMs() - startedAt) / 1000)
     }
-    answer(request, id).then(send, (error: unknown) => {
-      const problem: ApiProblem = problemOfError(error, logger)
-      send(answerProblem(problem))
-    })
+    const fail = (error: unknown): void => send(answerProblem(problemOfError(error, logger)))
+    try {
+      const answered = answer(request, id)
+      if (answered instanceof Promise) answered.then(send, fail)
+      else send(answered)
+    } catch (error) {
+      fail(error)
+    }
     return true
   }
 }

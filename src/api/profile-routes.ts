@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { Item } from '../catalog/item.ts'
 import { type FoundPerson, findItems, findPerson, type StatePlace } from '../delivery/read-state.ts'
+import { timeText } from '../lib/time-text.ts'
 import { cartOf, viewPerson } from '../profile/view-person.ts'
 import { type Advice, adviceRequestOf } from '../recommend/advisor.ts'
 import type { ApiDeps } from './api-deps.ts'
@@ -12,7 +13,6 @@ import {
   parseProfileId,
   profileIdProblem,
   profileUnknown,
-  timeText,
 } from './profile-answer.ts'
 
 const IdParams = Type.Object({ id: Type.String() })

@@ -29,6 +29,7 @@ export interface RedisBlobStoreOptions extends RedisLinkOptions {
 }
 
 const replicaMsMaxDefault = 1000
+
 /** Connects, checks the server's settings, and warns where a blob would not be durable at once. */
 export async function openRedisBlobStore(
   deps: RedisLinkDeps,

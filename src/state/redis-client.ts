@@ -12,6 +12,7 @@ export interface RedisConnection {
   /** `redis://` or `rediss://`, with user and password; of a cluster some of its nodes. */
   readonly urls: readonly string[]
   readonly isCluster: boolean
+  readonly mayEvict: boolean
   readonly connectMsMax: number
   readonly callMsMax: number
 }

@@ -28,6 +28,8 @@ export interface RedisLinkOptions {
   /** `redis://` or `rediss://`, with user and password; of a cluster some of its nodes. */
   readonly urls: readonly string[]
   readonly isCluster?: boolean
+  /** Whether the server may evict keys: only where they are a copy. */
+  readonly mayEvict?: boolean
   /** For the first connection, and for each later attempt. */
   readonly connectMsMax?: number
   /** For one call, the wait for a connection included. */
@@ -80,6 +82,7 @@ export async function openRedisLink(
   const connection = {
     urls: options.urls,
     isCluster: options.isCluster ?? false,
+    mayEvict: options.mayEvict ?? false,
     connectMsMax: options.connectMsMax ?? connectMsMaxDefault,
     callMsMax: options.callMsMax ?? callMsMaxDefault,
   }
@@ -196,10 +199,11 @@ export class RedisLink {
   }
 
   #checkSettings(report: string): void {
-    const { settings, faults } = judgeSettings(report, this.#connection.isCluster)
+    const { settings, faults } = judgeSettings(report, this.#connection)
     if (faults.length > 0) {
       throw new OperatingError('STORE_MISCONFIGURED', `use Redis: ${faults.join('; ')}`)
     }
+    if (this.#connection.mayEvict) return
     if (settings['maxmemory_policy'] === undefined) {
       this.#deps.logger.warn({}, 'redis hides its eviction policy, which must be noeviction')
     }
@@ -279,7 +283,7 @@ export function textOf(reply: unknown): string {
 
 function judgeSettings(
   report: string,
-  isCluster: boolean,
+  { isCluster, mayEvict }: RedisConnection,
 ): {
   readonly settings: Readonly<Record<string, string>>
   readonly faults: readonly string[]
@@ -291,7 +295,7 @@ function judgeSettings(
   const hasCluster = settings['cluster_enabled'] === '1'
   const faults = [
     Number.parseInt(version, 10) >= versionMajorMin ? '' : `version 7 or newer, not ${version}`,
-    policy === 'noeviction' ? '' : `maxmemory-policy must be noeviction, not ${policy}`,
+    mayEvict || policy === 'noeviction' ? '' : `maxmemory-policy must be noeviction, not ${policy}`,
     hasCluster === isCluster ? '' : `it is ${hasCluster ? 'a' : 'no'} cluster`,
   ]
   return { settings, faults: faults.filter((fault) => fault !== '') }

@@ -38,6 +38,8 @@ export class KafkaCluster {
   #brokers = new Map<number, Place>()
   #leaders: readonly number[] = []
   #topicId = ''
+  /** Place in the list of brokers of the one to ask first. */
+  #askedFirst = 0
   #refreshing: Promise<void> | undefined
   #refreshedAtMs = Number.NEGATIVE_INFINITY
   /** Why the leaders could not be learned last time; undefined where they could. */
@@ -165,10 +167,12 @@ export class KafkaCluster {
   #known(): Place[] {
     const seeds = this.#options.brokers.map((broker) => parseBroker(broker, 9092))
     const all = [...this.#brokers.values(), ...seeds]
-    return all.filter(
+    const distinct = all.filter(
       (one, index) =>
         all.findIndex(({ host, port }) => host === one.host && port === one.port) === index,
     )
+    const first = this.#askedFirst % distinct.length
+    return [...distinct.slice(first), ...distinct.slice(0, first)]
   }
 
   async #refresh(): Promise<void> {
@@ -194,8 +198,10 @@ export class KafkaCluster {
     } catch (error) {
       // A partition without a leader makes an error of the whole answer.
       const answer = (error as { response?: metadataV12.MetadataResponse } | undefined)?.response
-      if (answer === undefined) throw error
-      return answer
+      if (answer !== undefined) return answer
+      // One that hangs takes connections still: ask another next time.
+      this.#askedFirst++
+      throw error
     }
   }
 

@@ -207,7 +207,10 @@ function describeKafka(): void {
       }
     })
     await until(() => owned.flat().length === 4 && owned.every((each) => each.length === 2))
-    assert.deepEqual(owned.flat().toSorted((one, other) => one - other), [0, 1, 2, 3])
+    assert.deepEqual(
+      owned.flat().toSorted((one, other) => one - other),
+      [0, 1, 2, 3],
+    )
     const leftAt = performance.now()
     leaving[0]?.abort()
     await until(() => owned[1]?.length === 4)

@@ -281,6 +281,7 @@ export class KafkaReader {
   async #runLoop(node: number): Promise<void> {
     const { clock } = this.#deps
     const { signal } = this.#closing
+    let failedCount = 0
     while (!signal.aborted && this.#cluster.ended === undefined) {
       const led = [...this.#follows.values()].filter(
         ({ partition }) => this.#cluster.leaderOf(partition) === node,
@@ -293,11 +294,15 @@ export class KafkaReader {
       }
       try {
         const bytes = await this.#poll(node, room)
+        if (failedCount > 0) this.#deps.logger.info({ node, failedCount }, 'log poll goes on')
+        failedCount = 0
         if (bytes < paceBytesMax) await clock.sleep(paceMs, signal)
       } catch (error) {
         if (signal.aborted) return
+        failedCount++
         const ours = toOperatingError(error, `follow broker ${node}`)
-        this.#deps.logger.warn({ node, code: ours.code, says: ours.message }, 'log poll failed')
+        const fields = { node, code: ours.code, says: ours.message }
+        if (failedCount === 1) this.#deps.logger.warn(fields, 'log poll failed')
         await clock.sleep(retryMs, signal)
         await this.#cluster.refresh().catch(() => undefined)
       }

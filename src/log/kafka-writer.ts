@@ -19,11 +19,15 @@ import { encodeBatch } from './kafka-batch.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { errorOfName, toOperatingError } from './kafka-error.ts'
 import {
-  batchBytesMax,
-  type KafkaCompression,
-  type KafkaLogDeps,
-  recordOverheadBytesMax,
-} from './kafka-options.ts'
+  type AppendCall,
+  type AppendItem,
+  type AppendLane,
+  createLane,
+  leaderless,
+  pauseMsMin,
+  recordOverheadOf,
+} from './kafka-lane.ts'
+import { batchBytesMax, type KafkaCompression, type KafkaLogDeps } from './kafka-options.ts'
 import { openProducer } from './kafka-producer.ts'
 import { type ProducedPartition, sendProduce } from './kafka-request.ts'
 import { encodeRecord, type NewRecord, recordBytesMax } from './record.ts'
@@ -37,41 +41,7 @@ export interface KafkaWriterOptions {
   onAppended(partition: number, offset: number): void
 }
 
-interface Call {
-  readonly places: Place[]
-  readonly bytes: number
-  readonly deadlineMs: number
-  leftCount: number
-  isSettled: boolean
-  resolve(places: readonly Place[]): void
-  reject(error: OperatingError): void
-}
-
-/** A record that waits, with its place in its call. */
-interface Item {
-  readonly key: string
-  readonly value: Buffer
-  readonly timestampMs: number
-  readonly call: Call
-  readonly index: number
-}
-
-interface Lane {
-  readonly partition: number
-  waiting: Item[]
-  /** What was sent, or will be sent again, before anything that waits. */
-  batch: { readonly items: readonly Item[]; bytes: Buffer } | undefined
-  isFlying: boolean
-  /** After a failure, not sent before. */
-  notBeforeMs: number
-  pauseMs: number
-  producerId: bigint
-  epoch: number
-  sequence: number
-}
-
 const requestBytesMax = 8 * 1024 * 1024
-const pauseMsMin = 50
 const pauseMsMax = 500
 const epochMax = 32_767
 /** The broker does not know our place in the partition: begin anew with an id of its own. */
@@ -84,9 +54,9 @@ export class KafkaWriter {
   readonly #deps: KafkaLogDeps
   readonly #cluster: KafkaCluster
   readonly #options: KafkaWriterOptions
-  readonly #lanes: readonly Lane[]
-  /** Lanes with something to send. */
-  readonly #ready = new Set<Lane>()
+  readonly #lanes: readonly AppendLane[]
+  /** AppendLanes with something to send. */
+  readonly #ready = new Set<AppendLane>()
   /** Brokers with a request on its way. */
   readonly #busy = new Set<number>()
   #producerId: bigint
@@ -94,6 +64,7 @@ export class KafkaWriter {
   #callCount = 0
   #retriedCount = 0
   #isPumpDue = false
+  #isTimerSet = false
   #onDrained: (() => void) | undefined
   #closed: OperatingError | undefined
 
@@ -106,17 +77,9 @@ export class KafkaWriter {
     this.#cluster = cluster
     this.#options = options
     this.#producerId = options.producerId
-    this.#lanes = Array.from({ length: cluster.partitionCount }, (_, partition) => ({
-      partition,
-      waiting: [],
-      batch: undefined,
-      isFlying: false,
-      notBeforeMs: 0,
-      pauseMs: pauseMsMin,
-      producerId: options.producerId,
-      epoch: 0,
-      sequence: 0,
-    }))
+    this.#lanes = Array.from({ length: cluster.partitionCount }, (_, partition) =>
+      createLane(partition, options.producerId),
+    )
   }
 
   get queueBytes(): number {
@@ -137,7 +100,7 @@ export class KafkaWriter {
       throw new OperatingError('LOG_OVERLOADED', `append ${records.length} records`)
     }
     return new Promise((resolve, reject) => {
-      const call: Call = {
+      const call: AppendCall = {
         places: [],
         bytes,
         deadlineMs: this.#deps.clock.monotonicMs() + this.#options.appendMsMax,
@@ -168,7 +131,7 @@ export class KafkaWriter {
     await drained.promise
   }
 
-  #laneOf(partition: number): Lane {
+  #laneOf(partition: number): AppendLane {
     const lane = this.#lanes[partition]
     assert(lane, 'a partition is one of the log')
     return lane
@@ -193,12 +156,17 @@ export class KafkaWriter {
 
   #pump(): void {
     const nowMs = this.#deps.clock.monotonicMs()
-    const byNode = new Map<number, Lane[]>()
+    const byNode = new Map<number, AppendLane[]>()
+    let pauseMs = Number.POSITIVE_INFINITY
     for (const lane of [...this.#ready]) {
-      if (lane.isFlying || lane.notBeforeMs > nowMs) continue
+      if (lane.isFlying) continue
+      if (lane.notBeforeMs > nowMs) {
+        pauseMs = Math.min(pauseMs, lane.notBeforeMs - nowMs)
+        continue
+      }
       const node = this.#cluster.leaderOf(lane.partition)
       if (node === undefined) {
-        this.#retryLater([lane], new OperatingError('STORE_UNREACHABLE', leaderless(lane)))
+        this.#retryLater([lane], leaderless(lane))
       } else if (!this.#busy.has(node)) {
         const lanes = byNode.get(node)
         if (lanes) lanes.push(lane)
@@ -206,10 +174,21 @@ export class KafkaWriter {
       }
     }
     for (const [node, lanes] of byNode) void this.#send(node, lanes)
+    if (pauseMs < Number.POSITIVE_INFINITY) this.#pumpAfter(pauseMs)
   }
 
-  async #send(node: number, candidates: readonly Lane[]): Promise<void> {
-    const lanes: Lane[] = []
+  /** A timer may come a little early; the pump then sets the next one. */
+  #pumpAfter(ms: number): void {
+    if (this.#isTimerSet) return
+    this.#isTimerSet = true
+    void this.#deps.clock.sleep(Math.max(1, ms)).then(() => {
+      this.#isTimerSet = false
+      this.#pumpSoon()
+    })
+  }
+
+  async #send(node: number, candidates: readonly AppendLane[]): Promise<void> {
+    const lanes: AppendLane[] = []
     let bytes = 0
     for (const lane of candidates) {
       lane.batch ??= this.#nextBatch(lane)
@@ -244,14 +223,14 @@ export class KafkaWriter {
     this.#pumpSoon()
   }
 
-  #land(lanes: readonly Lane[]): void {
+  #land(lanes: readonly AppendLane[]): void {
     for (const lane of lanes) {
       lane.isFlying = false
       this.#ready.add(lane)
     }
   }
 
-  #nextBatch(lane: Lane): { readonly items: readonly Item[]; bytes: Buffer } {
+  #nextBatch(lane: AppendLane): { readonly items: readonly AppendItem[]; bytes: Buffer } {
     let count = 0
     let bytes = 0
     for (const { value } of lane.waiting) {
@@ -264,11 +243,11 @@ export class KafkaWriter {
     return { items, bytes: this.#encodeBatch(lane, items) }
   }
 
-  #encodeBatch(lane: Lane, items: readonly Item[]): Buffer {
+  #encodeBatch(lane: AppendLane, items: readonly AppendItem[]): Buffer {
     return encodeBatch(items, lane, this.#options.compression)
   }
 
-  #take(lanes: readonly Lane[], answers: readonly ProducedPartition[]): void {
+  #take(lanes: readonly AppendLane[], answers: readonly ProducedPartition[]): void {
     const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
     for (const lane of lanes) {
       const answer = byPartition.get(lane.partition)
@@ -279,7 +258,7 @@ export class KafkaWriter {
     }
   }
 
-  #placeBatch(lane: Lane, baseOffset: number): void {
+  #placeBatch(lane: AppendLane, baseOffset: number): void {
     const items = lane.batch?.items ?? []
     assert(baseOffset >= 0, 'an acknowledged batch has a place')
     lane.batch = undefined
@@ -295,7 +274,7 @@ export class KafkaWriter {
     if (lane.waiting.length === 0) this.#ready.delete(lane)
   }
 
-  #settle(call: Call, error?: OperatingError): void {
+  #settle(call: AppendCall, error?: OperatingError): void {
     if (call.isSettled) return
     call.isSettled = true
     this.#queueBytes -= call.bytes
@@ -305,7 +284,7 @@ export class KafkaWriter {
     if (this.#callCount === 0) this.#onDrained?.()
   }
 
-  #fail(lane: Lane, name: string): void {
+  #fail(lane: AppendLane, name: string): void {
     const attempted = `append to partition ${lane.partition}`
     const error = errorOfName(name, attempted)
     // A topic that is not known may be news that did not reach the broker yet.
@@ -321,27 +300,24 @@ export class KafkaWriter {
   }
 
   /** Sends batches again after a pause, with the leaders asked for anew; rejects what is late. */
-  #retryLater(lanes: readonly Lane[], error: OperatingError): void {
+  #retryLater(lanes: readonly AppendLane[], error: OperatingError): void {
     const nowMs = this.#deps.clock.monotonicMs()
-    let pauseMs = pauseMsMax
     for (const lane of lanes) {
       this.#expire(lane, nowMs, error)
       lane.notBeforeMs = nowMs + lane.pauseMs
-      pauseMs = Math.min(pauseMs, lane.pauseMs)
       lane.pauseMs = Math.min(lane.pauseMs * 2, pauseMsMax)
       this.#retriedCount++
     }
-    const { clock } = this.#deps
-    void Promise.all([clock.sleep(pauseMs), this.#cluster.refresh().catch(() => undefined)]).then(
-      () => this.#pumpSoon(),
-    )
+    // A failure of this one shows at the next attempt, which does not know the leader then.
+    this.#cluster.refresh().catch(() => undefined)
+    this.#pumpSoon()
   }
 
-  #expire(lane: Lane, nowMs: number, error: OperatingError): void {
+  #expire(lane: AppendLane, nowMs: number, error: OperatingError): void {
     const final = this.#cluster.fault ?? error
     const hasEnded = this.#cluster.ended !== undefined
-    const isOver = ({ call }: Item): boolean => call.isSettled
-    const isLate = ({ call }: Item): boolean => hasEnded || call.deadlineMs <= nowMs
+    const isOver = ({ call }: AppendItem): boolean => call.isSettled
+    const isLate = ({ call }: AppendItem): boolean => hasEnded || call.deadlineMs <= nowMs
     const sent = lane.batch?.items ?? []
     const isBatchLate = sent.some((item) => !isOver(item) && isLate(item)) || sent.every(isOver)
     if (sent.length > 0 && isBatchLate) {
@@ -357,7 +333,7 @@ export class KafkaWriter {
     }
   }
 
-  #raiseEpoch(lane: Lane): void {
+  #raiseEpoch(lane: AppendLane): void {
     const isLast = lane.epoch === epochMax && lane.producerId === this.#producerId
     assert(!isLast, 'an epoch of a producer is at most 32767')
     const isSame = lane.producerId === this.#producerId
@@ -367,7 +343,7 @@ export class KafkaWriter {
   }
 
   /** Goes on under a new producer id: the broker has lost, or refuses, what we were. */
-  async #renewProducer(lane: Lane, name: string): Promise<void> {
+  async #renewProducer(lane: AppendLane, name: string): Promise<void> {
     const { partition, batch } = lane
     this.#deps.logger.warn({ partition, error: name }, 'log producer renewed')
     lane.isFlying = true
@@ -382,12 +358,4 @@ export class KafkaWriter {
       this.#retryLater([lane], toOperatingError(error, 'open a producer'))
     }
   }
-}
-
-function recordOverheadOf(item: Item | undefined): number {
-  return Math.min(recordOverheadBytesMax, (item?.key.length ?? 0) * 3 + 32)
-}
-
-function leaderless({ partition }: Lane): string {
-  return `append to partition ${partition}: nobody leads it`
 }

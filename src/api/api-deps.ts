@@ -46,6 +46,8 @@ export interface Health {
   readonly partitions: { readonly owned: number; readonly stopped: readonly StoppedPartition[] }
   /** Records appended and not yet folded, over all partitions. */
   readonly lagCount: number
+  /** The same over the partitions that this process owns. */
+  readonly ownedLagCount: number
   readonly messagesWaiting: number
 }
 

@@ -1,5 +1,7 @@
 /** Limits of the API, each with its unit. */
 export interface ApiOptions {
+  /** Whether only whoever watches the process is answered. */
+  readonly isHealthOnly: boolean
   /** Most bytes of a request's body, and of one that brings items. */
   readonly bodyBytesMax: number
   readonly itemsBodyBytesMax: number
@@ -21,6 +23,7 @@ export interface ApiOptions {
 }
 
 export const apiDefaults: ApiOptions = {
+  isHealthOnly: false,
   bodyBytesMax: 256 * 1024,
   itemsBodyBytesMax: 4 * 1024 * 1024,
   requestTimeoutMs: 30_000,

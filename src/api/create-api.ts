@@ -60,6 +60,7 @@ export function createApi(
     return sendProblem(reply, { status: 404, code: 'not-found', detail })
   })
   addHealthRoutes(app, deps)
+  if (options.isHealthOnly) return app
   addProfileRoutes(app, deps)
   addMessageRoutes(app, deps)
   addRenderRoutes(app, deps)

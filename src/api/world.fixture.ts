@@ -172,6 +172,7 @@ export async function openWorld(
       unready: [],
       partitions: { owned: partitionCount, stopped: [] },
       lagCount: 0,
+      ownedLagCount: 0,
       messagesWaiting: 0,
     },
     append: (records) => log.append(records),

@@ -20,16 +20,12 @@ import {
   traitPrefix,
 } from '../profile/person.ts'
 import { addSeen, hasSeen } from '../profile/seen.ts'
-import { interactionKindOf } from '../recommend/advisor.ts'
-import type { Interaction, InteractionKind } from '../recommend/recommender.ts'
 import type { Change } from '../segment/plan.ts'
 import { updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
+import { feedInteractions } from './feed.ts'
 import { decodeJson } from './meta.ts'
 import {
   type FoldScope,
-  feedPrefix,
-  hex,
-  jsonCodec,
   keepPerson,
   keysOfEvent,
   keysOfPerson,
@@ -45,8 +41,6 @@ import { exitCampaigns, startByEvent, startBySegments } from './trigger.ts'
 export const graceMs = 3_600_000
 const hopCountMax = 4
 export const traitCountMax = 200
-/** Entries of the feed kept per partition; the index is rebuilt from them. */
-export const feedCountMax = 200_000
 
 export interface ForwardedSkeleton {
   /** Identity key at which the event first landed: its part. */
@@ -170,7 +164,7 @@ async function applyEvent(
     startBySegments(scope, person, entered)
   }
   writePerson(scope, person)
-  feed(scope, person.key, event, activity)
+  feedInteractions(scope, person.key, event, activity)
 }
 
 function enterFirst(scope: FoldScope, person: Person, traits: PersonTraits): readonly string[] {
@@ -226,41 +220,4 @@ function applyActivity(
 /** Takes back permission for one topic, or for all. */
 export function withdraw(person: Person, topic: Json | undefined, nowMs: number): void {
   person.withdrawn[typeof topic === 'string' ? topic : '*'] = nowMs
-}
-
-function feed(
-  scope: FoldScope,
-  profileId: string,
-  event: Event,
-  activity: readonly PackedActivity[],
-): void {
-  const kind = Object.hasOwn(interactionKindOf, event.name)
-    ? interactionKindOf[event.name]
-    : undefined
-  if (kind === undefined) return
-  const { occurredAtMs } = event
-  const interactions = activity.flatMap(({ itemId }): readonly Interaction[] =>
-    itemId === undefined ? [] : [{ profileId, itemId, kind, occurredAtMs }],
-  )
-  if (interactions.length === 0) return
-  const { meta, view } = scope
-  const next = meta.feedNext++
-  view.write(feedPrefix + hex(next, 12), interactions.map(packInteraction), feedCodec)
-  if (next > feedCountMax) view.remove(feedPrefix + hex(next - feedCountMax, 12))
-  scope.effects.push({ kind: 'learned', interactions })
-}
-
-type PackedInteraction = [profileId: string, itemId: string, kind: InteractionKind, atMs: number]
-const feedCodec = jsonCodec<readonly PackedInteraction[]>()
-
-function packInteraction(interaction: Interaction): PackedInteraction {
-  const { profileId, itemId, kind, occurredAtMs } = interaction
-  return [profileId, itemId, kind, occurredAtMs]
-}
-
-/** Returns the interactions that one entry of the feed holds. */
-export function decodeFeed(bytes: Uint8Array): readonly Interaction[] {
-  return feedCodec
-    .decode(bytes)
-    .map(([profileId, itemId, kind, occurredAtMs]) => ({ profileId, itemId, kind, occurredAtMs }))
 }

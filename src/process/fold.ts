@@ -14,6 +14,7 @@ import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { LogRecord } from '../log/record.ts'
 import type { CompiledDefinitions } from './definitions.ts'
+import { feedItem } from './feed.ts'
 import { enterByChange, foldEvent, foldForwarded } from './fold-event.ts'
 import { foldIdentityClaim, foldIdentityPart, foldIdentityRefused } from './fold-identity.ts'
 import { foldClaim, foldOutcome, foldResult, retryMessage, settleGrants } from './fold-message.ts'
@@ -215,6 +216,7 @@ async function foldItem(scope: FoldScope, record: LogRecord): Promise<void> {
   const before: Item | undefined = scope.view.read(key, itemCodec)
   if (before !== undefined && before.updatedAtMs > item.updatedAtMs) return
   scope.view.write(key, item, itemCodec)
+  feedItem(scope, item.itemId)
   scope.effects.push({ kind: 'item-changed', item })
 }
 

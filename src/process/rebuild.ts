@@ -10,7 +10,8 @@
  * and an owner would append them all again; the receivers would ignore them, but the log would
  * double.
  *
- * The old state must not change meanwhile: give a copy, or one that no server has.
+ * The old state should not change meanwhile: give a copy, or one that no server has. Where it moved
+ * while it was hashed, the fold goes on to where it is then, a bounded number of times.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -58,6 +59,8 @@ export interface RebuiltPartition {
 
 export const rebuildNonce = 'rebuild'
 const readCount = 1000
+/** Looks at a state that moves while it is hashed. */
+const lookCountMax = 20
 /** Timers of one record fire in pieces of some hundred; a bound for what should never loop. */
 const pieceCountMax = 100_000
 const never = (): boolean => false
@@ -72,7 +75,7 @@ export async function rebuildPartition(
 ): Promise<RebuiltPartition> {
   const { log, state, rebuilt } = deps
   const { partition } = options
-  const head = await state.head(partition)
+  let head = await state.head(partition)
   await checkBelongs(log, partition, head)
   const before = await rebuilt.head(partition)
   assert(before.offset === 0, 'a rebuild begins with nothing')
@@ -88,19 +91,26 @@ export async function rebuildPartition(
   await fold.open(await rebuilt.head(partition))
   const commit = (): Promise<void> => commitFold(fold, rebuilt, epoch, log)
   let recordCount = 0
-  while (fold.cursor < head.offset && fold.stopped === undefined) {
-    const page = await log.read(partition, fold.cursor, readCount)
-    const count = await fold.fold(
-      page.filter(({ offset }) => offset <= head.offset),
-      never,
-    )
-    if (fold.hasChanges()) await commit()
-    recordCount += count
-    options.onFolded?.(count)
+  let stateHash = ''
+  for (let look = 0; look < lookCountMax; look++) {
+    const { offset: end } = head
+    while (fold.cursor < end && fold.stopped === undefined) {
+      const page = await log.read(partition, fold.cursor, readCount)
+      const count = await fold.fold(
+        page.filter(({ offset }) => offset <= end),
+        never,
+      )
+      if (fold.hasChanges()) await commit()
+      recordCount += count
+      options.onFolded?.(count)
+    }
+    if (fold.stopped === undefined) await fireStartedTimers(deps, fold, commit)
+    stateHash = await hashPartition(state, partition)
+    const after = await state.head(partition)
+    if (after.offset === end || fold.stopped !== undefined) break
+    head = after
   }
   const stoppedAt = fold.stopped?.offset
-  if (stoppedAt === undefined) await fireStartedTimers(deps, fold, commit)
-  const stateHash = await hashPartition(state, partition)
   const rebuiltHash = await hashPartition(rebuilt, partition)
   return {
     partition,

@@ -50,6 +50,8 @@ export interface WorkerDeps {
   nextTurn?(): Promise<void>
   /** Told after each commit of a partition; for those who wait for a record to be folded. */
   onCommitted(published: Published): void
+  /** Told when a partition is given up, or another owner has it. */
+  onLost?(partition: number): void
   /** Told when a partition stops before a record that cannot be folded, and when it goes on. */
   reportStopped?(
     partition: number,
@@ -81,7 +83,10 @@ export async function runWorker(
       definitionsOf: definitions.definitionsOf,
       publish: (published) => publish(deps, delivery, published),
       drain: (partition) => delivery?.drain(partition) ?? Promise.resolve(),
-      lost: (partition) => delivery?.lost(partition),
+      lost: (partition) => {
+        delivery?.lost(partition)
+        deps.onLost?.(partition)
+      },
       reportStopped: (partition, stopped) => deps.reportStopped?.(partition, stopped),
     },
     options.processor,

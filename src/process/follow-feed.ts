@@ -1,0 +1,107 @@
+/**
+ * Follows the feeds of all partitions from the state, for an index that lives in another process
+ * than the folds, or begins after them.
+ *
+ * First it notes how far each feed goes, then it reads what is there: what commits add meanwhile is
+ * read by the first call of `catchUp`. So nothing comes twice or is left out. Where entries were
+ * dropped before they were read, because the follower was away for long, it goes on behind the gap
+ * and counts it.
+ */
+
+import type { Item } from '../catalog/item.ts'
+import type { Interaction } from '../recommend/recommender.ts'
+import type { Entry, StateReader } from '../state/state-store.ts'
+import { decodeFeed, feedKey } from './feed.ts'
+import { metaKey } from './meta.ts'
+import { feedPrefix, itemCodec, itemPrefix, metaCodec } from './scope.ts'
+
+export interface FeedListener {
+  learn(interactions: readonly Interaction[]): void
+  follow(item: Item): void
+}
+
+const scanCount = 2000
+
+export class FeedFollower {
+  /** Entries that were gone before they were read. */
+  missedCount = 0
+  readonly #state: StateReader
+  /** By partition: number of the next entry to read. */
+  readonly #next: number[]
+
+  constructor(state: StateReader, partitionCount: number) {
+    this.#state = state
+    this.#next = Array.from({ length: partitionCount }, () => 1)
+  }
+
+  /** Notes where the feeds end: `fill` reads up to there, `catchUp` from there. */
+  async open(): Promise<void> {
+    const ends = await this.#readEnds()
+    ends.forEach((end, partition) => {
+      this.#next[partition] = end
+    })
+  }
+
+  /** Tells all that the state holds up to where it was opened, in the order of time. */
+  async fill(listener: FeedListener): Promise<void> {
+    const interactions: Interaction[] = []
+    for (const [partition, next] of this.#next.entries()) {
+      for await (const { value } of this.#scan(partition, itemPrefix, '')) {
+        listener.follow(itemCodec.decode(value))
+      }
+      const end = feedKey(next)
+      for await (const { key, value } of this.#scan(partition, feedPrefix, '')) {
+        if (key >= end) break
+        interactions.push(...decodeFeed(value).interactions)
+      }
+    }
+    // Stable, so that interactions of one instant keep the order of their partition.
+    interactions.sort((left, right) => left.occurredAtMs - right.occurredAtMs)
+    listener.learn(interactions)
+  }
+
+  /** Tells what has come since the last call. */
+  async catchUp(listener: FeedListener): Promise<void> {
+    const ends = await this.#readEnds()
+    await Promise.all(
+      ends.map(async (end, partition) => {
+        if (end > (this.#next[partition] ?? 1)) await this.#read(partition, end, listener)
+      }),
+    )
+  }
+
+  async #read(partition: number, end: number, listener: FeedListener): Promise<void> {
+    const first = this.#next[partition] ?? 1
+    let readCount = 0
+    const changed = new Set<string>()
+    for await (const { key, value } of this.#scan(partition, feedPrefix, feedKey(first - 1))) {
+      if (key >= feedKey(end)) break
+      readCount++
+      const { interactions, itemId } = decodeFeed(value)
+      if (itemId !== undefined) changed.add(itemPrefix + itemId)
+      if (interactions.length > 0) listener.learn(interactions)
+    }
+    const items = await this.#state.get(partition, [...changed])
+    for (const bytes of items) if (bytes !== undefined) listener.follow(itemCodec.decode(bytes))
+    this.missedCount += end - first - readCount
+    this.#next[partition] = end
+  }
+
+  async #readEnds(): Promise<readonly number[]> {
+    return await Promise.all(
+      this.#next.map(async (_, partition) => {
+        const [bytes] = await this.#state.get(partition, [metaKey])
+        return bytes === undefined ? 1 : metaCodec.decode(bytes).feedNext
+      }),
+    )
+  }
+
+  async *#scan(partition: number, prefix: string, from: string): AsyncGenerator<Entry> {
+    for (let after = from; ; ) {
+      const page = await this.#state.scan(partition, prefix, after, scanCount)
+      yield* page
+      if (page.length < scanCount) return
+      after = page.at(-1)?.key ?? ''
+    }
+  }
+}

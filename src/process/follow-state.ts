@@ -1,0 +1,156 @@
+/**
+ * Looks at the state from outside: for a process that does not own all partitions.
+ *
+ * Tells how fresh each partition is, known and not guessed: at an instant of this process's own
+ * clock it asks where the log ends; once the state of the partition has reached that end, and its
+ * outbox holds nothing from before it, the state is as fresh as that instant. Tells those who wait
+ * for a record that it is folded. Tells which definitions are in force.
+ */
+
+import type { Clock } from '../lib/clock.ts'
+import { isRetryable } from '../lib/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { EventLog, Place } from '../log/event-log.ts'
+import type { StateReader } from '../state/state-store.ts'
+import type { Freshness } from './freshness.ts'
+import { metaKey } from './meta.ts'
+import { metaCodec, outboxPrefix, parseOutboxKey } from './scope.ts'
+
+export interface FollowStateDeps {
+  readonly log: EventLog
+  readonly state: StateReader
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly freshness: Freshness
+}
+
+export interface StateFollower {
+  /** Records in the log and not in the state when it was last looked, over all partitions. */
+  readonly lagCount: number
+  /** Set while log or state cannot be reached. */
+  readonly isAway: boolean
+  /** Resolves once the state holds the record at each place; answers false after `msMax`. */
+  waitCommitted(places: readonly Place[], msMax: number): Promise<boolean>
+  /** Calls `listener` with the hash of the definitions in force, and after each change. */
+  onDefinitions(listener: (hash: string) => Promise<void>): void
+  close(): Promise<void>
+}
+
+/** How often those who wait for a record look. */
+const waitLookMs = 10
+/** Entries of an outbox looked at; more than that is not empty. */
+const outboxCountMax = 200
+
+interface Mark {
+  readonly end: number
+  readonly atMs: number
+}
+
+/** Begins to look, every `lookMs`; resolves after the first look. */
+export async function openStateFollower(
+  deps: FollowStateDeps,
+  options: { readonly lookMs: number },
+): Promise<StateFollower> {
+  const follower = new Follower(deps)
+  await follower.look()
+  const stop = new AbortController()
+  const running = follower.run(options.lookMs, stop.signal)
+  return {
+    get lagCount() {
+      return follower.lagCount
+    },
+    get isAway() {
+      return follower.isAway
+    },
+    waitCommitted: (places, msMax) => follower.waitCommitted(places, msMax),
+    onDefinitions: (listener) => follower.onDefinitions(listener),
+    async close() {
+      stop.abort()
+      await running
+    },
+  }
+}
+
+class Follower {
+  lagCount = 0
+  isAway = false
+  readonly #deps: FollowStateDeps
+  readonly #partitions: readonly number[]
+  readonly #marks = new Map<number, Mark>()
+  #definitionsHash = ''
+  #listener: ((hash: string) => Promise<void>) | undefined
+
+  constructor(deps: FollowStateDeps) {
+    this.#deps = deps
+    const { partitionCount } = deps.log.identity
+    this.#partitions = Array.from({ length: partitionCount }, (_, partition) => partition)
+  }
+
+  async run(lookMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#deps
+    while (!signal.aborted) {
+      await clock.sleep(lookMs, signal)
+      try {
+        await this.look()
+        this.isAway = false
+      } catch (error) {
+        // What is not confirmed grows old: who asks for the age is told the truth meanwhile.
+        if (!isRetryable(error)) throw error
+        if (!this.isAway) logger.warn({ error: String(error) }, 'log or state cannot be reached')
+        this.isAway = true
+      }
+    }
+  }
+
+  async look(): Promise<void> {
+    const { clock, log, state } = this.#deps
+    const atMs = clock.nowMs()
+    const ends = await Promise.all(this.#partitions.map((each) => log.end(each)))
+    const heads = await Promise.all(this.#partitions.map((each) => state.head(each)))
+    this.lagCount = 0
+    for (const partition of this.#partitions) {
+      const end = ends[partition] ?? 0
+      const offset = heads[partition]?.offset ?? 0
+      this.lagCount += Math.max(0, end - offset)
+      if (!this.#marks.has(partition)) this.#marks.set(partition, { end, atMs })
+    }
+    await Promise.all(this.#partitions.map((each) => this.#confirm(each, heads[each]?.offset ?? 0)))
+    await this.#lookAtDefinitions()
+  }
+
+  async waitCommitted(places: readonly Place[], msMax: number): Promise<boolean> {
+    const { clock, state } = this.#deps
+    const deadlineMs = clock.monotonicMs() + msMax
+    for (;;) {
+      const heads = await Promise.all(places.map(({ partition }) => state.head(partition)))
+      if (places.every(({ offset }, index) => (heads[index]?.offset ?? 0) >= offset)) return true
+      if (clock.monotonicMs() >= deadlineMs) return false
+      await clock.sleep(waitLookMs)
+    }
+  }
+
+  onDefinitions(listener: (hash: string) => Promise<void>): void {
+    this.#listener = listener
+    if (this.#definitionsHash !== '') void listener(this.#definitionsHash)
+  }
+
+  async #confirm(partition: number, offset: number): Promise<void> {
+    const { freshness, state } = this.#deps
+    const mark = this.#marks.get(partition)
+    if (mark === undefined || offset < mark.end) return
+    const page = await state.scan(partition, outboxPrefix, '', outboxCountMax)
+    const isWaiting = page.some(({ key }) => parseOutboxKey(key).offset <= mark.end)
+    if (isWaiting || page.length === outboxCountMax) return
+    this.#marks.delete(partition)
+    // The owner may be in this process, and know better.
+    if (mark.atMs > freshness.confirmedAtMs(partition)) freshness.confirm(partition, mark.atMs)
+  }
+
+  async #lookAtDefinitions(): Promise<void> {
+    const [bytes] = await this.#deps.state.get(0, [metaKey])
+    const hash = bytes === undefined ? '' : metaCodec.decode(bytes).definitionsHash
+    if (hash === this.#definitionsHash) return
+    this.#definitionsHash = hash
+    await this.#listener?.(hash)
+  }
+}

@@ -27,10 +27,16 @@ export const serverTable = {
     max: 65_535,
     says: 'Port to listen on; 0 for any free one.',
   },
+  'server.role': {
+    kind: 'string',
+    choices: ['all', 'collect', 'work', 'api'],
+    default: 'all',
+    says: 'What this process does: take events, fold and deliver, answer the API, or all of it.',
+  },
   'server.dataDir': {
     kind: 'path',
     default: '.attune',
-    says: 'Folder of the log, the state and the side store. One server at a time.',
+    says: 'Folder of the secrets and API keys, and of log and state where they are on this machine.',
   },
   'server.publicUrl': {
     kind: 'url',
@@ -73,6 +79,12 @@ export const serverTable = {
     unit: 'messages per second',
     says: 'Most hand-overs in a second.',
   },
+  'log.kind': {
+    kind: 'string',
+    choices: ['sqlite', 'kafka'],
+    default: 'sqlite',
+    says: 'Where the log is: in the data folder, or in Kafka.',
+  },
   'log.partitionCount': {
     kind: 'integer',
     default: 64,
@@ -87,6 +99,104 @@ export const serverTable = {
     max: 4_294_967_296,
     unit: 'bytes',
     says: 'Bytes waiting for the disk at which intake answers 503.',
+  },
+  'kafka.brokers': {
+    kind: 'string',
+    says: 'Some of the brokers, `host:port`, separated by commas.',
+  },
+  'kafka.topicPrefix': {
+    kind: 'string',
+    default: 'attune',
+    says: 'Begins the names of the two topics, `<prefix>.events` and `<prefix>.rejected`.',
+  },
+  'kafka.groupId': {
+    kind: 'string',
+    default: 'attune',
+    says: 'Consumer group that shares the partitions out among the workers.',
+  },
+  'kafka.replicationFactor': {
+    kind: 'integer',
+    default: 3,
+    min: 1,
+    max: 16,
+    says: 'Copies of each record; used where `attune init` makes the topics.',
+  },
+  'kafka.minInSyncReplicas': {
+    kind: 'integer',
+    default: 2,
+    min: 1,
+    max: 16,
+    says: 'Copies that must be there before a record is acknowledged; used by `attune init`.',
+  },
+  'kafka.isTls': {
+    kind: 'boolean',
+    default: false,
+    says: 'Whether connections are encrypted.',
+  },
+  'kafka.caFile': {
+    kind: 'path',
+    says: "PEM file of the authority that signed the brokers' certificates, if it is not a public one.",
+  },
+  'kafka.saslMechanism': {
+    kind: 'string',
+    choices: ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'],
+    says: 'How this process proves who it is; needs user name and password.',
+  },
+  'kafka.saslUsername': { kind: 'string', says: 'User name at the brokers.' },
+  'kafka.saslPassword': {
+    kind: 'string',
+    isSecret: true,
+    says: 'Password at the brokers.',
+  },
+  'state.kind': {
+    kind: 'string',
+    choices: ['sqlite', 'redis', 'dynamodb', 'dynamodb-redis'],
+    default: 'sqlite',
+    says: 'Where state and side store are; the last is DynamoDB with Redis as its hot copy.',
+  },
+  'state.lookMs': {
+    kind: 'durationMs',
+    min: 10,
+    max: 60_000,
+    says: 'How often a process looks at what others fold: 100 for Redis, 1000 for DynamoDB, if absent.',
+  },
+  'redis.urls': {
+    kind: 'string',
+    isSecret: true,
+    says: 'The server, or some nodes of the cluster: `rediss://user:password@host:6379`, with commas.',
+  },
+  'redis.isCluster': {
+    kind: 'boolean',
+    default: false,
+    says: 'Whether the servers are nodes of one Redis Cluster.',
+  },
+  'redis.keyPrefix': {
+    kind: 'string',
+    default: 'attune',
+    says: 'Begins all keys.',
+  },
+  'redis.replicaCountMin': {
+    kind: 'integer',
+    default: 0,
+    min: 0,
+    max: 16,
+    says: 'Replicas that must have a commit before it counts; fewer commits are lost by a failover.',
+  },
+  'dynamodb.region': { kind: 'string', says: 'AWS region of the tables.' },
+  'dynamodb.endpoint': {
+    kind: 'url',
+    schemes: ['https', 'http'],
+    says: "Address of DynamoDB, where it is not the region's own.",
+  },
+  'dynamodb.table': {
+    kind: 'string',
+    default: 'attune-state',
+    says: 'Table of the state.',
+  },
+  'dynamodb.blobTable': {
+    kind: 'string',
+    default: 'attune-blob',
+    says: 'Table of the side store.',
   },
   'collect.eventBytesMax': {
     kind: 'integer',
@@ -131,6 +241,13 @@ export const serverTable = {
     min: 1,
     max: 1_000,
     says: 'Longest time of one batch of the fold before it is committed.',
+  },
+  'process.handOverMsMax': {
+    kind: 'durationMs',
+    default: 1_000,
+    min: 1,
+    max: 60_000,
+    says: 'How long a worker that takes a partition waits for its former owner to release it.',
   },
   'recommend.eventCountMax': {
     kind: 'integer',
@@ -188,6 +305,34 @@ function serverRelations(values: ServerValues): readonly ConfigFault[] {
     const says = `must be at most collect.batchBytesMax (${values['collect.batchBytesMax']})`
     faults.push({ name: 'collect.eventBytesMax', value: `${eventBytes}`, says })
   }
+  return [...faults, ...findStoreFaults(values)]
+}
+
+/** Which options a kind of store needs, and which kinds go together. */
+function findStoreFaults(values: ServerValues): readonly ConfigFault[] {
+  const faults: ConfigFault[] = []
+  const logKind = values['log.kind']
+  const stateKind = values['state.kind']
+  const need = (name: keyof ServerValues, because: string): void => {
+    if (values[name] === undefined) {
+      faults.push({ name, value: 'nothing', says: `must be given, since ${because}` })
+    }
+  }
+  if (logKind === 'kafka') need('kafka.brokers', 'log.kind is kafka')
+  if (values['kafka.saslMechanism'] !== undefined) {
+    need('kafka.saslUsername', 'kafka.saslMechanism is given')
+    need('kafka.saslPassword', 'kafka.saslMechanism is given')
+  }
+  if (stateKind.includes('redis')) need('redis.urls', `state.kind is ${stateKind}`)
+  if (stateKind.includes('dynamodb')) need('dynamodb.region', `state.kind is ${stateKind}`)
+  const isLocal = logKind === 'sqlite' || stateKind === 'sqlite'
+  if ((logKind === 'sqlite') !== (stateKind === 'sqlite')) {
+    const says = `cannot go with log.kind ${logKind}: both on this machine, or both elsewhere`
+    faults.push({ name: 'state.kind', value: stateKind, says })
+  } else if (isLocal && values['server.role'] !== 'all') {
+    const says = 'must be all where log and state are on this machine; see log.kind'
+    faults.push({ name: 'server.role', value: values['server.role'], says })
+  }
   return faults
 }
 
@@ -207,6 +352,11 @@ export function armedFailpoint(): string | undefined {
   const text = process.env['ATTUNE_FAILPOINT']
   if (text !== undefined) parseFailpoint(text)
   return text
+}
+
+/** Sets variables that are not set, for a library that reads them by itself. */
+export function addToEnvironment(variables: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(variables)) process.env[name] ??= value
 }
 
 /** Returns the environment of this process. Only `main.ts` and commands ask. */

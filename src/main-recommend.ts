@@ -3,40 +3,46 @@
  *
  * At start it notes how far the feed of each partition goes, and says that it is ready: the fold
  * may start. Then it reads the feed up to there and the catalog, oldest first, before it answers
- * anything; what commits add meanwhile waits in its ports, in order. So nothing comes twice or is
- * left out, and the server listens while the index fills.
+ * anything. What commits add meanwhile waits in its ports, in order, where the folds are in this
+ * process; where they are in others, it is read from the state. So nothing comes twice or is left
+ * out, and the server listens while the index fills.
  */
 
-import { type MessagePort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { Item } from './catalog/item.ts'
+import { openStateStore } from './command/open-stores.ts'
+import type { StateOptions } from './command/store-options.ts'
+import { createThreadLogger } from './command/thread-logger.ts'
 import { assert } from './lib/assert.ts'
-import { servePort } from './lib/port-call.ts'
-import { decodeFeed } from './process/fold-event.ts'
-import { metaKey } from './process/meta.ts'
-import { feedPrefix, hex, itemCodec, itemPrefix, metaCodec } from './process/scope.ts'
+import { systemClock } from './lib/clock.ts'
+import { isRetryable } from './lib/errors.ts'
+import type { Logger } from './lib/logger.ts'
+import { createPortCaller, servePort } from './lib/port-call.ts'
+import { FeedFollower } from './process/follow-feed.ts'
 import { type AdviceRequest, type Advisor, createAdvisor } from './recommend/advisor.ts'
 import { createBlend } from './recommend/blend.ts'
 import type { Interaction } from './recommend/recommender.ts'
-import { openSqliteStateStore } from './state/sqlite-state-store.ts'
-import type { Entry, StateReader } from './state/state-store.ts'
 
 export interface RecommendWorkerData {
-  readonly dataDir: string
+  readonly state: StateOptions
   readonly partitionCount: number
   readonly eventCountMax: number
   readonly ports: readonly MessagePort[]
-  readonly ready: MessagePort
+  /** Present where the feed is followed in the state, this often. */
+  readonly followMs?: number
 }
 
-const scanCount = 2000
-
 async function run(data: RecommendWorkerData): Promise<void> {
+  assert(parentPort !== null, 'main-recommend runs as a worker')
+  const main = createPortCaller(parentPort)
+  const logger = createThreadLogger(main)
   const advisor = createAdvisor(createBlend({ eventCountMax: data.eventCountMax }))
-  const state = await openSqliteStateStore({ dataDir: data.dataDir, readOnly: true })
-  const ends = await feedEnds(state, data.partitionCount)
-  data.ready.postMessage('ready')
-  await fillAdvisor(advisor, state, ends)
-  await state.close()
+  const deps = { clock: systemClock, logger }
+  const state = await openStateStore(deps, data.state, { isReader: true })
+  const follower = new FeedFollower(state, data.partitionCount)
+  await follower.open()
+  main.tell('opened')
+  await follower.fill(advisor)
   for (const port of data.ports) {
     servePort(port, {
       learn: (interactions: readonly Interaction[]) => advisor.learn(interactions),
@@ -44,50 +50,27 @@ async function run(data: RecommendWorkerData): Promise<void> {
       advise: (request: AdviceRequest) => advisor.advise(request),
     })
   }
+  if (data.followMs === undefined) await state.close()
+  else await follow(follower, advisor, { logger, followMs: data.followMs })
 }
 
-/** Returns the key of the first entry that the feed of each partition does not have yet. */
-async function feedEnds(state: StateReader, partitionCount: number): Promise<readonly string[]> {
-  const ends: string[] = []
-  for (let partition = 0; partition < partitionCount; partition++) {
-    const [bytes] = await state.get(partition, [metaKey])
-    const next = bytes === undefined ? 1 : metaCodec.decode(bytes).feedNext
-    ends.push(feedPrefix + hex(next, 12))
-  }
-  return ends
-}
-
-/** Learns all that the state holds, in the order of time. */
-async function fillAdvisor(
+/** Runs until the thread is ended. A store that does not answer is asked again later. */
+async function follow(
+  follower: FeedFollower,
   advisor: Advisor,
-  state: StateReader,
-  ends: readonly string[],
-): Promise<void> {
-  const interactions: Interaction[] = []
-  for (const [partition, end] of ends.entries()) {
-    for await (const { value } of scanAll(state, partition, itemPrefix)) {
-      advisor.follow(itemCodec.decode(value))
+  { logger, followMs }: { readonly logger: Logger; readonly followMs: number },
+): Promise<never> {
+  let missedCount = 0
+  for (;;) {
+    await systemClock.sleep(followMs)
+    try {
+      await follower.catchUp(advisor)
+    } catch (error) {
+      if (!isRetryable(error)) throw error
     }
-    for await (const { key, value } of scanAll(state, partition, feedPrefix)) {
-      if (key >= end) break
-      interactions.push(...decodeFeed(value))
-    }
-  }
-  // Stable, so that interactions of one instant keep the order of their partition.
-  interactions.sort((left, right) => left.occurredAtMs - right.occurredAtMs)
-  advisor.learn(interactions)
-}
-
-async function* scanAll(
-  state: StateReader,
-  partition: number,
-  prefix: string,
-): AsyncGenerator<Entry> {
-  for (let after = ''; ; ) {
-    const page = await state.scan(partition, prefix, after, scanCount)
-    yield* page
-    if (page.length < scanCount) return
-    after = page.at(-1)?.key ?? ''
+    if (follower.missedCount === missedCount) continue
+    missedCount = follower.missedCount
+    logger.warn({ missedCount }, 'entries of the feed were gone before the index had read them')
   }
 }
 

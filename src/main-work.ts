@@ -1,13 +1,16 @@
 /**
- * Thread of the owner: folds all partitions, and delivers beside the fold. The state's file is
- * written here alone.
+ * Thread of the owner: folds the partitions that the log assigns, and delivers beside the fold. The
+ * state is written here alone.
  *
- * The main thread calls `start`, `render`, `waitCommitted`, `health` and `stop`; it is told
- * `definitions` and `failed`.
+ * The main thread calls `render`, `waitCommitted`, `counts`, `measures` and `stop`; it is told
+ * `opened`, `definitions`, `stopped`, `log` and `failed`.
  */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { duePrefix } from './campaign/message.ts'
+import { openBlobStore, openEventLog, openStateStore } from './command/open-stores.ts'
+import type { StoreOptions } from './command/store-options.ts'
+import { createThreadLogger } from './command/thread-logger.ts'
 import type { DeliveryOptions } from './delivery/delivery.ts'
 import { openSmtpMailer, type SmtpMailerOptions } from './delivery/smtp-mailer.ts'
 import { assert } from './lib/assert.ts'
@@ -17,7 +20,6 @@ import { createFailpoint } from './lib/failpoint.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { systemRandom } from './lib/random.ts'
 import type { EventLog, Place } from './log/event-log.ts'
-import { openSqliteEventLog } from './log/sqlite-event-log.ts'
 import { createOwnerMeter } from './monitor/owner-measures.ts'
 import { createCommitWaiter } from './process/commit-waiter.ts'
 import { withFailpoints } from './process/failpoint-ports.ts'
@@ -25,19 +27,17 @@ import { createFreshness } from './process/freshness.ts'
 import type { Published } from './process/processor.ts'
 import type { ProcessorOptions } from './process/processor-options.ts'
 import { type AdvisorPort, runWorker } from './process/worker.ts'
-import { openSqliteBlobStore } from './state/sqlite-blob-store.ts'
-import { openSqliteStateStore } from './state/sqlite-state-store.ts'
 import type { StateStore } from './state/state-store.ts'
 import type { SigningKeys } from './template/links.ts'
 import { openRenderPool, type RenderPoolOptions } from './template/render-pool.ts'
 import type { RenderInput } from './template/template.ts'
 
 export interface WorkWorkerData {
-  readonly dataDir: string
-  readonly partitionCount: number
+  readonly stores: StoreOptions
   /** Only in tests, see `lib/failpoint.ts`. */
   readonly failpoint?: string | undefined
-  readonly logPort: MessagePort
+  /** Where the log is on this machine: to the thread that writes it. */
+  readonly logPort?: MessagePort | undefined
   readonly advisorPort: MessagePort
   readonly freshness: SharedArrayBuffer
   readonly processor: ProcessorOptions
@@ -53,27 +53,29 @@ export interface WorkWorkerData {
 async function run(data: WorkWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-work runs as a worker')
   const main = createPortCaller(parentPort)
-  const { dataDir, partitionCount } = data
-  const store = await openSqliteStateStore({ dataDir })
-  const blobs = await openSqliteBlobStore({ dataDir })
-  const log = await openSqliteEventLog({ dataDir, stream: 'events', port: data.logPort })
+  const logger = createThreadLogger(main)
+  const deps = { clock: systemClock, logger }
+  const { stores, logPort: port } = data
+  const store = await openStateStore(deps, stores.state)
+  const blobs = await openBlobStore(deps, stores.state)
+  const log = await openEventLog(deps, stores.log, { stream: 'events', port, isWorker: true })
   const meter = createOwnerMeter(systemClock)
   const renderer = meter.measureRenderer(await openRenderPool(data.render, data.signingKeys))
   const state = meter.measureState(store)
   const mailer = data.sending && meter.measureMailer(await openSmtpMailer(data.sending.smtp))
   const waiter = createCommitWaiter(systemClock)
   const stop = new AbortController()
+  const owned = new Set<number>()
   const onCommitted = (published: Published): void => {
     waiter.committed(published.partition, published.offset)
     meter.committed(published)
+    if (published.ownedEpoch !== undefined) owned.add(published.partition)
     for (const effect of published.effects) {
       if (effect.kind === 'definitions-changed' && published.partition === 0) {
         main.tell('definitions', effect.hash)
       }
     }
   }
-  const say = (level: string) => (fields: Record<string, unknown>, event: string) =>
-    main.tell('log', { level, fields, event })
   const ports = { log, state, ...(mailer === undefined ? {} : { mailer }) }
   const isArmed = data.failpoint !== undefined
   const worker = runWorker(
@@ -81,13 +83,14 @@ async function run(data: WorkWorkerData): Promise<void> {
       ...(isArmed ? withFailpoints(ports, createFailpoint(data.failpoint)) : ports),
       blobs,
       renderer,
-      advisor: connectAdvisor(data.advisorPort),
+      advisor: connectAdvisor(data.advisorPort, stores.log.kind === 'sqlite'),
       nextTurn,
       clock: systemClock,
       random: systemRandom,
-      logger: { info: say('info'), warn: say('warn'), error: say('error') },
+      logger,
       freshness: createFreshness(data.freshness),
       onCommitted,
+      onLost: (partition) => owned.delete(partition),
       reportStopped: (partition, stopped) => main.tell('stopped', { partition, stopped }),
     },
     { processor: data.processor, delivery: data.sending?.delivery ?? noDelivery },
@@ -105,8 +108,9 @@ async function run(data: WorkWorkerData): Promise<void> {
     waitCommitted: (asked: { places: readonly Place[]; msMax: number }) =>
       waiter.wait(asked.places, asked.msMax),
     counts: async () => ({
-      lagCount: await countLag(log, state),
-      messagesWaiting: await countDue(state, partitionCount),
+      ownedCount: owned.size,
+      lagCount: await countLag(log, state, owned),
+      messagesWaiting: await countDue(state, owned),
     }),
     measures: () => meter.take(),
     stop: async () => {
@@ -123,23 +127,24 @@ async function run(data: WorkWorkerData): Promise<void> {
   main.tell('opened')
 }
 
-/** Counts records that are in the log and not in the state. Offsets of this log have no gaps. */
-async function countLag(log: EventLog, state: StateStore): Promise<number> {
-  let count = 0
-  for (let partition = 0; partition < log.identity.partitionCount; partition++) {
-    const { offset } = await state.head(partition)
-    count += (await log.end(partition)) - offset
-  }
-  return count
+/** Counts records that are in the log and not in the state, of the partitions owned here. */
+async function countLag(
+  log: EventLog,
+  state: StateStore,
+  owned: ReadonlySet<number>,
+): Promise<number> {
+  const lags = await Promise.all(
+    [...owned].map(async (each) => (await log.end(each)) - (await state.head(each)).offset),
+  )
+  return lags.reduce((sum, lag) => sum + Math.max(0, lag), 0)
 }
 
 /** Counts messages that are due, up to a bound per partition. */
-async function countDue(state: StateStore, partitionCount: number): Promise<number> {
-  let count = 0
-  for (let partition = 0; partition < partitionCount; partition++) {
-    count += (await state.scan(partition, duePrefix, '', dueCountMax)).length
-  }
-  return count
+async function countDue(state: StateStore, owned: ReadonlySet<number>): Promise<number> {
+  const pages = await Promise.all(
+    [...owned].map((each) => state.scan(each, duePrefix, '', dueCountMax)),
+  )
+  return pages.reduce((sum, page) => sum + page.length, 0)
 }
 
 const dueCountMax = 10_000
@@ -155,11 +160,16 @@ const noDelivery: DeliveryOptions = {
   queueCountMax: 1,
 }
 
-function connectAdvisor(port: MessagePort): AdvisorPort {
+/** Where several processes fold, the index follows the feed of all of them in the state. */
+function connectAdvisor(port: MessagePort, isFedHere: boolean): AdvisorPort {
   const caller = createPortCaller(port)
   return {
-    learn: (interactions) => caller.tell('learn', interactions),
-    follow: (item) => caller.tell('follow', item),
+    learn: (interactions) => {
+      if (isFedHere) caller.tell('learn', interactions)
+    },
+    follow: (item) => {
+      if (isFedHere) caller.tell('follow', item)
+    },
     advise: (request) => caller.call('advise', request),
   }
 }

@@ -46,7 +46,6 @@ export async function initDataDir(
   options: { readonly partitionCount: number },
   random: Random,
 ): Promise<boolean> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
   await initSecrets(dataDir, random)
   const isNew = !existsSync(logPath(dataDir, 'events'))
   if (isNew) {
@@ -79,7 +78,9 @@ export async function readSecrets(dataDir: string): Promise<Secrets> {
   }
 }
 
-async function initSecrets(dataDir: string, random: Random): Promise<void> {
+/** Makes the secrets, where there are none. All processes of one deployment need the same ones. */
+export async function initSecrets(dataDir: string, random: Random): Promise<void> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const path = join(dataDir, 'secrets.json')
   if (existsSync(path)) return
   const secret = (): string => Buffer.from(random.bytes(32)).toString('base64url')

@@ -48,7 +48,7 @@ export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
     return message === undefined ? [] : [mails.firstAtMs - message.dueAtMs]
   })
   const evidence = await renderAgain(server, catcher, received)
-  const rebuild = await compareWithRebuild(server.dataDir)
+  const rebuild = await compareWithRebuild(server.stores)
   const counts = await sumCounts(server)
   const line = {
     events: result.events,

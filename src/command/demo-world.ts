@@ -14,7 +14,6 @@
  */
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { SentCall } from '../../examples/shop/expected-messages.ts'
 import {
@@ -29,9 +28,13 @@ import { type MailCatcher, openMailCatcher } from '../catcher/mail-catcher.ts'
 import type { ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
+import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
 import { partitionOf } from '../log/record.ts'
 import { type DemoShop, demoOverlay, readDemoShop, shopFolder } from './demo-shop.ts'
+import { startDemoWorkers } from './demo-workers.ts'
+import { initStores } from './init-stores.ts'
+import { pickPort } from './pick-port.ts'
 import { readServerConfig } from './read-config.ts'
 import {
   type ExtraRoutes,
@@ -40,6 +43,7 @@ import {
   type ServerDeps,
   type ServerOptions,
 } from './server.ts'
+import { isShared, storeOptionsOf } from './store-options.ts'
 
 const host = '127.0.0.1'
 const apiKeyName = 'demo'
@@ -62,6 +66,8 @@ export interface DemoOptions {
   readonly logLevel?: string
   /** Further settings, by the names of the options. */
   readonly flags?: Readonly<Record<string, string>>
+  /** Further processes that fold and deliver, where log and state are elsewhere. */
+  readonly workerCount?: number
 }
 
 /** All that a server of the demo needs, made before it is opened. */
@@ -74,6 +80,8 @@ export interface DemoSetup {
   /** True where the usual port was taken. */
   readonly isOtherPort: boolean
   readonly server: ServerOptions
+  /** Of a further worker, by the names of the options. */
+  readonly workerSettings: Readonly<Record<string, string>>
   close(): Promise<void>
 }
 
@@ -100,20 +108,29 @@ export async function prepareDemo(deps: DemoDeps, options: DemoOptions): Promise
   const scopes = ['read', 'render', 'write', 'admin'] as const
   const apiKey = await createApiKey(dataDir, deps, { name: apiKeyName, scopes })
   const catcher = await openMailCatcher({ host, port: 0, clock: deps.clock })
-  const values: ServerValues = await readServerConfig(undefined, {
+  const close = (): Promise<void> => catcher.close()
+  const workerSettings = {
     'server.host': host,
-    'server.port': String(port),
     'server.dataDir': dataDir,
     'server.publicUrl': url,
-    'server.definitionsDir': shopFolder,
     'delivery.from': shop.from,
     'delivery.smtpUrl': `smtp://${host}:${catcher.port}`,
     ...(options.logLevel === undefined ? {} : { logLevel: options.logLevel }),
     ...options.flags,
+  }
+  const values: ServerValues = await readServerConfig(undefined, {
+    'server.port': String(port),
+    'server.definitionsDir': shopFolder,
+    ...workerSettings,
   })
+  if (isShared(storeOptionsOf(values))) {
+    await initStores({ ...deps, logger: silentLogger }, values).catch(async (error: unknown) => {
+      await close()
+      throw error
+    })
+  }
   const server: ServerOptions = { values, overlay: demoOverlay }
-  const close = (): Promise<void> => catcher.close()
-  return { shop, catcher, apiKey, dataDir, url, isOtherPort, server, close }
+  return { shop, catcher, apiKey, dataDir, url, isOtherPort, server, workerSettings, close }
 }
 
 /** Opens a server of the demo in this process; `close` ends server and catcher. */
@@ -133,11 +150,13 @@ export async function openDemo(
     await setup.close()
     throw error
   })
+  const workers = startDemoWorkers(options.workerCount ?? 0, setup.workerSettings)
   return {
     setup,
     server,
     target: targetOf(setup),
     async close() {
+      await workers.stop()
       await server.close()
       await setup.close()
     },
@@ -356,32 +375,4 @@ function basicOf(writeKey: string): string {
 async function readMark(path: string): Promise<HistoryMark | undefined> {
   const text = await readFile(path, 'utf8').catch(() => undefined)
   return text === undefined ? undefined : (JSON.parse(text) as HistoryMark)
-}
-
-const usualPort = 8080
-
-async function pickPort(
-  asked: number | undefined,
-): Promise<{ readonly port: number; readonly isOtherPort: boolean }> {
-  if (asked !== undefined && asked !== 0) return { port: asked, isOtherPort: false }
-  if (asked === undefined && (await freePort(usualPort)) !== undefined) {
-    return { port: usualPort, isOtherPort: false }
-  }
-  const port = await freePort(0)
-  if (port === undefined) throw new OperatingError('PORT_BUSY', `find a free port on ${host}`)
-  return { port, isOtherPort: asked === undefined }
-}
-
-/** Returns the port if it can be listened on, a free one for 0. It is let go again at once. */
-async function freePort(port: number): Promise<number | undefined> {
-  const probe = createServer()
-  const bound = Promise.withResolvers<number | undefined>()
-  probe.once('error', () => bound.resolve(undefined))
-  probe.listen(port, host, () => {
-    const address = probe.address()
-    bound.resolve(typeof address === 'object' && address !== null ? address.port : undefined)
-  })
-  const found = await bound.promise
-  if (found !== undefined) await new Promise((resolve) => probe.close(resolve))
-  return found
 }

@@ -14,6 +14,7 @@ import type { Command } from 'commander'
 import { countMessagesDue, type SentCall } from '../../examples/shop/expected-messages.ts'
 import type { Clock } from '../lib/clock.ts'
 import { createFreshnessProbe } from './demo-freshness.ts'
+import { openDemoStores } from './demo-stores.ts'
 import { type DemoFigures, judgeDemo } from './demo-verdict.ts'
 import {
   type AcknowledgedCall,
@@ -31,6 +32,10 @@ export interface DemoRunOptions {
   readonly orderCountMax?: number
   readonly seed: number
   readonly isKept: boolean
+  /** Kinds of log and state; absent: files on this machine. */
+  readonly stores?: { readonly log: string; readonly state: string }
+  /** Workers in all, this process included. */
+  readonly workerCount: number
 }
 
 /** How long the last messages may take beyond the longest wait. */
@@ -46,10 +51,14 @@ export function addDemoCommand(program: Command, exit: (code: number) => void): 
     .option('--arrival-ms <ms>', 'mean time between two shoppers', '20')
     .option('--orders <count>', 'only so many of the newest real orders')
     .option('--seed <number>', 'seed of the shoppers', '1')
+    .option('--log <kind>', 'sqlite or kafka; what is needed is started unless it is configured')
+    .option('--state <kind>', 'sqlite, redis, dynamodb or dynamodb-redis')
+    .option('--workers <count>', 'processes that fold and deliver (default 2 with --log kafka)')
     .option('--data-dir <dir>', 'keep the data there (default: a temporary folder, removed)')
     .addHelpText(
       'after',
-      '\nExample:\n  npm run demo -- --json --shoppers 200\n\n' +
+      '\nExamples:\n  npm run demo -- --json --shoppers 200\n' +
+        '  npm run demo -- --json --log kafka --state redis\n\n' +
         'Exit code 1 if a message was lost or doubled, or a check differs.',
     )
     .action(async (options: Record<string, string | boolean | undefined>) => {
@@ -60,6 +69,7 @@ export function addDemoCommand(program: Command, exit: (code: number) => void): 
         arrivalMs: countOf(options['arrivalMs']),
         seed: countOf(options['seed']),
         isKept: typeof dataDir === 'string',
+        ...storesOf(options),
         ...(typeof dataDir === 'string' ? { dataDir } : {}),
         ...(orders === undefined ? {} : { orderCountMax: countOf(orders) }),
       })
@@ -74,11 +84,17 @@ export async function runDemo(options: DemoRunOptions): Promise<DemoFigures> {
   const { clock } = deps
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'attune-demo-')))
   const stop = new AbortController()
-  const { orderCountMax } = options
+  const { orderCountMax, stores } = options
+  const services = stores && (await openDemoStores(deps.random, stores))
   const demo = await openDemo(deps, {
     dataDir,
     port: 0,
+    workerCount: options.workerCount - 1,
     ...(orderCountMax === undefined ? {} : { orderCountMax }),
+    ...(services === undefined ? {} : { flags: services.flags }),
+  }).catch(async (error: unknown) => {
+    await services?.close()
+    throw error
   })
   try {
     say('replaying the real orders as history')
@@ -123,8 +139,19 @@ export async function runDemo(options: DemoRunOptions): Promise<DemoFigures> {
     })
   } finally {
     await demo.close()
+    await services?.close()
     if (!options.isKept) await rm(dataDir, { recursive: true })
   }
+}
+
+/** Reads where log and state are to be; two workers where several can share the partitions. */
+function storesOf(
+  options: Readonly<Record<string, string | boolean | undefined>>,
+): Pick<DemoRunOptions, 'stores' | 'workerCount'> {
+  const { log = 'sqlite', state = 'sqlite', workers } = options
+  if (log === 'sqlite' && state === 'sqlite') return { workerCount: 1 }
+  const workerCount = workers === undefined ? 2 : Math.max(1, countOf(workers))
+  return { stores: { log: String(log), state: String(state) }, workerCount }
 }
 
 function timesOf(waits: {

@@ -24,10 +24,6 @@ import {
 } from './output.ts'
 import { readServerConfig } from './read-config.ts'
 
-interface DoctorFlags extends OutputFlags {
-  readonly config?: string
-}
-
 type Diagnosis = Awaited<ReturnType<typeof examine>>
 
 const nodeMajorMin = 24
@@ -42,9 +38,8 @@ export function addDoctorCommand(program: Command, exit: (code: number) => void)
   const command = program
     .command('doctor')
     .description('look at a data directory and its machine, and say what needs care')
-    .option('-c, --config <file>', 'configuration file of the server')
     .addHelpText('after', help)
-  addDataFlags(command).action(async (flags: DoctorFlags) => {
+  addDataFlags(command).action(async (flags: OutputFlags) => {
     const output = createOutput(flags)
     assertDataDir(flags.dataDir)
     const values = await readServerConfig(flags.config, { 'server.dataDir': flags.dataDir })
@@ -59,7 +54,7 @@ async function examine(dataDir: string, values: ServerValues) {
   const files = await lookAtFiles(dataDir)
   const bytesOf = (stream: string): number =>
     files.find(({ name }) => name === `${stream}.sqlite`)?.bytes ?? 0
-  const { events, rejected, partitions } = await withDataReader(dataDir, async (data) => ({
+  const { events, rejected, partitions } = await withDataReader({ dataDir }, async (data) => ({
     events: await lookAtRetention(data.log, bytesOf('events')),
     rejected: await lookAtRetention(data.rejected, bytesOf('rejected')),
     partitions: await lookAtPartitions(data),

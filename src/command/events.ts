@@ -60,7 +60,7 @@ export function addEventsCommand(program: Command, exit: (code: number) => void)
       const shown = describeRecord(record, isRejected)
       await (output.isJson ? output.json(shown) : output.line(formatEvent(shown, output)))
     }
-    await withDataReader(flags.dataDir, (data) => showEvents(data, flags, show, stop.signal))
+    await withDataReader(flags, (data) => showEvents(data, flags, show, stop.signal))
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
     exit(0)

@@ -59,7 +59,7 @@ export function addExplainCommand(program: Command, exit: (code: number) => void
 async function findAnswer(messageId: string, flags: ExplainFlags): Promise<Found> {
   const secrets = await readSecrets(flags.dataDir)
   const renderer = createInlineRenderer(secrets.signingKeys)
-  return await withDataReader(flags.dataDir, async ({ place, blobs }) => {
+  return await withDataReader(flags, async ({ place, blobs }) => {
     const deps = { place, blobs, render: renderer.render }
     const answer = await explainMessage(deps, messageId, flags.change)
     if (flags.show !== true || answer.kind !== 'explained') return { answer }

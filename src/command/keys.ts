@@ -13,7 +13,7 @@ import {
 } from '../api/api-keys.ts'
 import { systemClock } from '../lib/clock.ts'
 import { systemRandom } from '../lib/random.ts'
-import { assertDataDir } from './data-reader.ts'
+import { assertKeysDir } from './data-reader.ts'
 import {
   addDataFlags,
   createOutput,
@@ -52,7 +52,7 @@ function addCreate(keys: Command, exit: (code: number) => void): void {
   addDataFlags(command).action(async (flags: CreateFlags) => {
     const output = createOutput(flags)
     const { dataDir, name, scope: scopes = ['read'] } = flags
-    assertDataDir(dataDir)
+    assertKeysDir(dataDir)
     const known = await readApiKeys(dataDir)
     if (known.some((key) => key.name === name)) refuseUse(`there is a key named ${name} already`)
     const deps = { clock: systemClock, random: systemRandom }
@@ -70,7 +70,7 @@ function addList(keys: Command, exit: (code: number) => void): void {
   const command = keys.command('list').description('list the keys, without their secrets')
   addDataFlags(command).action(async (flags: OutputFlags) => {
     const output = createOutput(flags)
-    assertDataDir(flags.dataDir)
+    assertKeysDir(flags.dataDir)
     const known = await readApiKeys(flags.dataDir)
     exit(0)
     const rows = known.map(({ name, scopes, createdAtMs }) => ({
@@ -94,7 +94,7 @@ function addRevoke(keys: Command, exit: (code: number) => void): void {
     .argument('<name>', 'name of the key', readName)
   addDataFlags(command).action(async (name: string, flags: OutputFlags) => {
     const output = createOutput(flags)
-    assertDataDir(flags.dataDir)
+    assertKeysDir(flags.dataDir)
     const known = await readApiKeys(flags.dataDir)
     const isThere = known.some((key) => key.name === name)
     const revoked = isThere ? await revokeApiKeys(flags.dataDir, name) : 0

@@ -41,7 +41,7 @@ export function addMessagesCommand(program: Command, exit: (code: number) => voi
   addDataFlags(command).action(async (flags: MessageFlags) => {
     const output = createOutput(flags)
     const counts = new Map<string, number>()
-    await withDataReader(flags.dataDir, async (data) => {
+    await withDataReader(flags, async (data) => {
       let left = flags.count ?? Number.POSITIVE_INFINITY
       for await (const message of scanMessages(data)) {
         if (!isWanted(message, flags)) continue

@@ -12,6 +12,7 @@ import { processEnvironment } from '../config.ts'
 
 export interface OutputFlags {
   readonly dataDir: string
+  readonly config?: string
   readonly json?: boolean
   readonly color?: boolean
 }
@@ -39,6 +40,7 @@ const idPattern = /^[\x20-\x7e]{1,300}$/
 export function addDataFlags(command: Command): Command {
   return command
     .option('--data-dir <dir>', 'folder of log, state and side store', '.attune')
+    .option('-c, --config <file>', 'configuration file, where log and state are elsewhere')
     .option('--json', 'print JSON, one value per line')
     .option('--no-color', 'print without colours')
 }

@@ -1,4 +1,7 @@
-/** Starts the threads of the owner and of the recommendation index, and speaks to them. */
+/**
+ * Starts the threads of the owner and of the recommendation index, and speaks to them. Where other
+ * processes own partitions too, what is known of those comes from a look at the state.
+ */
 
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { ApiDeps, StoppedPartition } from '../api/api-deps.ts'
@@ -7,16 +10,20 @@ import { parseMailbox } from '../event/address.ts'
 import type { Clock } from '../lib/clock.ts'
 import { catalog, type ErrorCode, OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
-import { createPortCaller, servePort } from '../lib/port-call.ts'
+import { createPortCaller, type PortCaller, servePort } from '../lib/port-call.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogThread } from '../log/sqlite-log-thread.ts'
-import type { RecommendWorkerData } from '../main-recommend.ts'
 import type { WorkWorkerData } from '../main-work.ts'
 import type { OwnerMeasures } from '../monitor/owner-measures.ts'
+import { openStateFollower, type StateFollower } from '../process/follow-state.ts'
 import { createFreshness, type Freshness } from '../process/freshness.ts'
 import { processorDefaults } from '../process/processor-options.ts'
-import { renderPoolDefaults } from '../template/render-pool.ts'
+import type { StateReader } from '../state/state-store.ts'
+import { type RenderPoolOptions, renderPoolDefaults } from '../template/render-pool.ts'
 import type { Secrets } from './data-dir.ts'
+import { startRecommendThread } from './recommend-thread.ts'
+import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
+import type { ThreadLine } from './thread-logger.ts'
 
 export interface Owner extends Pick<ApiDeps, 'advise' | 'render' | 'waitCommitted' | 'health'> {
   readonly freshness: Freshness
@@ -33,15 +40,12 @@ export interface Owner extends Pick<ApiDeps, 'advise' | 'render' | 'waitCommitte
 export interface OwnerOptions {
   readonly values: ServerValues
   readonly secrets: Secrets
-  readonly logThread: LogThread
+  readonly stores: StoreOptions
+  /** Where the log is on this machine. */
+  readonly logThread: LogThread | undefined
   readonly log: EventLog
+  readonly state: StateReader
   readonly failpoint: string | undefined
-}
-
-interface FromWork {
-  readonly level: 'info' | 'warn' | 'error'
-  readonly fields: Record<string, unknown>
-  readonly event: string
 }
 
 const nurseryMb = 64
@@ -50,24 +54,30 @@ const attemptCountMax = 32
 const deliveryQueueCountMax = 20_000
 const smtpTimeLimitMs = 30_000
 const staleWaitMs = 20
+/** Partitions folded side by side where each read of the state is a round trip. */
+const sideBySideCount = 16
 
-/** Resolves when the index is filled and the fold is running. On failure both threads are ended. */
+/** Resolves when the fold is running. On failure both threads are ended. */
 export async function openOwner(
   deps: { readonly clock: Clock; readonly logger: Logger },
   options: OwnerOptions,
 ): Promise<Owner> {
-  const { values, logThread, log } = options
+  const { values, stores, logThread, log } = options
   const { partitionCount } = log.identity
+  const shared = new SharedArrayBuffer(8 * partitionCount)
+  const freshness = createFreshness(shared)
+  const follower = isShared(stores)
+    ? await openStateFollower({ ...deps, ...options, freshness }, { lookMs: lookMsOf(values) })
+    : undefined
   const apiAdvisor = new MessageChannel()
   const workAdvisor = new MessageChannel()
-  const advisorPorts = [apiAdvisor.port1, workAdvisor.port1]
-  const recommend = await startRecommend(values, partitionCount, advisorPorts)
-  const shared = new SharedArrayBuffer(8 * partitionCount)
-  const logPort = logThread.connect()
+  const ports = [apiAdvisor.port1, workAdvisor.port1]
+  const recommend = await startRecommendThread(deps, { values, stores, partitionCount, ports })
+  const logPort = logThread?.connect()
   const data = workDataOf(options, { logPort, advisorPort: workAdvisor.port2, freshness: shared })
   const work = new Worker(new URL('../main-work.ts', import.meta.url), {
     workerData: data,
-    transferList: [logPort, workAdvisor.port2],
+    transferList: [workAdvisor.port2, ...(logPort === undefined ? [] : [logPort])],
     // The fold makes much that lives for one batch: a small nursery would promote it.
     resourceLimits: { maxYoungGenerationSizeMb: nurseryMb },
   })
@@ -78,6 +88,7 @@ export async function openOwner(
     await work.terminate()
     apiAdvisor.port2.close()
     await recommend.terminate()
+    await follower?.close()
   }
   try {
     await told.opened
@@ -86,21 +97,15 @@ export async function openOwner(
     throw error
   }
   return {
-    freshness: createFreshness(shared),
+    freshness,
     failed: told.failed,
     advise: (request) => advisor.call('advise', request),
     render: (input) => caller.call('render', input),
-    waitCommitted: (places, msMax) => caller.call('waitCommitted', { places, msMax }),
-    health: async () => {
-      const counts = await caller.call<WorkCounts>('counts')
-      const stopped = [...told.stopped.values()]
-      const unready = stopped.map(
-        ({ partition, offset }) => `partition ${partition} stopped before offset ${offset}`,
-      )
-      return { ...counts, unready, partitions: { owned: partitionCount, stopped } }
-    },
+    waitCommitted: (places, msMax) =>
+      follower?.waitCommitted(places, msMax) ?? caller.call('waitCommitted', { places, msMax }),
+    health: () => healthOf(caller, told, follower),
     takeMeasures: () => caller.call('measures'),
-    onDefinitions: told.onDefinitions,
+    onDefinitions: (listener) => (follower ?? told).onDefinitions(listener),
     async close() {
       told.expectEnd()
       await caller.call('stop')
@@ -109,7 +114,37 @@ export async function openOwner(
   }
 }
 
+async function healthOf(
+  caller: PortCaller,
+  told: Told,
+  follower: StateFollower | undefined,
+): ReturnType<ApiDeps['health']> {
+  const counts = await caller.call<WorkCounts>('counts')
+  const stopped = [...told.stopped.values()]
+  const unready = stopped.map(
+    ({ partition, offset }) => `partition ${partition} stopped before offset ${offset}`,
+  )
+  if (follower?.isAway === true) unready.push('log or state cannot be reached')
+  return {
+    unready,
+    partitions: { owned: counts.ownedCount, stopped },
+    lagCount: follower?.lagCount ?? counts.lagCount,
+    ownedLagCount: counts.lagCount,
+    messagesWaiting: counts.messagesWaiting,
+  }
+}
+
+export function renderOptionsOf(values: ServerValues): RenderPoolOptions {
+  return {
+    ...renderPoolDefaults,
+    threadCount: values['render.threadCount'],
+    hardMs: values['render.hardMs'],
+    softMs: Math.min(renderPoolDefaults.softMs, values['render.hardMs']),
+  }
+}
+
 interface WorkCounts {
+  readonly ownedCount: number
   readonly lagCount: number
   readonly messagesWaiting: number
 }
@@ -118,23 +153,20 @@ function workDataOf(
   options: OwnerOptions,
   shared: Pick<WorkWorkerData, 'logPort' | 'advisorPort' | 'freshness'>,
 ): WorkWorkerData {
-  const { values, log } = options
+  const { values, stores } = options
   return {
     ...shared,
-    dataDir: values['server.dataDir'],
-    partitionCount: log.identity.partitionCount,
+    stores,
     failpoint: options.failpoint,
     processor: {
       ...processorDefaults,
       batchCountMax: values['process.batchCountMax'],
       batchMsMax: values['process.batchMsMax'],
+      ...(isShared(stores)
+        ? { handOverMsMax: values['process.handOverMsMax'], sideBySideCount }
+        : {}),
     },
-    render: {
-      ...renderPoolDefaults,
-      threadCount: values['render.threadCount'],
-      hardMs: values['render.hardMs'],
-      softMs: Math.min(renderPoolDefaults.softMs, values['render.hardMs']),
-    },
+    render: renderOptionsOf(values),
     signingKeys: options.secrets.signingKeys,
     ...sendingOf(options),
   }
@@ -178,7 +210,7 @@ function listenTo(work: Worker, logger: Logger): Told {
       if (at.stopped === undefined) stopped.delete(at.partition)
       else stopped.set(at.partition, { partition: at.partition, ...at.stopped })
     },
-    log: ({ level, fields, event }: FromWork) => logger[level](fields, event),
+    log: ({ level, fields, event }: ThreadLine) => logger[level](fields, event),
   })
   return {
     opened: opened.promise,
@@ -192,31 +224,6 @@ function listenTo(work: Worker, logger: Logger): Told {
       isEndExpected = true
     },
   }
-}
-
-async function startRecommend(
-  values: ServerValues,
-  partitionCount: number,
-  ports: RecommendWorkerData['ports'],
-): Promise<Worker> {
-  const { port1, port2 } = new MessageChannel()
-  const data: RecommendWorkerData = {
-    dataDir: values['server.dataDir'],
-    partitionCount,
-    eventCountMax: values['recommend.eventCountMax'],
-    ports,
-    ready: port1,
-  }
-  const worker = new Worker(new URL('../main-recommend.ts', import.meta.url), {
-    workerData: data,
-    transferList: [...ports, port1],
-  })
-  await new Promise<void>((resolve, reject) => {
-    port2.once('message', () => resolve())
-    worker.once('error', reject)
-  })
-  port2.close()
-  return worker
 }
 
 /** What is needed to send, or nothing where a part of it was not given. */

@@ -20,7 +20,7 @@ export function addProfileCommand(program: Command, exit: (code: number) => void
     .addHelpText('after', help)
   addDataFlags(command).action(async (id: string, flags: OutputFlags) => {
     const output = createOutput(flags)
-    const answer = await withDataReader(flags.dataDir, async ({ place }) => {
+    const answer = await withDataReader(flags, async ({ place }) => {
       // Only the owner knows how fresh the state is; read from its files the age is unknown.
       const shared = new SharedArrayBuffer(bytesPerPartition * place.partitionCount)
       const freshness = createFreshness(shared)

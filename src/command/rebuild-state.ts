@@ -1,9 +1,10 @@
 /**
- * Rebuilds the whole state of a data directory into another one, also while a server runs on it.
+ * Rebuilds the whole state from its log into a new folder, also while servers run.
  *
- * Order: the state is copied first, so that its offsets and its content are of one instant; then
- * the log is read up to those offsets, which it has by then. Nothing is written to the data
- * directory itself.
+ * Order: a state on this machine is copied first, so that its offsets and its content are of one
+ * instant; then the log is read up to those offsets, which it has by then. A state elsewhere is
+ * read as it stands; a partition that moves meanwhile is followed. Nothing is written but into the
+ * folder.
  */
 
 import { createHash } from 'node:crypto'
@@ -17,10 +18,13 @@ import type { EventLog } from '../log/event-log.ts'
 import { openSqliteEventLogReader } from '../log/sqlite-event-log.ts'
 import { createDefinitionsCache } from '../process/definitions-cache.ts'
 import { pruneOutbox, type RebuiltPartition, rebuildPartition } from '../process/rebuild.ts'
+import type { BlobStore } from '../state/blob-store.ts'
 import { openSqliteBlobStore } from '../state/sqlite-blob-store.ts'
 import { openSqliteStateStore, statePath } from '../state/sqlite-state-store.ts'
-import { noHead, type StateReader } from '../state/state-store.ts'
+import { noHead, type StateReader, type StateStore } from '../state/state-store.ts'
+import { type DataReader, withStores } from './data-reader.ts'
 import { copySqliteFile } from './sqlite-copy.ts'
+import type { StoreOptions } from './store-options.ts'
 
 export interface RebuiltState {
   /**
@@ -38,7 +42,7 @@ export interface RebuiltState {
 }
 
 export interface RebuildStateOptions {
-  readonly dataDir: string
+  readonly stores: StoreOptions
   /** Missing or empty; gets `state.sqlite`. */
   readonly into: string
   onFolded?(count: number): void
@@ -48,11 +52,22 @@ const copyName = 'state-before.sqlite'
 
 /** Folds every partition again and compares. Rejects where `into` holds anything. */
 export async function rebuildState(options: RebuildStateOptions): Promise<RebuiltState> {
-  const { dataDir, into } = options
+  const { stores, into } = options
   await mkdir(into, { recursive: true, mode: 0o700 })
   if ((await readdir(into)).length > 0) {
     throw new OperatingError('DATA_DIR_INVALID', `rebuild into ${into}, which is not empty`)
   }
+  if (stores.log.kind !== 'sqlite') {
+    return await withStores(stores, async (data) => {
+      const rebuilt = await openSqliteStateStore({ dataDir: into })
+      const hasState = await hasAnyHead(data)
+      const state = hasState ? data.state : atEndOf(data.log)
+      return await rebuildAll({ ...data, state, rebuilt }, options, hasState).finally(() =>
+        rebuilt.close(),
+      )
+    })
+  }
+  const { dataDir } = stores.log
   const copyPath = join(into, copyName)
   const hasState = existsSync(statePath(dataDir))
   if (hasState) await copySqliteFile(statePath(dataDir), copyPath)
@@ -68,30 +83,51 @@ export async function rebuildState(options: RebuildStateOptions): Promise<Rebuil
       : atEndOf(log)
     const blobs = opened(await openSqliteBlobStore({ dataDir, readOnly: true }))
     const rebuilt = opened(await openSqliteStateStore({ dataDir: into }))
-    const { definitionsOf } = createDefinitionsCache(blobs)
-    const deps = { log, state, rebuilt, definitionsOf }
-    const { partitionCount } = log.identity
-    const partitions: RebuiltPartition[] = []
-    for (let partition = 0; partition < partitionCount; partition++) {
-      const { workspace } = defaultCollectorOptions
-      const onFolded = (count: number): void => options.onFolded?.(count)
-      partitions.push(await rebuildPartition(deps, { workspace, partition, onFolded }))
-    }
-    const outbox = await pruneOutbox(rebuilt, partitionCount)
-    return { hasState, ...summaryOf(partitions), partitions, outbox }
+    return await rebuildAll({ log, state, blobs, rebuilt }, options, hasState)
   } finally {
     for (const one of closers) await one.close()
     for (const suffix of ['', '-wal', '-shm']) await rm(`${copyPath}${suffix}`, { force: true })
   }
 }
 
+async function rebuildAll(
+  stores: {
+    readonly log: EventLog
+    readonly state: StateReader
+    readonly blobs: BlobStore
+    readonly rebuilt: StateStore
+  },
+  options: RebuildStateOptions,
+  hasState: boolean,
+): Promise<RebuiltState> {
+  const { log, rebuilt } = stores
+  const { definitionsOf } = createDefinitionsCache(stores.blobs)
+  const { partitionCount } = log.identity
+  const partitions: RebuiltPartition[] = []
+  for (let partition = 0; partition < partitionCount; partition++) {
+    const { workspace } = defaultCollectorOptions
+    const onFolded = (count: number): void => options.onFolded?.(count)
+    const given = { workspace, partition, onFolded }
+    partitions.push(await rebuildPartition({ ...stores, definitionsOf }, given))
+  }
+  const outbox = await pruneOutbox(rebuilt, partitionCount)
+  return { hasState, ...summaryOf(partitions), partitions, outbox }
+}
+
+async function hasAnyHead({ log, state }: DataReader): Promise<boolean> {
+  for (let partition = 0; partition < log.identity.partitionCount; partition++) {
+    if ((await state.head(partition)).offset > 0) return true
+  }
+  return false
+}
+
 /** Rebuilds into a temporary folder, and removes it. */
 export async function compareWithRebuild(
-  dataDir: string,
+  stores: StoreOptions,
 ): Promise<{ isEqual: boolean; stateHash: string; rebuildHash: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'attune-rebuild-'))
   try {
-    const { isEqual, stateHash, rebuiltHash } = await rebuildState({ dataDir, into: folder })
+    const { isEqual, stateHash, rebuiltHash } = await rebuildState({ stores, into: folder })
     return { isEqual, stateHash, rebuildHash: rebuiltHash }
   } finally {
     await rm(folder, { recursive: true, force: true })

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { systemClock } from '../lib/clock.ts'
-import { assertDataDir } from './data-reader.ts'
+import { assertDataDir, readStoreOptions } from './data-reader.ts'
 import {
   addDataFlags,
   assertEmptyFolder,
@@ -9,6 +9,7 @@ import {
   type OutputFlags,
 } from './output.ts'
 import { type RebuiltState, rebuildState } from './rebuild-state.ts'
+import { isShared } from './store-options.ts'
 
 interface RebuildFlags extends OutputFlags {
   readonly into: string
@@ -25,10 +26,11 @@ export function addRebuildCommand(program: Command, exit: (code: number) => void
     .addHelpText('after', help)
   addDataFlags(command).action(async (flags: RebuildFlags) => {
     const output = createOutput(flags)
-    assertDataDir(flags.dataDir)
+    const stores = await readStoreOptions(flags)
+    if (!isShared(stores)) assertDataDir(flags.dataDir)
     await assertEmptyFolder(flags.into)
     const onFolded = createProgress(output)
-    const rebuilt = await rebuildState({ dataDir: flags.dataDir, into: flags.into, onFolded })
+    const rebuilt = await rebuildState({ stores, into: flags.into, onFolded })
     if (output.isJson) await output.json(rebuilt)
     else await showRebuilt(output, rebuilt, flags.into)
     exit(rebuilt.isEqual || !rebuilt.hasState ? 0 : 1)

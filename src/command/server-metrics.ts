@@ -11,7 +11,11 @@ import type { Owner } from './owner-thread.ts'
 /** Returns the metrics with all threads' figures in their text. */
 export function joinMetrics(
   metrics: Metrics,
-  from: { readonly owner: Owner; readonly logThread: LogThread; readonly gate: IntakeGate },
+  from: {
+    readonly owner: Owner
+    readonly logThread: LogThread | undefined
+    readonly gate: IntakeGate
+  },
 ): Metrics {
   const { owner, logThread, gate } = from
   const addMeasures = createOwnerMetrics(metrics)
@@ -26,8 +30,8 @@ export function joinMetrics(
     async render() {
       const [health, measures] = await Promise.all([owner.health(), owner.takeMeasures()])
       addMeasures(measures)
-      queueBytes({}, logThread.queueBytes())
-      lagRecords({}, health.lagCount)
+      queueBytes({}, logThread?.queueBytes() ?? 0)
+      lagRecords({}, health.ownedLagCount)
       lagSeconds({}, gate.lagMs() / 1000)
       stopped({}, health.partitions.stopped.length)
       waiting({}, health.messagesWaiting)

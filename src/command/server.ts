@@ -1,6 +1,6 @@
 /**
- * The server on one machine: opens everything from the inside out, and closes it from the outside
- * in.
+ * The server, in the role it was given: opens everything from the inside out, and closes it from
+ * the outside in.
  *
  * Threads: HTTP here; the log, the fold with delivery, the recommendation index and rendering each
  * on their own, so this loop never waits for a fold or an fsync.
@@ -32,20 +32,19 @@ import type { Logger } from '../lib/logger.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
-import { openSqliteEventLog } from '../log/sqlite-event-log.ts'
-import { type LogThread, startLogThread } from '../log/sqlite-log-thread.ts'
 import type { DefinitionsDocument } from '../process/definitions.ts'
 import { decodeJson } from '../process/meta.ts'
 import type { BlobStore } from '../state/blob-store.ts'
-import { openSqliteBlobStore } from '../state/sqlite-blob-store.ts'
-import { openSqliteStateStore } from '../state/sqlite-state-store.ts'
 import type { StateStore } from '../state/state-store.ts'
 import { applyDefinitions, definitionsHashOf } from './apply-definitions.ts'
 import { collectSourcesOf } from './collect-sources.ts'
-import { initDataDir, lockDataDir, readSecrets, type Secrets } from './data-dir.ts'
+import { readSecrets, type Secrets } from './data-dir.ts'
 import { createIntakeGate, type IntakeGate } from './intake-gate.ts'
+import { openOnlooker } from './onlooker.ts'
 import { type Owner, openOwner } from './owner-thread.ts'
-import { joinMetrics, measureLog } from './server-metrics.ts'
+import { joinMetrics } from './server-metrics.ts'
+import { openServerStores, type Stores } from './server-stores.ts'
+import { type StoreOptions, storeOptionsOf } from './store-options.ts'
 
 export interface ServerDeps {
   readonly clock: Clock
@@ -58,6 +57,7 @@ export interface RunningServer {
   readonly url: string
   readonly port: number
   readonly dataDir: string
+  readonly stores: StoreOptions
   readonly log: EventLog
   readonly rejected: EventLog
   readonly apiKeys: ApiKeys
@@ -102,21 +102,16 @@ async function open(
   options: ServerOptions,
   closers: (() => unknown)[],
 ): Promise<RunningServer> {
-  const { clock, logger, random } = deps
+  const { clock, logger } = deps
   const { values } = options
   const dataDir = values['server.dataDir']
-  const lock = await lockDataDir(dataDir)
-  closers.push(() => lock.release())
-  await initDataDir(dataDir, { partitionCount: values['log.partitionCount'] }, random)
-  const secrets = await readSecrets(dataDir)
+  const role = values['server.role']
   const failpoint = armedFailpoint()
-  const logThread = await startLogThread(dataDir, {
-    queueBytesHigh: values['log.queueBytesHigh'],
-    failpoint,
-  })
-  closers.push(() => logThread.close())
-  const stores = await openStores(deps, { dataDir, logThread }, closers)
-  const owner = await openOwner(deps, { values, secrets, logThread, log: stores.log, failpoint })
+  const stores = await openServerStores(deps, { values, failpoint }, closers)
+  const secrets = await readSecrets(dataDir)
+  const ownerOptions = { ...stores, values, secrets, stores: storeOptionsOf(values), failpoint }
+  const isOwner = role === 'all' || role === 'work'
+  const owner = await (isOwner ? openOwner : openOnlooker)(deps, ownerOptions)
   closers.push(() => owner.close())
   const sources = createSourceDirectory([])
   const useDefinitions = async (hash: string): Promise<void> => {
@@ -126,17 +121,19 @@ async function open(
   }
   owner.onDefinitions(useDefinitions)
   const folder = values['server.definitionsDir']
-  if (folder !== undefined) {
+  if (folder !== undefined && isOwner) {
     await applyDefinitions({ ...deps, ...stores }, folder, options.overlay)
   }
   await useDefinitions(await definitionsHashOf(stores.state))
   const gate = createIntakeGate({ clock, freshness: owner.freshness, log: stores.log }, values)
   closers.push(() => gate.close())
   const apiKeys = await openApiKeys(dataDir, clock)
+  const { logThread } = stores
   const metrics = joinMetrics(deps.metrics, { owner, logThread, gate })
   const apiDeps = apiDepsOf({ ...deps, metrics }, { values, secrets, stores, owner, apiKeys })
   const first = routesOf(deps, { options, stores, sources, gate, apiDeps })
-  const api = createApi(apiDeps, apiDefaults, (handle) =>
+  const isApi = role === 'all' || role === 'api'
+  const api = createApi(apiDeps, { ...apiDefaults, isHealthOnly: !isApi }, (handle) =>
     createServer(collectServerOptions, (request, response) => {
       if (!first(request, response)) handle(request, response)
     }),
@@ -149,11 +146,12 @@ async function open(
     ? `[${values['server.host']}]`
     : values['server.host']
   const url = `http://${host}:${port}`
-  logger.info({ url, dataDir }, 'listening')
+  logger.info({ url, dataDir, role }, 'listening')
   return {
     url,
     port,
     dataDir,
+    stores: ownerOptions.stores,
     apiKeys,
     sources,
     owner,
@@ -161,38 +159,12 @@ async function open(
     rejected: stores.rejected,
     state: stores.state,
     blobs: stores.blobs,
-    failed: Promise.race([logThread.failed, owner.failed]),
+    failed: Promise.race([stores.failed, owner.failed]),
     async close() {
       gate.stop()
       await closeAll(closers)
     },
   }
-}
-
-export interface Stores {
-  readonly log: EventLog
-  readonly rejected: EventLog
-  readonly state: StateStore
-  readonly blobs: BlobStore
-}
-
-async function openStores(
-  deps: ServerDeps,
-  { dataDir, logThread }: { readonly dataDir: string; readonly logThread: LogThread },
-  closers: (() => unknown)[],
-): Promise<Stores> {
-  const port = logThread.connect()
-  const opened = await openSqliteEventLog({ dataDir, stream: 'events', port })
-  const log = measureLog(opened, deps.metrics, deps.clock)
-  closers.push(() => log.close())
-  const rejectedPort = logThread.connect()
-  const rejected = await openSqliteEventLog({ dataDir, stream: 'rejected', port: rejectedPort })
-  closers.push(() => rejected.close())
-  const state = await openSqliteStateStore({ dataDir, readOnly: true })
-  closers.push(() => state.close())
-  const blobs = await openSqliteBlobStore({ dataDir })
-  closers.push(() => blobs.close())
-  return { log, rejected, state, blobs }
 }
 
 function apiDepsOf(
@@ -282,9 +254,10 @@ function routesOf(
     },
   )
   const profile = createProfileFastPath(given.apiDeps)
+  const role = values['server.role']
   return (request, response) =>
-    collect(request, response) ||
-    profile(request, response) ||
+    ((role === 'all' || role === 'collect') && collect(request, response)) ||
+    ((role === 'all' || role === 'api') && profile(request, response)) ||
     options.extraRoutes?.(request, response) === true
 }
 

@@ -4,12 +4,13 @@ import { OperatingError } from '../lib/errors.ts'
 import { systemRandom } from '../lib/random.ts'
 import type { Place } from '../log/event-log.ts'
 import { emptyBody } from '../log/record.ts'
-import { openSqliteEventLog } from '../log/sqlite-event-log.ts'
 import { startLogThread } from '../log/sqlite-log-thread.ts'
 import type { SkipSkeleton } from '../process/partition-fold.ts'
-import { lockDataDir } from './data-dir.ts'
-import { assertDataDir, withDataReader } from './data-reader.ts'
+import { type DirectoryLock, lockDataDir } from './data-dir.ts'
+import { assertDataDir, createStoreDeps, readStoreOptions, withDataReader } from './data-reader.ts'
+import { openEventLog } from './open-stores.ts'
 import { addDataFlags, createOutput, type OutputFlags, readWhole, refuseUse } from './output.ts'
+import { isShared, type StoreOptions } from './store-options.ts'
 
 interface SkipFlags extends OutputFlags {
   readonly partition: number
@@ -29,16 +30,12 @@ export function addSkipCommand(program: Command, exit: (code: number) => void): 
     .addHelpText('after', help)
   addDataFlags(command).action(async (flags: SkipFlags) => {
     const output = createOutput(flags)
-    const { dataDir, partition, offset } = flags
-    assertDataDir(dataDir)
-    const lock = await lockDataDir(dataDir).catch((error: unknown) => {
-      if (!(error instanceof OperatingError)) throw error
-      const says = 'append a skip record: a running server has the log; stop it first'
-      throw new OperatingError('DATA_DIR_LOCKED', says, error)
-    })
+    const { partition, offset } = flags
+    const options = await readStoreOptions(flags)
+    const lock = isShared(options) ? undefined : await lockLog(flags.dataDir)
     try {
       await assertWaiting(flags)
-      const place = await appendSkip(flags)
+      const place = await appendSkip(flags, options)
       exit(0)
       if (output.isJson) await output.json({ partition, offset, skippedBy: place.offset })
       else {
@@ -47,16 +44,26 @@ export function addSkipCommand(program: Command, exit: (code: number) => void): 
         )
       }
     } finally {
-      lock.release()
+      lock?.release()
     }
+  })
+}
+
+async function lockLog(dataDir: string): Promise<DirectoryLock> {
+  assertDataDir(dataDir)
+  return await lockDataDir(dataDir).catch((error: unknown) => {
+    if (!(error instanceof OperatingError)) throw error
+    const says = 'append a skip record: a running server has the log; stop it first'
+    throw new OperatingError('DATA_DIR_LOCKED', says, error)
   })
 }
 
 /**
  * A record that is not there, or was folded long ago, cannot be skipped: the log would only lie.
  */
-async function assertWaiting({ dataDir, partition, offset }: SkipFlags): Promise<void> {
-  await withDataReader(dataDir, async ({ log, state, place }) => {
+async function assertWaiting(flags: SkipFlags): Promise<void> {
+  const { partition, offset } = flags
+  await withDataReader(flags, async ({ log, state, place }) => {
     if (partition >= place.partitionCount) {
       refuseUse(`there is no partition ${partition}, only 0 to ${place.partitionCount - 1}`)
     }
@@ -69,10 +76,13 @@ async function assertWaiting({ dataDir, partition, offset }: SkipFlags): Promise
   })
 }
 
-async function appendSkip({ dataDir, partition, offset, reason }: SkipFlags): Promise<Place> {
-  const thread = await startLogThread(dataDir)
+async function appendSkip(flags: SkipFlags, options: StoreOptions): Promise<Place> {
+  const { partition, offset, reason } = flags
+  const thread = isShared(options) ? undefined : await startLogThread(flags.dataDir)
   try {
-    const log = await openSqliteEventLog({ dataDir, stream: 'events', port: thread.connect() })
+    const deps = createStoreDeps()
+    const port = thread?.connect()
+    const log = await openEventLog(deps, options.log, { stream: 'events', port })
     try {
       const skeleton: SkipSkeleton = { offset, reason }
       const places = await log.append([
@@ -93,7 +103,7 @@ async function appendSkip({ dataDir, partition, offset, reason }: SkipFlags): Pr
       await log.close()
     }
   } finally {
-    await thread.close()
+    await thread?.close()
   }
 }
 
@@ -106,5 +116,5 @@ const help = `
 Example:
   attune skip --partition 7 --offset 1042 --reason "body of a broken importer" --data-dir data
 
-Stop the server first; \`attune doctor\` names the record. The skip is a record in the log itself,
-so that a rebuild passes over the same one.`
+Stop a server on one machine first; workers on Kafka go on meanwhile. \`attune doctor\` names the
+record. The skip is a record in the log itself, so that a rebuild passes over the same one.`

@@ -4,6 +4,7 @@ import { createServerDeps, runServer, untilAborted } from './run-server.ts'
 
 /** Flags of the server's options; the name of each option follows. */
 export const serverFlags = [
+  ['--role <role>', 'server.role', 'all, collect, work or api (default all)'],
   ['--data-dir <dir>', 'server.dataDir', 'folder of log, state and side store (default .attune)'],
   ['--host <address>', 'server.host', 'address to listen on (default 127.0.0.1)'],
   ['--port <number>', 'server.port', 'port to listen on (default 8080; 0 = any free one)'],
@@ -43,7 +44,8 @@ export function addStartCommand(program: Command, exit: (code: number) => void):
     const deps = createServerDeps(values.logLevel)
     const isSending = ['server.publicUrl', 'delivery.from', 'delivery.smtpUrl'] as const
     const missing = isSending.filter((name) => values[name] === undefined)
-    if (missing.length > 0) {
+    const isSender = values['server.role'] === 'all' || values['server.role'] === 'work'
+    if (missing.length > 0 && isSender) {
       const says = 'nothing is sent until these are given; messages stay due'
       deps.logger.warn({ missing }, says)
     }
@@ -57,11 +59,12 @@ export function addStartCommand(program: Command, exit: (code: number) => void):
 }
 
 const startHelp = `
-Example:
+Examples:
+  attune start --config config/kafka-redis.jsonc --role work --port 8081
   attune start --data-dir data --port 8080 --definitions shop \\
     --public-url https://mail.shop.example --from "Shop <hello@shop.example>" \\
     --smtp smtp://127.0.0.1:2525
 
 When it listens it prints one JSON line with its address on stdout; its log goes to stderr.
-SIGTERM stops it cleanly. Every option can also stand in a file (--config) or in the environment
+SIGTERM stops it cleanly: a worker gives its partitions up first. Every option can also stand in a file (--config) or in the environment
 (ATTUNE_SERVER__PORT=8080).`

@@ -7,6 +7,7 @@
  */
 
 import { Admin, ConfigResourceTypes } from '@platformatic/kafka'
+import { type Clock, systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { toOperatingError } from './kafka-error.ts'
 import { connectionOptionsOf, type KafkaClusterOptions, messageBytesMax } from './kafka-options.ts'
@@ -33,11 +34,14 @@ const topicSettings: Readonly<Record<string, string>> = {
   'compression.type': 'producer',
 }
 const messageBytesDefault = 1_048_588
+const knownMsMax = 15_000
+const knownLookMs = 100
 
 /** Makes the topic of each of these logs, unless it is there; then its settings must fit. */
 export async function initKafkaTopics(
   options: Omit<KafkaClusterOptions, 'topic'> & { readonly topics: readonly string[] },
   shape: KafkaTopicShape,
+  clock: Clock = systemClock,
 ): Promise<void> {
   const { minInSyncReplicas } = shape
   const settings = {
@@ -56,8 +60,31 @@ export async function initKafkaTopics(
         replicas: shape.replicationFactor ?? -1,
         configs: Object.entries(settings).map(([name, value]) => ({ name, value })),
       })
+      await untilKnown(admin, { topic, partitionCount: shape.partitionCount }, clock)
     })
     await checkKafkaTopic({ ...options, topic })
+  }
+}
+
+/** A broker that answers may not have heard yet of what the controller made. */
+async function untilKnown(
+  admin: Admin,
+  { topic, partitionCount }: { readonly topic: string; readonly partitionCount: number },
+  clock: Clock,
+): Promise<void> {
+  const deadlineMs = clock.monotonicMs() + knownMsMax
+  for (;;) {
+    const isLate = clock.monotonicMs() > deadlineMs
+    const metadata = await admin
+      .metadata({ topics: [topic], forceUpdate: true })
+      .catch((error: unknown) => {
+        if (isLate) throw error
+        return undefined
+      })
+    const known = metadata?.topics.get(topic)?.partitions ?? []
+    if (known.length === partitionCount && known.every(({ leader }) => leader >= 0)) return
+    if (isLate) throw new OperatingError('STORE_UNREACHABLE', `wait for topic ${topic} to be there`)
+    await clock.sleep(knownLookMs)
   }
 }
 

@@ -1,0 +1,72 @@
+/**
+ * What a process without folds knows of the state: for the roles `collect` and `api`. It has the
+ * form of the owner, so that the rest of the server need not know the difference.
+ */
+
+import { MessageChannel } from 'node:worker_threads'
+import { assert } from '../lib/assert.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { OperatingError } from '../lib/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import { createPortCaller } from '../lib/port-call.ts'
+import type { OwnerMeasures } from '../monitor/owner-measures.ts'
+import { openStateFollower } from '../process/follow-state.ts'
+import { createFreshness } from '../process/freshness.ts'
+import { openRenderPool } from '../template/render-pool.ts'
+import { type Owner, type OwnerOptions, renderOptionsOf } from './owner-thread.ts'
+import { startRecommendThread } from './recommend-thread.ts'
+import { lookMsOf } from './store-options.ts'
+
+const noMeasures: OwnerMeasures = {
+  recordCount: 0,
+  commitSeconds: [],
+  renderSeconds: [],
+  handOverSeconds: [],
+  results: {},
+}
+
+/** Opens what the role needs: the API asks the index and renders, a collector does neither. */
+export async function openOnlooker(
+  deps: { readonly clock: Clock; readonly logger: Logger },
+  options: OwnerOptions,
+): Promise<Owner> {
+  const { values, stores, secrets, log } = options
+  const { partitionCount } = log.identity
+  const freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
+  const lookMs = lookMsOf(values)
+  const follower = await openStateFollower({ ...deps, ...options, freshness }, { lookMs })
+  const isApi = values['server.role'] === 'api'
+  const { port1, port2 } = new MessageChannel()
+  const index = { values, stores, partitionCount, ports: [port1] }
+  const recommend = isApi ? await startRecommendThread(deps, index) : undefined
+  const renderer = isApi
+    ? await openRenderPool(renderOptionsOf(values), secrets.signingKeys)
+    : undefined
+  const advisor = createPortCaller(port2)
+  return {
+    freshness,
+    // It owns nothing that could fail for good.
+    failed: new Promise<OperatingError>(() => {}),
+    advise: (request) => advisor.call('advise', request),
+    async render(input) {
+      assert(renderer !== undefined, 'only the API renders')
+      return await renderer.render(input)
+    },
+    waitCommitted: (places, msMax) => follower.waitCommitted(places, msMax),
+    health: async () => ({
+      unready: follower.isAway ? ['log or state cannot be reached'] : [],
+      partitions: { owned: 0, stopped: [] },
+      lagCount: follower.lagCount,
+      ownedLagCount: 0,
+      messagesWaiting: 0,
+    }),
+    takeMeasures: async () => noMeasures,
+    onDefinitions: (listener) => follower.onDefinitions(listener),
+    async close() {
+      await recommend?.terminate()
+      port2.close()
+      await renderer?.close()
+      await follower.close()
+    },
+  }
+}

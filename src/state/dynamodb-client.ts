@@ -69,8 +69,9 @@ const requestMsMaxDefault = 5000
 const retryMsMaxDefault = 15_000
 const connectMsMax = 2000
 const backoff: Backoff = { delayMs: 20, delayMsMax: 1000 }
-/** Failures in a row that an operator should hear of. */
+/** Failures in a row that an operator should hear of, and how often. */
 const warnFailedCount = 4
+const warnEveryMs = 10_000
 
 interface Operations {
   readonly CreateTable: [CreateTableCommandInput, CreateTableCommandOutput]
@@ -147,6 +148,13 @@ function createDynamodbClient(
   const { clock, logger, random = systemRandom } = deps
   const requestMsMax = options.requestMsMax ?? requestMsMaxDefault
   const retryMsMax = options.retryMsMax ?? retryMsMaxDefault
+  let warnedAtMs = Number.NEGATIVE_INFINITY
+  const warn = (attempted: string, failedCount: number, error: unknown): void => {
+    const nowMs = clock.monotonicMs()
+    if (failedCount < warnFailedCount || nowMs < warnedAtMs + warnEveryMs) return
+    warnedAtMs = nowMs
+    logger.warn({ attempted, failedCount, says: nameOf(error) }, 'store slow')
+  }
   return {
     async call(name, input, attempted) {
       const deadlineMs = clock.monotonicMs() + retryMsMax
@@ -166,9 +174,7 @@ function createDynamodbClient(
         if (clock.monotonicMs() + waitMs >= deadlineMs) {
           throw new OperatingError('STORE_UNREACHABLE', attempted, error)
         }
-        if (failedCount === warnFailedCount) {
-          logger.warn({ attempted, failedCount, says: nameOf(error) }, 'store slow')
-        }
+        warn(attempted, failedCount, error)
         await clock.sleep(waitMs)
       }
     },

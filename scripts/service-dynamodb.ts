@@ -27,11 +27,8 @@ const host = '127.0.0.1'
 /** Skip reason for tests where the files of DynamoDB Local are missing. */
 export const dynamodbIsMissing = 'DynamoDB Local is not here; run node scripts/services.ts fetch'
 
-/** Any keys will do: the server takes them as the name of a set of tables. */
-export const dynamodbEnvironment: Readonly<Record<string, string>> = {
-  AWS_ACCESS_KEY_ID: 'attune',
-  AWS_SECRET_ACCESS_KEY: 'attune',
-}
+/** The client wants some; the server takes them as the name of a set of tables. */
+export const dynamodbEnvironment = { AWS_ACCESS_KEY_ID: 'attune', AWS_SECRET_ACCESS_KEY: 'attune' }
 
 /** Tells whether `startDynamodb` can start. */
 export function hasDynamodb(): boolean {
@@ -56,8 +53,12 @@ export function fetchDynamodb(): string {
   return folder
 }
 
-/** Starts a server with files of its own. Its endpoint is `http://` and its only address. */
+/**
+ * Starts a server with files of its own. Its endpoint is `http://` and its only address. Clients in
+ * this process, and in those it starts, find credentials in the environment from now on.
+ */
 export async function startDynamodb(options: DynamodbServiceOptions = {}): Promise<Service> {
+  Object.assign(process.env, dynamodbEnvironment)
   const library = libraryFolder()
   const folder = mkdtempSync(join(tmpdir(), 'attune-dynamodb-'))
   const [port = 0] = await freePorts(1)

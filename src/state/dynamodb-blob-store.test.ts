@@ -32,7 +32,7 @@ describe('blobs in DynamoDB', { skip: hasDynamodb() ? false : dynamodbIsMissing 
     assert.ok(bytes.equals((await store.get(hash)) ?? new Uint8Array()))
   })
 
-  it('keeps nothing of a blob whose last item was not written, until it is put again', async (t) => {
+  it('keeps nothing of a blob without its last item, until it is put again', async (t) => {
     let isCut = true
     const bytes = randomBytes(2_000_000)
     const { store } = await open(t, async ({ input }, send) => {

@@ -9,6 +9,7 @@ import {
   type DynamodbWorld,
   deps,
   openStore,
+  redoCount,
   serviceError,
   startDynamodbWorld,
   type WireHand,
@@ -88,7 +89,7 @@ function describeSizes(): void {
       )
       assert.ok(stored.every(({ value }) => value.length === bytes))
       assert.equal((await reader.head(3)).offset, 2)
-      assert.deepEqual(await itemsOfRedo(options, 3), 0)
+      assert.equal(await redoCount(options, 3), 0)
     })
   }
 
@@ -323,19 +324,4 @@ function manyPuts(count: number, bytes: number): readonly Change[] {
 
 function countOf(names: readonly string[], name: string): number {
   return names.filter((each) => each === name).length
-}
-
-async function itemsOfRedo(options: DynamodbOptions, partition: number): Promise<number> {
-  const client = await openDynamodbClient(deps, options)
-  let count = 0
-  for (let bucket = 0; bucket < 16; bucket++) {
-    const input = {
-      TableName: options.table,
-      KeyConditionExpression: 'p = :p',
-      ExpressionAttributeValues: { ':p': { S: `${partition}/redo/${bucket.toString(16)}` } },
-    }
-    count += (await client.call('Query', input, 'count redo chunks')).Count ?? 0
-  }
-  client.close()
-  return count
 }

@@ -2,10 +2,15 @@
 
 import type { TestContext } from 'node:test'
 import type { Service } from '../../scripts/service.ts'
-import { dynamodbEnvironment, startDynamodb } from '../../scripts/service-dynamodb.ts'
+import { startDynamodb } from '../../scripts/service-dynamodb.ts'
 import { systemClock } from '../lib/clock.ts'
 import { silentLogger } from '../lib/logger.ts'
-import type { DynamodbOptions, DynamodbSend, OperationName } from './dynamodb-client.ts'
+import {
+  type DynamodbOptions,
+  type DynamodbSend,
+  type OperationName,
+  openDynamodbClient,
+} from './dynamodb-client.ts'
 import { openDynamodbStateStore } from './dynamodb-state-store.ts'
 import { initDynamodbTables } from './dynamodb-tables.ts'
 import type { StateStore } from './state-store.ts'
@@ -33,7 +38,6 @@ export interface DynamodbWorld {
 }
 
 export async function startDynamodbWorld(isOnDisk = false): Promise<DynamodbWorld> {
-  Object.assign(process.env, dynamodbEnvironment)
   const service = await startDynamodb({ isOnDisk })
   let tableCount = 0
   return {
@@ -82,4 +86,20 @@ export async function openStore(
 export function serviceError(name: string, fields: Record<string, unknown> = {}): Error {
   const $metadata = { httpStatusCode: 400 }
   return Object.assign(new Error('asked for'), { name, $metadata, ...fields })
+}
+
+/** Counts the redo chunks of a partition. */
+export async function redoCount(options: DynamodbOptions, partition: number): Promise<number> {
+  const client = await openDynamodbClient(deps, options)
+  let count = 0
+  for (let bucket = 0; bucket < 16; bucket++) {
+    const input = {
+      TableName: options.table,
+      KeyConditionExpression: 'p = :p',
+      ExpressionAttributeValues: { ':p': { S: `${partition}/redo/${bucket.toString(16)}` } },
+    }
+    count += (await client.call('Query', input, 'count redo chunks')).Count ?? 0
+  }
+  client.close()
+  return count
 }

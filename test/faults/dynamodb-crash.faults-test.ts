@@ -1,6 +1,7 @@
 /**
- * Owners of a partition in DynamoDB that end or pause between any two requests. Whatever happens, a reader sees each commit whole or not at all,
- * a commit that was taken stays, and nothing that a newer owner changed comes back.
+ * Owners of a partition in DynamoDB that end or pause between any two requests. Whatever happens,
+ * a reader sees each commit whole or not at all, a commit that was taken stays, and nothing that a
+ * newer owner changed comes back.
  */
 
 import assert from 'node:assert/strict'
@@ -10,6 +11,7 @@ import { createSeededRandom } from '../../src/lib/random.ts'
 import {
   type DynamodbWorld,
   openStore,
+  redoCount,
   startDynamodbWorld,
   type WireRequest,
 } from '../../src/state/dynamodb-world.fixture.ts'
@@ -23,7 +25,6 @@ import {
   newState,
   oldState,
   partition,
-  redoCount,
   stateAfter,
   stateOf,
 } from './dynamodb-harness.ts'
@@ -84,7 +85,7 @@ async function cutCommit(t: TestContext, cut: Cut): Promise<void> {
   }
   assert.equal(await nextStore.acquire(partition, 2, 'n2'), 'acquired', says)
   assert.deepEqual(await stateOf(reader, says), seen, says)
-  assert.equal(await redoCount(options), 0, says)
+  assert.equal(await redoCount(options, partition), 0, says)
   const last = await commitAsNewOwner(nextStore, isNew ? 2 : 1)
   assert.deepEqual(await stateOf(reader, says), stateAfter(seen, last), says)
 }

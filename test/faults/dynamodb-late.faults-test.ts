@@ -11,6 +11,7 @@ import {
   type DynamodbWorld,
   deps,
   openStore,
+  redoCount,
   startDynamodbWorld,
   type WireRequest,
 } from '../../src/state/dynamodb-world.fixture.ts'
@@ -26,7 +27,6 @@ import {
   newState,
   oldState,
   partition,
-  redoCount,
   stateOf,
 } from './dynamodb-harness.ts'
 
@@ -78,7 +78,7 @@ async function deliverAllLate(t: TestContext): Promise<void> {
   await commitAsNewOwner(newer, 4)
   await redeliver(options, sent, newer)
   assert.equal(await newer.acquire(partition, 2, 'n2'), 'acquired')
-  assert.equal(await redoCount(options), 0)
+  assert.equal(await redoCount(options, partition), 0)
 }
 
 /** Sends all that was ever sent once more, after the time in which tokens are remembered. */
@@ -111,10 +111,10 @@ async function deliverMoveLate(t: TestContext): Promise<void> {
   })
   await assert.rejects(store.commit([large]))
   assert.equal(held.length, 1)
-  assert.ok((await redoCount(options)) > 1)
+  assert.ok((await redoCount(options, partition)) > 1)
   const again = await openStore(t, options)
   assert.equal(await again.acquire(partition, 1, 'n1'), 'acquired')
-  assert.equal(await redoCount(options), 0)
+  assert.equal(await redoCount(options, partition), 0)
   await redeliver(options, held, again)
   assert.deepEqual(await stateOf(again, 'held'), oldState)
   assert.deepEqual(await again.commit([large]), ['committed'])
@@ -137,13 +137,13 @@ async function cleanLate(t: TestContext): Promise<void> {
   const chunkCount = 4
   ending.cut(chunkCount + 1, true)
   await assert.rejects(third.commit([{ ...large, epoch: 3, nonce: 'n3' }]))
-  assert.equal(await redoCount(options), chunkCount)
+  assert.equal(await redoCount(options, partition), chunkCount)
   paused.goOn()
   await acquired
-  assert.equal(await redoCount(options), chunkCount)
+  assert.equal(await redoCount(options, partition), chunkCount)
   const fourth = await openStore(t, options)
   assert.deepEqual(await stateOf(fourth, 'late'), newState)
   assert.equal(await fourth.acquire(partition, 4, 'n4'), 'acquired')
   assert.deepEqual(await stateOf(fourth, 'late'), newState)
-  assert.equal(await redoCount(options), 0)
+  assert.equal(await redoCount(options, partition), 0)
 }

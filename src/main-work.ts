@@ -27,6 +27,8 @@ import { createFreshness } from './process/freshness.ts'
 import type { Published } from './process/processor.ts'
 import type { ProcessorOptions } from './process/processor-options.ts'
 import { type AdvisorPort, runWorker } from './process/worker.ts'
+import { personPrefix } from './profile/person.ts'
+import { createChangeBoard, withChangeBoard } from './state/change-board.ts'
 import type { StateStore } from './state/state-store.ts'
 import type { SigningKeys } from './template/links.ts'
 import { openRenderPool, type RenderPoolOptions } from './template/render-pool.ts'
@@ -40,6 +42,8 @@ export interface WorkWorkerData {
   readonly logPort?: MessagePort | undefined
   readonly advisorPort: MessagePort
   readonly freshness: SharedArrayBuffer
+  /** Of `createChangeBoard`; absent where other processes write the state too. */
+  readonly changes?: SharedArrayBuffer | undefined
   readonly processor: ProcessorOptions
   readonly render: RenderPoolOptions
   readonly signingKeys: SigningKeys
@@ -61,7 +65,11 @@ async function run(data: WorkWorkerData): Promise<void> {
   const log = await openEventLog(deps, stores.log, { stream: 'events', port, isWorker: true })
   const meter = createOwnerMeter(systemClock)
   const renderer = meter.measureRenderer(await openRenderPool(data.render, data.signingKeys))
-  const state = meter.measureState(store)
+  const measured = meter.measureState(store)
+  const state =
+    data.changes === undefined
+      ? measured
+      : withChangeBoard(measured, createChangeBoard(data.changes), personPrefix)
   const mailer = data.sending && meter.measureMailer(await openSmtpMailer(data.sending.smtp))
   const waiter = createCommitWaiter(systemClock)
   const stop = new AbortController()

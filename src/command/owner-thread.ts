@@ -18,6 +18,7 @@ import type { OwnerMeasures } from '../monitor/owner-measures.ts'
 import { openStateFollower, type StateFollower } from '../process/follow-state.ts'
 import { createFreshness, type Freshness } from '../process/freshness.ts'
 import { processorDefaults } from '../process/processor-options.ts'
+import { changeBoardBytes, createChangeBoard } from '../state/change-board.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { type RenderPoolOptions, renderPoolDefaults } from '../template/render-pool.ts'
 import type { Secrets } from './data-dir.ts'
@@ -25,7 +26,8 @@ import { startRecommendThread } from './recommend-thread.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
 import type { ThreadLine } from './thread-logger.ts'
 
-export interface Owner extends Pick<ApiDeps, 'advise' | 'render' | 'waitCommitted' | 'health'> {
+export interface Owner
+  extends Pick<ApiDeps, 'advise' | 'changes' | 'render' | 'waitCommitted' | 'health'> {
   readonly freshness: Freshness
   readonly failed: Promise<OperatingError>
   /**
@@ -74,7 +76,10 @@ export async function openOwner(
   const ports = [apiAdvisor.port1, workAdvisor.port1]
   const recommend = await startRecommendThread(deps, { values, stores, partitionCount, ports })
   const logPort = logThread?.connect()
-  const data = workDataOf(options, { logPort, advisorPort: workAdvisor.port2, freshness: shared })
+  // What other processes commit is on no board of this one.
+  const changes = isShared(stores) ? undefined : new SharedArrayBuffer(changeBoardBytes)
+  const given = { logPort, advisorPort: workAdvisor.port2, freshness: shared, changes }
+  const data = workDataOf(options, given)
   const work = new Worker(new URL('../main-work.ts', import.meta.url), {
     workerData: data,
     transferList: [workAdvisor.port2, ...(logPort === undefined ? [] : [logPort])],
@@ -98,6 +103,7 @@ export async function openOwner(
   }
   return {
     freshness,
+    ...(changes === undefined ? {} : { changes: createChangeBoard(changes) }),
     failed: told.failed,
     advise: (request) => advisor.call('advise', request),
     render: (input) => caller.call('render', input),
@@ -151,7 +157,7 @@ interface WorkCounts {
 
 function workDataOf(
   options: OwnerOptions,
-  shared: Pick<WorkWorkerData, 'logPort' | 'advisorPort' | 'freshness'>,
+  shared: Pick<WorkWorkerData, 'logPort' | 'advisorPort' | 'freshness' | 'changes'>,
 ): WorkWorkerData {
   const { values, stores } = options
   return {

@@ -31,6 +31,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   rebuild: async () => (await import('./command/rebuild.ts')).addRebuildCommand,
   backup: async () => (await import('./command/backup.ts')).addBackupCommand,
   restore: async () => (await import('./command/restore.ts')).addRestoreCommand,
+  move: async () => (await import('./command/move.ts')).addMoveCommand,
   skip: async () => (await import('./command/skip.ts')).addSkipCommand,
 }
 

@@ -25,6 +25,7 @@ export interface ApplyDeps {
 
 const applyMsMax = 30_000
 const lookMs = 10
+const lookMsMax = 100
 
 /**
  * Resolves when the definitions of `folder`, with an overlay file if given, are in force in every
@@ -33,7 +34,7 @@ const lookMs = 10
 export async function applyDefinitions(
   deps: ApplyDeps,
   folder: string,
-  overlay?: string,
+  { overlay, signal }: { readonly overlay?: string; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const answer = await parseDefinitionFiles(await readDefinitionFolder(folder), overlay)
   if (answer.kind === 'refused') {
@@ -60,12 +61,13 @@ export async function applyDefinitions(
     },
   ])
   const startedAtMs = deps.clock.monotonicMs()
-  while (!(await isInForce(state, partitionCount, hash))) {
+  for (let waitMs = lookMs; !(await isInForce(state, partitionCount, hash)); waitMs *= 1.5) {
+    if (signal?.aborted === true) return
     if (deps.clock.monotonicMs() - startedAtMs > applyMsMax) {
       deps.logger.warn({ hash }, 'the definitions are not in force everywhere yet; going on')
       return
     }
-    await deps.clock.sleep(lookMs)
+    await deps.clock.sleep(Math.min(waitMs, lookMsMax))
   }
   deps.logger.info({ hash: hash.slice(0, 12), partitionCount }, 'definitions in force')
 }
@@ -75,12 +77,13 @@ async function isInForce(
   partitionCount: number,
   hash: string,
 ): Promise<boolean> {
-  for (let partition = 0; partition < partitionCount; partition++) {
-    const [bytes] = await state.get(partition, [metaKey])
-    if (bytes === undefined) return false
-    if (decodeJson<PartitionMeta>(bytes).definitionsHash !== hash) return false
-  }
-  return true
+  const found = await Promise.all(
+    Array.from({ length: partitionCount }, async (_, partition) => {
+      const [bytes] = await state.get(partition, [metaKey])
+      return bytes === undefined ? '' : decodeJson<PartitionMeta>(bytes).definitionsHash
+    }),
+  )
+  return found.every((each) => each === hash)
 }
 
 /** Returns the hash of the definitions in force in the control partition; '' for none. */

@@ -49,27 +49,31 @@ export async function runServer(
   work: (server: RunningServer, signal: AbortSignal) => Promise<number>,
 ): Promise<number> {
   const stop = new AbortController()
+  const ended = new AbortController()
   const forget = onStopSignal(deps, stop)
+  const stopMs = options.values['server.stopMsMax']
+  // Also while the server is being opened: nothing is acknowledged yet then.
+  const onStop = (): void => {
+    void deps.clock.sleep(stopMs, ended.signal).then(() => {
+      if (ended.signal.aborted) return
+      deps.logger.error({ stopMs }, 'the stop took too long; ending')
+      endProcess(exitFailed)
+    })
+  }
+  stop.signal.addEventListener('abort', onStop, { once: true })
   try {
-    const server = await openServer(deps, options)
+    const server = await openServer(deps, { ...options, signal: stop.signal })
     const failed = server.failed.then((error) => {
       // The store is gone: nothing can be committed any more, so nothing is waited for.
       process.stderr.write(describeError(error))
       endProcess(exitFailed)
     })
     const code = await Promise.race([work(server, stop.signal), failed])
-    const deadline = new AbortController()
-    const { clock } = deps
-    const stopMs = options.values['server.stopMsMax']
-    const closed = server.close().finally(() => deadline.abort())
-    void clock.sleep(stopMs, deadline.signal).then(() => {
-      if (deadline.signal.aborted) return
-      deps.logger.error({ stopMs }, 'the stop took too long; ending')
-      endProcess(exitFailed)
-    })
-    await closed
+    stop.abort()
+    await server.close()
     return code
   } finally {
+    ended.abort()
     forget()
   }
 }

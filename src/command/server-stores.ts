@@ -11,6 +11,7 @@ import { type LogThread, startLogThread } from '../log/sqlite-log-thread.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { StateStore } from '../state/state-store.ts'
 import { initDataDir, lockDataDir } from './data-dir.ts'
+import { assertNotMoved } from './move-data.ts'
 import { openBlobStore, openEventLog, openStateStore } from './open-stores.ts'
 import { measureLog } from './server-metrics.ts'
 import { isShared, storeOptionsOf } from './store-options.ts'
@@ -63,6 +64,7 @@ async function openLocal(
 ): Promise<LogThread> {
   const { values, failpoint } = given
   const dataDir = values['server.dataDir']
+  await assertNotMoved(dataDir)
   const lock = await lockDataDir(dataDir)
   closers.push(() => lock.release())
   await initDataDir(dataDir, { partitionCount: values['log.partitionCount'] }, deps.random)

@@ -81,6 +81,8 @@ export interface ServerOptions {
   /** File of the definitions folder laid over the others. */
   readonly overlay?: string
   readonly extraRoutes?: ExtraRoutes
+  /** Ends what an opening waits for. */
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -122,7 +124,7 @@ async function open(
   owner.onDefinitions(useDefinitions)
   const folder = values['server.definitionsDir']
   if (folder !== undefined && isOwner) {
-    await applyDefinitions({ ...deps, ...stores }, folder, options.overlay)
+    await applyDefinitions({ ...deps, ...stores }, folder, options)
   }
   await useDefinitions(await definitionsHashOf(stores.state))
   const gate = createIntakeGate({ clock, freshness: owner.freshness, log: stores.log }, values)

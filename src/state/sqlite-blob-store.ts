@@ -38,7 +38,11 @@ export function blobPath(dataDir: string): string {
 
 /** Opens the blobs, or makes the file unless `readOnly`. */
 export async function openSqliteBlobStore(options: SqliteBlobStoreOptions): Promise<BlobStore> {
-  const db = openSqliteFile({
+  return new SqliteBlobStore(openBlobFile(options))
+}
+
+function openBlobFile(options: SqliteBlobStoreOptions): DatabaseSync {
+  return openSqliteFile({
     path: blobPath(options.dataDir),
     isReadOnly: options.readOnly ?? false,
     synchronous: 'FULL',
@@ -47,7 +51,18 @@ export async function openSqliteBlobStore(options: SqliteBlobStoreOptions): Prom
     version: blobFormatVersion,
     schema,
   })
-  return new SqliteBlobStore(db)
+}
+
+/** Yields the hashes of all blobs, in no order that means anything. */
+export function* listSqliteBlobs(dataDir: string): Generator<string> {
+  const db = openBlobFile({ dataDir, readOnly: true })
+  try {
+    for (const row of db.prepare('SELECT hash FROM blob').iterate()) {
+      yield Buffer.from(row['hash'] as Uint8Array).toString('hex')
+    }
+  } finally {
+    db.close()
+  }
 }
 
 interface PackedBlob {

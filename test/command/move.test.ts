@@ -1,0 +1,124 @@
+/**
+ * A deployment on one machine goes over to Kafka and Redis, with real servers: what was waiting
+ * there goes on here.
+ */
+
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { it, type TestContext } from 'node:test'
+import { hasKafka, kafkaIsMissing, startKafka } from '../../scripts/service-kafka.ts'
+import { hasRedis, startRedis } from '../../scripts/service-redis.ts'
+import { openMailCatcher } from '../../src/catcher/mail-catcher.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import {
+  freePort,
+  openServerProcess,
+  startServerProcess,
+  stopServerProcess,
+} from '../faults/server-process.ts'
+import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
+import { parseLines, runCommand } from './run-command.ts'
+
+const people = ['ada', 'ben', 'cleo', 'dora']
+const waitMsMax = 40_000
+
+interface Moved {
+  readonly isEqual: boolean
+  readonly partitions: readonly { readonly records: number; readonly keys: number }[]
+}
+
+it('move carries log, state and what waits over to Kafka and Redis', async (t) => {
+  if (!hasKafka()) return t.skip(kafkaIsMissing)
+  if (!hasRedis()) return t.skip('redis-server is not here')
+  const world = await openWorld(t)
+  const { dataDir, configPath, catcher } = world
+  const before = await openServerProcess({ ...world, port: await freePort() })
+  for (const userId of people) {
+    await collect(before.url, 'identify', { userId, traits: { email: `${userId}@people.example` } })
+    const properties = { product_id: 'kettle-1', price: 24.5, quantity: 1 }
+    await collect(before.url, 'track', { userId, event: 'Product Added', properties })
+  }
+  assert.equal((await stopServerProcess(before)).code, 0)
+  assert.equal(catcher.count, 0, 'the campaign still waits')
+
+  const given = ['move', '--data-dir', dataDir, '--to', configPath, '--json']
+  const plan = await runCommand([...given, '--dry-run'])
+  const [planned] = parseLines<{ records: number; partitions: number }>(plan.stdout)
+  assert.equal(planned?.partitions, 8, plan.stderr)
+  const first = await runCommand(given)
+  const [moved] = parseLines<Moved>(first.stdout)
+  assert.equal(moved?.isEqual, true, first.stderr)
+  assert.equal(sumOf(moved, 'records'), planned.records)
+  assert.ok(sumOf(moved, 'keys') > people.length)
+  // What is there already is neither copied twice nor taken for somebody else's.
+  const second = await runCommand(given)
+  assert.deepEqual(parseLines<Moved>(second.stdout)[0], moved, second.stderr)
+
+  const again = startServerProcess({ ...world, port: await freePort() })
+  assert.equal(await again.ready, false)
+  assert.match(again.said(), /was moved to kafka and redis/)
+
+  const after = await openServerProcess({
+    ...world,
+    port: await freePort(),
+    environment: { ATTUNE_CONFIG: configPath },
+  })
+  const deadline = systemClock.monotonicMs() + waitMsMax
+  while (catcher.count < people.length && systemClock.monotonicMs() < deadline) {
+    await systemClock.sleep(50)
+  }
+  await systemClock.sleep(500)
+  const receivers = catcher.list(100).flatMap(({ envelopeTo }) => envelopeTo)
+  const expected = people.map((userId) => `${userId}@people.example`)
+  assert.deepEqual(receivers.toSorted(), expected, after.said())
+  assert.equal((await stopServerProcess(after)).code, 0)
+
+  const into = join(world.folder, 'rebuilt')
+  const proof = await runCommand(['rebuild', '--config', configPath, '--into', into, '--json'])
+  assert.equal(parseLines<Moved>(proof.stdout)[0]?.isEqual, true, proof.stderr)
+})
+
+function sumOf(moved: Moved | undefined, name: 'records' | 'keys'): number {
+  return moved?.partitions.reduce((sum, each) => sum + each[name], 0) ?? 0
+}
+
+async function openWorld(t: TestContext) {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-move-'))
+  const catcher = await openMailCatcher({ host: '127.0.0.1', port: 0 })
+  const kafka = await startKafka()
+  const redis = await startRedis()
+  t.after(async () => {
+    await catcher.close()
+    await redis.stop()
+    await kafka.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
+  const definitionsDir = join(folder, 'shop')
+  await writeSmallShop(definitionsDir, { wait: '6s', without: ['at-once'] })
+  const dataDir = join(folder, 'data')
+  const init = await runCommand(['init', '--data-dir', dataDir, '--partitions', '8'])
+  assert.equal(init.code, 0, init.stderr)
+  const configPath = join(folder, 'kafka-redis.json')
+  await writeFile(
+    configPath,
+    JSON.stringify({
+      log: { kind: 'kafka' },
+      kafka: { brokers: kafka.addresses.join(), replicationFactor: 1, minInSyncReplicas: 1 },
+      state: { kind: 'redis' },
+      redis: { urls: `redis://${redis.addresses[0]}` },
+    }),
+  )
+  return { folder, dataDir, definitionsDir, configPath, catcher, smtpPort: catcher.port }
+}
+
+async function collect(url: string, type: string, event: object): Promise<void> {
+  const authorization = `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`
+  const response = await fetch(`${url}/v1/${type}`, {
+    method: 'POST',
+    headers: { authorization, 'content-type': 'application/json' },
+    body: JSON.stringify(event),
+  })
+  assert.equal(response.status, 200)
+}

@@ -1,5 +1,6 @@
 /**
- * `npm run bench [-- name...] [--full] [--cpu-prof DIR]`: one JSON line per figure on stdout.
+ * `npm run bench [-- name...] [--full] [--stores LOG,STATE] [--cpu-prof DIR]`: one JSON line per
+ * figure on stdout. With `--stores kafka,redis` the servers use real services, started for the run.
  *
  * Each bench runs `attune start` as its own process with everything on, or says that it does not.
  * Whatever happens, the processes it started are ended and its folders removed.
@@ -14,20 +15,24 @@ import { benchCollectBatch } from './collect-batch.bench.ts'
 import { benchCollectSingle } from './collect-single.bench.ts'
 import { percentile } from './figure.ts'
 import { benchFold } from './fold.bench.ts'
+import { benchFoldShared } from './fold-shared.bench.ts'
 import { benchFreshness } from './freshness.bench.ts'
 import { benchDeliver, benchTriggerToHandover } from './handover.bench.ts'
 import { benchProfileRead } from './profile-read.bench.ts'
+import { benchRender } from './render.bench.ts'
 import { benchStart } from './start.bench.ts'
 
 /** In the order in which they run: `start` ends the server that `collect-batch` has filled. */
 const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new Map([
   ['fold', benchFold],
+  ['fold-shared', benchFoldShared],
   ['collect-single', benchCollectSingle],
   ['freshness', benchFreshness],
   ['trigger-to-handover', benchTriggerToHandover],
   ['deliver', benchDeliver],
   ['collect-batch', benchCollectBatch],
   ['profile-read', benchProfileRead],
+  ['render', benchRender],
   ['start', benchStart],
 ])
 const syncCount = 200
@@ -36,7 +41,10 @@ const syncBytes = 4096
 async function main(words: readonly string[]): Promise<number> {
   const profileAt = words.indexOf('--cpu-prof')
   const profileDir = profileAt < 0 ? undefined : words[profileAt + 1]
-  const names = words.filter((word) => !word.startsWith('--') && word !== profileDir)
+  const storesAt = words.indexOf('--stores')
+  const storesText = storesAt < 0 ? undefined : words[storesAt + 1]
+  const values = [profileDir, storesText]
+  const names = words.filter((word) => !word.startsWith('--') && !values.includes(word))
   const unknown = names.filter((name) => !benches.has(name))
   if (unknown.length > 0) {
     const known = [...benches.keys()].join(', ')
@@ -46,7 +54,12 @@ async function main(words: readonly string[]): Promise<number> {
     return 2
   }
   const isFull = words.includes('--full')
-  const world = new BenchWorld({ isFull, ...(profileDir === undefined ? {} : { profileDir }) })
+  const [log, state] = storesText?.split(',') ?? []
+  const world = new BenchWorld({
+    isFull,
+    ...(profileDir === undefined ? {} : { profileDir }),
+    ...(log === undefined || state === undefined ? {} : { stores: { log, state } }),
+  })
   const end = (): void => void world.close().then(() => process.exit(1))
   process.once('SIGINT', end)
   process.once('SIGTERM', end)

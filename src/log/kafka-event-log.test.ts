@@ -7,8 +7,12 @@ import { systemClock } from '../lib/clock.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { aRecord, describeEventLog } from './event-log.contract.ts'
 import type { EventLog } from './event-log.ts'
+import { encodeBatch } from './kafka-batch.ts'
+import { KafkaCluster } from './kafka-cluster.ts'
 import { type KafkaEventLog, openKafkaEventLog } from './kafka-event-log.ts'
 import { type KafkaEventLogOptions, kafkaCompressions } from './kafka-options.ts'
+import { openProducer } from './kafka-producer.ts'
+import { type ProducedPartition, sendProduce } from './kafka-request.ts'
 import { checkKafkaTopic, initKafkaTopics, trimKafkaLog } from './kafka-topic.ts'
 
 const deps = { clock: systemClock, logger: silentLogger }
@@ -194,6 +198,32 @@ function describeKafka(): void {
       }
     }
     assert.deepEqual(read, [expected, expected])
+  })
+
+  it('lets a broker refuse what an older epoch of a producer left on its way', async (t) => {
+    const { options } = await openLog(t)
+    const cluster = new KafkaCluster(systemClock, options)
+    t.after(() => cluster.close())
+    await cluster.refresh()
+    const producerId = await openProducer(cluster)
+    const errors: unknown[] = []
+    for (const [epoch, sequence] of [
+      [0, 0],
+      [1, 0],
+      [0, 1],
+      [1, 1],
+    ] as const) {
+      const record = { key: 'user:ada', value: new Uint8Array(3), timestampMs: 1 }
+      const batch = encodeBatch([record], { producerId, epoch, sequence }, 'none')
+      const batches = [{ partition: 0, batch }]
+      const [answer] = await cluster.call<readonly ProducedPartition[]>(
+        'append',
+        cluster.leaderOf(0),
+        (connection, callback) => sendProduce(connection, options.topic, batches, 1000, callback),
+      )
+      errors.push(answer?.error)
+    }
+    assert.deepEqual(errors, ['NONE', 'NONE', 'INVALID_PRODUCER_EPOCH', 'NONE'])
   })
 
   it('shares the partitions out, and takes them back when a member leaves', async (t) => {

@@ -7,13 +7,14 @@
  * itself; where it gives up, or goes on without being heard, a new member is made.
  */
 
-import { Consumer } from '@platformatic/kafka'
+import { Consumer, type GroupPartitionsAssigner } from '@platformatic/kafka'
 import { toOperatingError } from './kafka-error.ts'
 import {
   connectionOptionsOf,
   type KafkaClusterOptions,
   type KafkaLogDeps,
 } from './kafka-options.ts'
+import { type ShareClaim, sharePartitions } from './kafka-share.ts'
 
 export interface KafkaGroupOptions extends KafkaClusterOptions {
   readonly groupId: string
@@ -23,6 +24,7 @@ export interface KafkaGroupOptions extends KafkaClusterOptions {
 
 const protocol = { name: 'cooperative-sticky', version: 3 }
 const rejoinMs = 500
+const leaveMsMax = 1_500
 /** Members that live join within a heartbeat; a dead one is waited for until its session ends. */
 const rebalanceMsMax = 10_000
 const joinMsMax = rebalanceMsMax + 5_000
@@ -95,7 +97,7 @@ function runMember(
   const stop = AbortSignal.any([signal, leaving.signal])
   const run = async (): Promise<void> => {
     while (!stop.aborted) {
-      const says = await runOneMember(options, stop, tell)
+      const says = await runOneMember(deps, options, stop, tell)
       if (stop.aborted) return
       deps.logger.warn({ groupId: options.groupId, says }, 'log group left; joining anew')
       await deps.clock.sleep(rejoinMs, stop)
@@ -112,6 +114,7 @@ function runMember(
 
 /** Joins, tells what is assigned, and returns why it could not go on. */
 async function runOneMember(
+  deps: KafkaLogDeps,
   options: KafkaGroupOptions,
   stop: AbortSignal,
   tell: (partitions: readonly number[]) => void,
@@ -127,6 +130,7 @@ async function runOneMember(
     rebalanceTimeout: rebalanceMsMax,
     heartbeatStallTimeout: options.sessionMsMax,
     protocols: [protocol],
+    partitionAssigner: assignShares,
     retries: 5,
     retryDelay: 200,
   })
@@ -149,14 +153,29 @@ async function runOneMember(
   )
   const says = await failed.promise
   stop.removeEventListener('abort', onStop)
-  await leaveGroup(consumer)
-  await joined
+  // Whoever cannot say goodbye is missed after the session; nobody waits long for a cluster
+  // that does not answer.
+  const late = new AbortController()
+  await Promise.race([leaveGroup(consumer), deps.clock.sleep(leaveMsMax, late.signal)])
+  late.abort()
+  await Promise.all([consumer.close(true).catch(() => undefined), joined])
   return says
 }
 
+/** The library's form of `sharePartitions`; a group has one topic. */
+const assignShares: GroupPartitionsAssigner = (_own, members, topics, metadata) => {
+  const [topic = ''] = topics
+  const claims = [...members].map(([memberId, { ownedPartitions, generationId }]): ShareClaim => {
+    const owned = ownedPartitions?.find((one) => one.topic === topic)?.partitions ?? []
+    return { memberId, owned, generation: owned.length === 0 ? -1 : (generationId ?? -1) }
+  })
+  const shares = sharePartitions(claims, metadata.topics.get(topic)?.partitionsCount ?? 0)
+  return [...shares].map(([memberId, share]) => {
+    return { memberId, assignments: new Map([[topic, { topic, partitions: [...share] }]]) }
+  })
+}
+
 async function leaveGroup(consumer: Consumer): Promise<void> {
-  // Whoever cannot say goodbye is missed after the session.
   const leaving: void | Promise<void> = consumer.leaveGroup(true)
   await Promise.resolve(leaving).catch(() => undefined)
-  await consumer.close(true).catch(() => undefined)
 }

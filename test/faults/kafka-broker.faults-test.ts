@@ -46,8 +46,11 @@ async function openScene(
   return { kafka, log: await again(), again }
 }
 
-/** Appends numbered records to each partition until stopped, at most `countMax` on their way. */
-function startAppending(log: EventLog, countMax: number) {
+/**
+ * Appends numbered records to each partition until stopped, at most `countMax` on their way. One
+ * that is rejected is appended again, or given up for the next.
+ */
+function startAppending(log: EventLog, countMax: number, whenRejected: 'again' | 'next' = 'again') {
   const stopping = new AbortController()
   /** Numbers acknowledged, by partition. */
   const acknowledged = Array.from({ length: partitionCount }, (): number[] => [])
@@ -65,6 +68,7 @@ function startAppending(log: EventLog, countMax: number) {
       } catch (error) {
         assert.ok(isRetryable(error), String(error))
         rejectedCount++
+        if (whenRejected === 'next') return
         await sleep(100)
       }
     }
@@ -227,15 +231,15 @@ function describeBrokers(): void {
     const limits = { requestMsMax: 500, appendMsMax: 1000, readMsMax: 1000 }
     const { kafka, log, again } = await openScene(t, 1, limits)
     const [node] = kafka.nodes as readonly [ServiceNode]
-    const appending = startAppending(log, 1)
+    const appending = startAppending(log, 1, 'next')
     const reading = startReading(await again())
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 6; round++) {
       await sleep(700)
       node.signal('SIGSTOP')
-      await sleep(2500)
+      await sleep(1800)
       node.signal('SIGCONT')
     }
-    await sleep(3000)
+    await sleep(2000)
     await appending.stop()
     assert.ok(appending.rejectedCount() > 0, 'appends were given up')
     await checkLog(log, appending, reading)

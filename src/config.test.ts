@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { parseServerConfig, serverTable } from './config.ts'
 
@@ -20,6 +20,37 @@ describe('the configuration of the server', () => {
     assert.ok(parsed.kind === 'config', JSON.stringify(parsed))
     assert.equal(parsed.values['delivery.from'], 'Shop <news@shop.example>')
     assert.equal(parsed.sources['delivery.from'], 'file')
+  })
+
+  it('loads an example for each setting of many machines', () => {
+    const names = readdirSync(new URL('../config/', import.meta.url))
+    const examples = names.filter((name) => !['minimal.jsonc', 'reference.jsonc'].includes(name))
+    assert.ok(examples.length >= 3)
+    for (const name of examples) {
+      const parsed = parseServerConfig({ file: fileOf(name), environment: {} })
+      assert.ok(parsed.kind === 'config', `${name}: ${JSON.stringify(parsed)}`)
+      const { 'log.kind': log, 'state.kind': state } = parsed.values
+      assert.equal(name, `${log}-${state}.jsonc`)
+    }
+  })
+
+  it('says what a kind of store needs, and which kinds go together', () => {
+    const faultsOf = (flags: Record<string, string>) => {
+      const parsed = parseServerConfig({ environment: {}, flags })
+      return parsed.kind === 'config' ? [] : parsed.faults.map(({ name }) => name)
+    }
+    const kafka = { 'log.kind': 'kafka', 'kafka.brokers': 'a:1' }
+    assert.deepEqual(faultsOf({ 'log.kind': 'kafka' }), ['kafka.brokers', 'state.kind'])
+    assert.deepEqual(faultsOf({ ...kafka, 'state.kind': 'redis' }), ['redis.urls'])
+    const both = { ...kafka, 'state.kind': 'dynamodb-redis' }
+    assert.deepEqual(faultsOf(both), ['redis.urls', 'dynamodb.region'])
+    assert.deepEqual(faultsOf({ 'server.role': 'work' }), ['server.role'])
+    const signed = { ...kafka, 'state.kind': 'redis', 'redis.urls': 'redis://a' }
+    assert.deepEqual(faultsOf(signed), [])
+    assert.deepEqual(faultsOf({ ...signed, 'kafka.saslMechanism': 'PLAIN' }), [
+      'kafka.saslUsername',
+      'kafka.saslPassword',
+    ])
   })
 
   it('loads the reference file, which is the defaults', () => {

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { createApiKey } from '../src/api/api-keys.ts'
 import { systemClock } from '../src/lib/clock.ts'
 import { systemRandom } from '../src/lib/random.ts'
-import { type BenchWorld, endChild, makeFolders } from './bench-world.ts'
+import { type BenchWorld, endChild, makeFolders, variablesOf } from './bench-world.ts'
 
 export interface AttuneServer {
   readonly port: number
@@ -46,6 +46,10 @@ export interface AttuneOptions {
   readonly smtpPort?: number
   /** Of a start before, on the same folder. */
   readonly apiKey?: string
+  /** Settings of log and state that are open already. */
+  readonly stores?: Readonly<Record<string, string>>
+  /** What the process does, where log and state are elsewhere; all where it is absent. */
+  readonly role?: 'all' | 'collect' | 'work' | 'api'
   readonly environment?: Readonly<Record<string, string>>
 }
 
@@ -63,9 +67,11 @@ export async function startAttune(
   const { dataDir } = options
   await makeFolders(dataDir)
   const apiKey = options.apiKey ?? (await makeApiKey(dataDir))
+  const stores = options.stores ?? (await world.openStores(dataDir))
   const startedAt = systemClock.monotonicMs()
   const child = world.spawnNode(argumentsOf(world, options), {
     ATTUNE_DELIVERY__RATE_PER_SECOND_MAX: '100000',
+    ...variablesOf(stores),
     ...options.environment,
   })
   const url = await readUrl(child)
@@ -103,7 +109,7 @@ function argumentsOf(world: BenchWorld, options: AttuneOptions): readonly string
     ...(profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`]),
     ...[mainPath, 'start', '--port', '0', '--log-level', 'error'],
     ...['--data-dir', options.dataDir],
-    ...['--definitions', options.definitionsDir ?? shopDir],
+    ...['--definitions', options.definitionsDir ?? shopDir, '--role', options.role ?? 'all'],
     ...['--public-url', 'http://127.0.0.1:8080', '--from', 'Shop <hello@shop.example>'],
     ...['--smtp', `smtp://127.0.0.1:${options.smtpPort ?? unusedSmtpPort}`],
   ]

@@ -7,7 +7,13 @@ import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type DemoStores, openDemoStores } from '../src/command/demo-stores.ts'
+import { initStores } from '../src/command/init-stores.ts'
+import { readServerConfig } from '../src/command/read-config.ts'
 import { systemClock } from '../src/lib/clock.ts'
+import { silentLogger } from '../src/lib/logger.ts'
+import { variableOf } from '../src/lib/parse-config.ts'
+import { systemRandom } from '../src/lib/random.ts'
 import type { AttuneServer } from './attune-server.ts'
 
 export interface BenchSettings {
@@ -15,6 +21,8 @@ export interface BenchSettings {
   readonly isFull: boolean
   /** Where `attune start` leaves CPU profiles of its threads. */
   readonly profileDir?: string
+  /** Kinds of log and state, where they are not files of this machine. */
+  readonly stores?: { readonly log: string; readonly state: string }
 }
 
 export class BenchWorld {
@@ -23,6 +31,7 @@ export class BenchWorld {
   filled: AttuneServer | undefined
   readonly #children = new Set<ChildProcess>()
   readonly #folders: string[] = []
+  readonly #stores: DemoStores[] = []
   #closed: Promise<void> | undefined
 
   constructor(settings: BenchSettings) {
@@ -33,6 +42,25 @@ export class BenchWorld {
     const folder = await mkdtemp(join(tmpdir(), 'attune-bench-'))
     this.#folders.push(folder)
     return folder
+  }
+
+  /**
+   * Starts services, and makes topics and tables with secrets in `dataDir`; answers the settings of
+   * a server that uses them. None where log and state are files of this machine.
+   */
+  async openStores(dataDir: string, partitionCount?: number): Promise<Record<string, string>> {
+    const { stores: kinds } = this.settings
+    if (kinds === undefined) return {}
+    const stores = await openDemoStores(systemRandom, kinds)
+    this.#stores.push(stores)
+    const flags: Record<string, string> = {
+      ...stores.flags,
+      ...(partitionCount === undefined ? {} : { 'log.partitionCount': String(partitionCount) }),
+    }
+    const values = await readServerConfig(undefined, { ...flags, 'server.dataDir': dataDir })
+    const deps = { clock: systemClock, random: systemRandom, logger: silentLogger }
+    await initStores(deps, values)
+    return flags
   }
 
   async removeFolder(folder: string): Promise<void> {
@@ -60,6 +88,7 @@ export class BenchWorld {
 
   async #close(): Promise<void> {
     await Promise.all([...this.#children].map((child) => endChild(child, 'SIGKILL')))
+    for (const stores of this.#stores.splice(0)) await stores.close()
     for (const folder of this.#folders.splice(0)) await this.removeFolder(folder)
   }
 
@@ -98,4 +127,9 @@ export function ask<Answer>(child: ChildProcess, question: object): Promise<Answ
 
 export async function makeFolders(...folders: readonly string[]): Promise<void> {
   for (const folder of folders) await mkdir(folder, { recursive: true })
+}
+
+/** Settings, by the names of the options, as environment variables. */
+export function variablesOf(flags: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(flags).map(([name, value]) => [variableOf(name), value]))
 }

@@ -32,14 +32,14 @@ import { type Change, noHead, type StateStore } from '../src/state/state-store.t
 import { shopDir } from './attune-server.ts'
 import { printFigure } from './figure.ts'
 
-const personCount = 100_000
+export const personCount = 100_000
 const eventCount = 60_000
 const partitionCount = 8
 const activityCount = 32
 const readCount = 256
 const batchMsMax = 20
 
-interface FoldBenchOptions {
+export interface FoldBenchOptions {
   readonly isSkewed: boolean
   /** With the segments and campaigns of examples/shop, and its mix of events. */
   readonly hasShop: boolean
@@ -76,7 +76,7 @@ async function benchKeys(
   const dataDir = await mkdtemp(join(tmpdir(), 'attune-bench-fold-'))
   try {
     const state = await openSqliteStateStore({ dataDir })
-    await fillPeople(state, definitions)
+    await fillPeople(state, definitions, partitionCount)
     const bare = await measured(eventCount / 2, () => measureBare(state, options))
     const folded = await measureFold(state, options, definitions)
     await state.close()
@@ -106,11 +106,16 @@ async function measured(count: number, work: () => Promise<void>): Promise<Measu
   return { rate: count / seconds, cpuMicros: (used.user + used.system) / count }
 }
 
-function pickPerson(unit: number, isSkewed: boolean): number {
+export function pickPerson(unit: number, isSkewed: boolean): number {
   return Math.floor((isSkewed ? unit ** 4 : unit) * personCount)
 }
 
-async function fillPeople(state: StateStore, definitions: CompiledDefinitions): Promise<void> {
+/** Fills a new state with people, as the owner `bench` of epoch 1. */
+export async function fillPeople(
+  state: StateStore,
+  definitions: CompiledDefinitions,
+  partitionCount: number,
+): Promise<void> {
   const changes = Array.from({ length: partitionCount }, (): Change[] => [])
   for (let index = 0; index < personCount; index++) {
     const key = `user:customer-${index}`
@@ -173,7 +178,7 @@ async function measureBare(state: StateStore, options: FoldBenchOptions): Promis
   }
 }
 
-function withOtherEnd(value: Uint8Array, end: number): Uint8Array {
+export function withOtherEnd(value: Uint8Array, end: number): Uint8Array {
   const other = Uint8Array.from(value)
   other[other.length - 1] = end & 0xff
   return other
@@ -189,7 +194,9 @@ async function measureFold(
   if (options.hasShop) {
     await log.append(partitions.map((partition) => definitionsRecord(partition, definitions.hash)))
   }
-  await log.append(Array.from({ length: eventCount }, (_, index) => anEventRecord(index, options)))
+  await log.append(
+    Array.from({ length: eventCount }, (_, index) => anEventRecord(index, options, partitionCount)),
+  )
   const folds = await Promise.all(
     partitions.map(async (partition) => {
       const definitionsOf = (): Promise<CompiledDefinitions> => Promise.resolve(definitions)
@@ -252,7 +259,11 @@ function nameOf(index: number, hasShop: boolean): string {
   return place === 49 ? 'Order Completed' : 'Product Added'
 }
 
-function anEventRecord(index: number, options: FoldBenchOptions): NewRecord {
+export function anEventRecord(
+  index: number,
+  options: FoldBenchOptions,
+  partitionCount: number,
+): NewRecord {
   const random = createSeededRandom(index + 7)
   const userId = `customer-${pickPerson(random.unit(), options.isSkewed)}`
   const eventId = `bench-${index}`

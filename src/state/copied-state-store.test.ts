@@ -61,7 +61,10 @@ function createWorld(t: TestContext, options: { readonly leaseMs?: number } = {}
     async open() {
       const urls = [`redis://${theService().addresses[0]}`]
       const copy = await openRedisStateCopy(deps, { urls, keyPrefix, callMsMax: 300 })
-      const store = createCopiedStateStore({ ...deps, primary: watched, copy }, options)
+      const store = createCopiedStateStore(
+        { ...deps, primary: watched, copy },
+        { beginPauseMs, ...options },
+      )
       t.after(() => store.close())
       return store
     },
@@ -80,8 +83,7 @@ async function texts(store: StateStore, ...keys: readonly string[]): Promise<rea
 
 /** Fills go on in the background. */
 const settleMs = 60
-/** A copy that failed is begun anew after a second. */
-const beginPauseMs = 1100
+const beginPauseMs = 100
 
 async function settled(): Promise<void> {
   await systemClock.sleep(settleMs)
@@ -106,7 +108,7 @@ describe('before DynamoDB', { skip: skip || (hasDynamodb() ? false : dynamodbIsM
 async function openBefore(t: TestContext, primary: StateStore): Promise<StateStore> {
   const urls = [`redis://${theService().addresses[0]}`]
   const copy = await openRedisStateCopy(deps, { urls, keyPrefix: `copied-${openedCount++}` })
-  const store = createCopiedStateStore({ ...deps, primary, copy })
+  const store = createCopiedStateStore({ ...deps, primary, copy }, { beginPauseMs })
   t.after(() => store.close())
   return store
 }

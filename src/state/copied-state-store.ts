@@ -32,7 +32,7 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Random } from '../lib/random.ts'
-import { CopyOwner } from './copy-owner.ts'
+import { type CopyDeps, CopyOwner } from './copy-owner.ts'
 import type { StateCopy } from './state-copy.ts'
 import type { CommitAnswer, Entry, Head, PartitionCommit, StateStore } from './state-store.ts'
 
@@ -48,9 +48,12 @@ export interface CopiedStateStoreDeps {
 export interface CopiedStateStoreOptions {
   /** How long an owner may use its copy without asking the primary whether it still owns. */
   readonly leaseMs?: number
+  /** A copy that failed is begun anew at most so often. */
+  readonly beginPauseMs?: number
 }
 
 const leaseMsDefault = 2000
+const beginPauseMsDefault = 1000
 /** Clocks may run apart by a quarter. */
 const leaseMargin = 1.25
 /** Fills under way; more are left out, since the next read can fill as well. */
@@ -60,17 +63,18 @@ export function createCopiedStateStore(
   deps: CopiedStateStoreDeps,
   options: CopiedStateStoreOptions = {},
 ): StateStore {
-  return new CopiedStateStore(deps, options.leaseMs ?? leaseMsDefault)
+  const { leaseMs = leaseMsDefault, beginPauseMs = beginPauseMsDefault } = options
+  return new CopiedStateStore({ ...deps, beginPauseMs }, leaseMs)
 }
 
 class CopiedStateStore implements StateStore {
-  readonly #deps: CopiedStateStoreDeps
+  readonly #deps: CopiedStateStoreDeps & CopyDeps
   readonly #leaseMs: number
   readonly #owners = new Map<number, CopyOwner>()
   /** Fills and new beginnings that nobody waits for. */
   readonly #underWay = new Set<Promise<void>>()
 
-  constructor(deps: CopiedStateStoreDeps, leaseMs: number) {
+  constructor(deps: CopiedStateStoreDeps & CopyDeps, leaseMs: number) {
     this.#deps = deps
     this.#leaseMs = leaseMs
   }

@@ -18,6 +18,8 @@ export interface CopyDeps {
   readonly clock: Clock
   readonly logger: Logger
   readonly random: Random
+  /** A copy that failed is begun anew at most so often. */
+  readonly beginPauseMs: number
 }
 
 export interface CopiedValues {
@@ -25,8 +27,6 @@ export interface CopiedValues {
   readonly values: readonly CopiedValue[]
 }
 
-/** A copy that failed is begun anew at most so often. */
-const beginPauseMs = 1000
 const tagBytes = 12
 
 export class CopyOwner {
@@ -82,7 +82,7 @@ export class CopyOwner {
 
   /** Begins a copy, or takes over the one that was sealed at `sealed`, unless it has just failed. */
   async begin(deps: CopyDeps, sealed?: Head): Promise<void> {
-    const isSoon = deps.clock.monotonicMs() - this.#beganAtMs < beginPauseMs
+    const isSoon = deps.clock.monotonicMs() - this.#beganAtMs < deps.beginPauseMs
     if (this.#tag === undefined && !isSoon) await this.#begin(deps, sealed)
   }
 

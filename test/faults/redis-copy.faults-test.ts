@@ -20,7 +20,8 @@ import type { Change, StateStore } from '../../src/state/state-store.ts'
 const skip = hasRedis() ? false : 'redis-server is not installed'
 const runMs = 40_000
 const leaseMs = 700
-const keyCount = 6
+const beginPauseMs = 30
+const keyCount = 20
 const deps = { clock: systemClock, logger: silentLogger, random: systemRandom }
 
 for (const seed of [1, 2]) {
@@ -58,9 +59,9 @@ for (const seed of [1, 2]) {
     const stop = new AbortController()
     let [commitCount, readCount, ownerCount] = [0, 0, 0]
 
-    const readOn = async (store: StateStore): Promise<void> => {
+    const readOn = async (store: StateStore, pauseMsMax: number): Promise<void> => {
       while (!stop.signal.aborted) {
-        const keys = answered.map((_, key) => `k/${key}`).filter(() => random.unit() < 0.6)
+        const keys = answered.map((_, key) => `k/${key}`).filter(() => random.unit() < 0.3)
         const least = keys.map((key) => answered[Number(key.slice(2))] ?? 0)
         const values = await store.get(0, keys)
         for (const [at, value] of values.entries()) {
@@ -68,7 +69,7 @@ for (const seed of [1, 2]) {
           assert(seen >= (least[at] ?? 0), `${keys[at]} was ${least[at]}, read ${seen}`)
           readCount++
         }
-        await systemClock.sleep(random.unit() * 8)
+        await systemClock.sleep(random.unit() * pauseMsMax)
       }
     }
 
@@ -79,9 +80,9 @@ for (const seed of [1, 2]) {
         assert.equal(await store.acquire(0, epoch, nonce), 'acquired')
         ownerCount++
         let { offset } = await primary.head(0)
-        const commits = Math.floor(random.unit() * 120)
+        const commits = Math.floor(random.unit() * 50)
         for (let count = 0; count < commits && !stop.signal.aborted; count++) {
-          const picked = answered.map((_, key) => key).filter(() => random.unit() < 0.4)
+          const picked = answered.map((_, key) => key).filter(() => random.unit() < 0.2)
           const value = ++commitCount
           const changes: Change[] = picked.map((key) => ({
             key: `k/${key}`,
@@ -101,8 +102,8 @@ for (const seed of [1, 2]) {
 
     const harmOn = async (): Promise<void> => {
       while (!stop.signal.aborted) {
-        await systemClock.sleep(500 + random.unit() * 1500, stop.signal)
-        const kind = Math.floor(random.unit() * 6)
+        await systemClock.sleep(random.unit() * 600, stop.signal)
+        const kind = Math.floor(random.unit() * 8)
         if (kind === 0) await service.command(0, 'FLUSHALL')
         if (kind === 1) proxy.cut()
         if (kind === 2) {
@@ -121,6 +122,12 @@ for (const seed of [1, 2]) {
           proxy.cut()
           proxy.deliver()
         }
+        if (kind >= 6) {
+          proxy.retarget(undefined)
+          proxy.cut()
+          await systemClock.sleep(random.unit() * 1500)
+          proxy.retarget(port)
+        }
         if (kind === 5) {
           proxy.holdAnswers()
           await systemClock.sleep(random.unit() * 800)
@@ -132,7 +139,7 @@ for (const seed of [1, 2]) {
     const running = [
       ownOn(),
       harmOn(),
-      ...stores.flatMap((store) => [readOn(store), readOn(store)]),
+      ...stores.flatMap((store) => [readOn(store, 8), readOn(store, 60)]),
     ]
     const ended = Promise.all(running)
     await Promise.race([ended, systemClock.sleep(runMs)])
@@ -146,7 +153,7 @@ for (const seed of [1, 2]) {
 async function openStore(t: TestContext, primary: StateStore, port: number): Promise<StateStore> {
   const urls = [`redis://127.0.0.1:${port}`]
   const copy = await openRedisStateCopy(deps, { urls, callMsMax: 250, connectMsMax: 2000 })
-  const store = createCopiedStateStore({ ...deps, primary, copy }, { leaseMs })
+  const store = createCopiedStateStore({ ...deps, primary, copy }, { leaseMs, beginPauseMs })
   t.after(() => store.close())
   return store
 }

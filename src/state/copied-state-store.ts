@@ -13,14 +13,13 @@
  * where a release sealed it at this very head. Commit: the primary; the copy, from the tag before
  * to the next; the answer. Release: the primary; then the seal.
  *
- *     ended before              what it leaves                       what is read then
- *     the primary's commit      nothing                              as before
- *     the copy's commit         a copy under the tag before; the     primary: the next owner empties
- *                               commit was not answered              the copy, this one remembers no
- *                                                                    other tag
- *     the answer                both have it                         the same from both
- *     the seal of a release     a copy that nobody takes over        primary
- *     the copy, in use          any tag but the owner's, or none     primary, then a new copy
+ *     ended before            what it leaves                   what is read then
+ *     the primary's commit    nothing                          as before
+ *     the copy's commit       a copy under the tag before;     primary: this owner forgets the
+ *                             the commit was not answered      tag, the next empties the copy
+ *     the answer              both have it                     the same from both
+ *     the seal of a release   a copy that nobody takes over    primary
+ *     the loss of the copy    any tag but the owner's          primary, then a new copy
  *
  * An owner that was fenced without knowing would go on reading its copy. So an owner asks the
  * primary again, once `leaseMs` have passed since it last showed that it owns, before it uses the

@@ -1,9 +1,9 @@
 /**
  * What the owner of a partition knows of its copy: the tag it has, if it may be used.
  *
- * The copy is used under the tag of the newest commit, or of the one that is just being applied: the
- * primary has that one. Whatever is unclear (a call that failed, a commit without an answer, two
- * commits at once, another tag) ends its use; a new one is begun under a new tag.
+ * The copy is used under the tag of the newest commit, or of the one that is just being applied:
+ * the primary has that one. Whatever is unclear (a call that failed, a commit without an answer,
+ * two commits at once, another tag) ends its use; a new one is begun under a new tag.
  */
 
 import type { Clock } from '../lib/clock.ts'
@@ -80,7 +80,7 @@ export class CopyOwner {
     this.#commitCount--
   }
 
-  /** Begins a copy, or takes over the one that was sealed at `sealed`, unless it has just failed. */
+  /** Begins a copy, or takes over the one sealed at `sealed`, unless it has just failed. */
   async begin(deps: CopyDeps, sealed?: Head): Promise<void> {
     const isSoon = deps.clock.monotonicMs() - this.#beganAtMs < deps.beginPauseMs
     if (this.#tag === undefined && !isSoon) await this.#begin(deps, sealed)

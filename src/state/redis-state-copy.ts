@@ -2,12 +2,12 @@
  * The copy of a state in Redis or a Redis Cluster: a hash for each partition, in which the field ''
  * is the tag and every other one a key.
  *
- *     {attune:7}copy    hash: '' = tag, KEY = 'v' and the value, or 'n' where it is known to be none
+ *     {attune:7}copy    hash: '' = tag, KEY = 'v' and the value, or 'n' where it has none
  *
  * One hash, so that tag and values are lost, evicted, rolled back and removed together, and one
- * read shows both. The server may evict: give it `allkeys-lru` if it holds nothing but copies, since
- * a copy grows to all that its owner reads and writes. A server that is full refuses a commit to the
- * copy, whose owner empties it then.
+ * read shows both. The server may evict: give it `allkeys-lru` if it holds nothing but copies,
+ * since a copy grows to all that its owner reads and writes. A server that is full refuses a commit
+ * to the copy, whose owner empties it then.
  */
 
 import { parseKeyPrefix } from './redis-client.ts'

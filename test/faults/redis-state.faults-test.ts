@@ -158,7 +158,7 @@ it('tells of a replica that was behind when it became the master', { skip }, asy
 })
 
 for (const replicaCountMin of [0, 1]) {
-  const name = `goes on when a master of a cluster is killed, waiting for ${replicaCountMin} replicas`
+  const name = `goes on when a cluster's master is killed, waiting for ${replicaCountMin} replicas`
   it(name, { skip }, async (t) => {
     const service = await startRedis({ clusterNodes: 6 })
     t.after(() => service.stop())

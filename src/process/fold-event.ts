@@ -12,12 +12,16 @@ import type { LogRecord } from '../log/record.ts'
 import { appendActivity, emptyPack, type PackedActivity } from '../profile/activity-pack.ts'
 import {
   addToTotals,
+  cutActivity,
   findPart,
   type Person,
   type PersonTraits,
   type ProfilePart,
   partCountMax,
+  type StoredTrait,
+  setTraits,
   traitPrefix,
+  withdrawnCountMax,
 } from '../profile/person.ts'
 import { addSeen, hasSeen } from '../profile/seen.ts'
 import type { Change } from '../segment/plan.ts'
@@ -40,7 +44,8 @@ import { exitCampaigns, startByEvent, startBySegments } from './trigger.ts'
 /** How far behind fold time an event may have occurred and still trigger. */
 export const graceMs = 3_600_000
 const hopCountMax = 4
-export const traitCountMax = 200
+/** Longer than any topic of a campaign. */
+const topicLengthMax = 100
 
 export interface ForwardedSkeleton {
   /** Identity key at which the event first landed: its part. */
@@ -149,9 +154,9 @@ async function applyEvent(
   if (part === undefined) return
   if (needsTraits(scope, person, event)) await scope.view.load([traitPrefix + person.key])
   const traits = readTraits(scope, person.key)
-  const changedTraits = applyTraits(traits, part.key, event)
+  const changedTraits = applyTraits(scope, traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
-  const activity = applyActivity(part, record, event)
+  const activity = applyActivity(person, part, record, event)
   if (event.name === 'Unsubscribed') withdraw(person, event.properties?.['topic'], scope.nowMs)
   const entered = isFirst
     ? enterFirst(scope, person, traits)
@@ -187,22 +192,25 @@ export function enterByChange(
   return updateMemberships(scope, person, traits, change)
 }
 
-function applyTraits(traits: PersonTraits, partKey: string, event: Event): readonly string[] {
+function applyTraits(
+  scope: FoldScope,
+  traits: PersonTraits,
+  partKey: string,
+  event: Event,
+): readonly string[] {
   if (event.traits === undefined) return []
-  const stored = traits[partKey] ?? {}
-  traits[partKey] = stored
-  const changed: string[] = []
-  for (const [name, value] of Object.entries(event.traits) as [string, Json][]) {
-    const before = Object.hasOwn(stored, name) ? stored[name] : undefined
-    if (before !== undefined && before[1] > event.occurredAtMs) continue
-    if (before === undefined && Object.keys(stored).length >= traitCountMax) continue
-    stored[name] = [value, event.occurredAtMs, event.sourceId]
-    changed.push(name)
-  }
+  const { occurredAtMs, sourceId } = event
+  const stated = Object.entries(event.traits).map(([name, value]): [string, StoredTrait] => [
+    name,
+    [value, occurredAtMs, sourceId],
+  ])
+  const { changed, droppedCount } = setTraits(traits, partKey, Object.fromEntries(stated))
+  scope.meta.counts.traitsDropped += droppedCount
   return changed
 }
 
 function applyActivity(
+  person: Person,
   part: ProfilePart,
   record: LogRecord,
   event: Event,
@@ -212,12 +220,18 @@ function applyActivity(
   const eventRef = new DataView(id.buffer, id.byteOffset).getUint32(0)
   const activity = isActivity ? activityOf(event).map((entry) => ({ ...entry, eventRef })) : []
   const value = activity.reduce((sum, entry) => sum + (entry.value ?? 0), 0)
-  addToTotals(part, { name: event.name, occurredAtMs: event.occurredAtMs, value })
-  if (activity.length > 0) part.activity = appendActivity(part.activity, activity)
+  addToTotals(person, part, { name: event.name, occurredAtMs: event.occurredAtMs, value })
+  if (activity.length > 0) {
+    part.activity = appendActivity(part.activity, activity)
+    cutActivity(person)
+  }
   return activity
 }
 
-/** Takes back permission for one topic, or for all. */
+/** Takes back permission for one topic; for all where it names none, or no topic we could have. */
 export function withdraw(person: Person, topic: Json | undefined, nowMs: number): void {
-  person.withdrawn[typeof topic === 'string' ? topic : '*'] = nowMs
+  const isOne = typeof topic === 'string' && topic.length <= topicLengthMax
+  const isKnown = isOne && Object.hasOwn(person.withdrawn, topic)
+  const hasRoom = isKnown || Object.keys(person.withdrawn).length < withdrawnCountMax
+  person.withdrawn[isOne && hasRoom ? topic : '*'] = nowMs
 }

@@ -11,15 +11,20 @@ import { isJsonObject } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
 import {
+  countNames,
+  cutActivity,
   decodePerson,
   encodePerson,
   findPart,
   type Person,
   type PersonTraits,
   partCountMax,
+  profileNameCountMax,
+  setTraits,
   traitPrefix,
 } from '../profile/person.ts'
 import { updateAllMemberships } from './evaluate-segments.ts'
+import { withdraw } from './fold-event.ts'
 import { decodeJson } from './meta.ts'
 import { timerKey } from './partition-view.ts'
 import {
@@ -72,7 +77,8 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
   const person = readPerson(scope, record.key)
   const sent = decodeJson<SentPart>(record.body)
   const device = decodePerson(Buffer.from(sent.person, 'base64'))
-  const isRefused = person.parts.length + device.parts.length > partCountMax
+  const all = [...person.parts, ...device.parts]
+  const isRefused = all.length > partCountMax || countNames(all) > profileNameCountMax
   if (isRefused || person.pointer !== undefined) {
     scope.meta.counts.mergesRefused++
     return
@@ -82,12 +88,17 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
     if (findPart(person, part.key) !== undefined) continue
     person.parts.push(part)
     const partTraits = sent.traits[part.key]
-    if (partTraits !== undefined) traits[part.key] = partTraits
+    if (partTraits === undefined) continue
+    const { droppedCount } = setTraits(traits, part.key, partTraits)
+    scope.meta.counts.traitsDropped += droppedCount
   }
+  cutActivity(person)
   writeTraits(scope, person.key, traits)
   updateAllMemberships(scope, person, traits)
   person.rulesHash = scope.definitions.segmentsHash
-  for (const [topic, atMs] of Object.entries(device.withdrawn)) person.withdrawn[topic] ??= atMs
+  for (const [topic, atMs] of Object.entries(device.withdrawn)) {
+    if (!Object.hasOwn(person.withdrawn, topic)) withdraw(person, topic, atMs)
+  }
   writePerson(scope, person)
 }
 

@@ -23,7 +23,7 @@ import { parseAddress } from '../event/address.ts'
 import type { Event } from '../event/event.ts'
 import type { LogRecord } from '../log/record.ts'
 import { appendActivity } from '../profile/activity-pack.ts'
-import { addToTotals, hasWithdrawn, type Person } from '../profile/person.ts'
+import { addToTotals, cutActivity, hasWithdrawn, type Person } from '../profile/person.ts'
 import { currentTraits } from '../profile/view-person.ts'
 import { enterByChange, type ForwardedSkeleton, withdraw } from './fold-event.ts'
 import { countCampaign } from './meta.ts'
@@ -198,7 +198,8 @@ function applyOutcome(scope: FoldScope, person: Person, name: string, atMs: numb
   const part = person.parts[0]
   if (part !== undefined) {
     part.activity = appendActivity(part.activity, [{ name, occurredAtMs: atMs, eventRef: 0 }])
-    addToTotals(part, { name, occurredAtMs: atMs, value: 0 })
+    cutActivity(person)
+    addToTotals(person, part, { name, occurredAtMs: atMs, value: 0 })
   }
   const traits = readTraits(scope, person.key)
   const entered = enterByChange(scope, person, traits, { events: [name] })

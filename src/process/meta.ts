@@ -38,6 +38,8 @@ export interface PartitionMeta {
     horizonCut: number
     people: number
     mergesRefused: number
+    /** Traits that had no room. */
+    traitsDropped: number
     feedDropped: number
   }
   /** By campaign, then by what happened. */
@@ -63,6 +65,7 @@ export function createMeta(): PartitionMeta {
       horizonCut: 0,
       people: 0,
       mergesRefused: 0,
+      traitsDropped: 0,
       feedDropped: 0,
     },
     campaigns: {},

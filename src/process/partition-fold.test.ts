@@ -6,7 +6,7 @@ import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-l
 import { emptyBody, type NewRecord } from '../log/record.ts'
 import { decodePerson, personPrefix } from '../profile/person.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
-import type { StateReader } from '../state/state-store.ts'
+import { type StateReader, valueBytesMax } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
 import { PartitionFold } from './partition-fold.ts'
 
@@ -56,6 +56,25 @@ describe('a partition fold', () => {
     assert.equal(fold.committedOffset, 9)
     assert.equal(await countViewed(state), 4)
     assert.equal((await state.scan(0, 'suppression/', '', 9)).length, 4)
+  })
+})
+
+describe('a value that no store would take', () => {
+  it('stops the partition before the record that makes it, and commits what came before', async () => {
+    const { log, state } = await createWorld()
+    for (let index = 0; index < 5; index++) await log.append([event(index)])
+    // Topics come from those who may suppress, so nothing bounds them but this.
+    const topic = 'x'.repeat(valueBytesMax / 2)
+    for (let index = 0; index < 3; index++) {
+      const skeleton = { topic: `${index}${topic}`, reason: 'test', atMs: startMs, isLifted: false }
+      await log.append([{ ...suppression(0), skeleton, id: sha256Bytes(`s${index}`, 16) }])
+    }
+    const fold = await openFold(log, state)
+    await foldToStop(fold, log, state)
+    assert.equal(fold.stopped?.offset, 8)
+    assert.match(String(fold.stopped?.cause), /a value of suppression holds at most/)
+    assert.equal(fold.committedOffset, 7)
+    assert.equal(await countViewed(state), 5)
   })
 })
 

@@ -15,10 +15,12 @@ import { isRetryable, OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogRecord } from '../log/record.ts'
 import {
+  type Change,
   commitCountMax,
   type Head,
   type PartitionCommit,
   type StateReader,
+  valueBytesMax,
 } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
 import { type DefinitionsOf, foldRecord, foldTimers } from './fold.ts'
@@ -78,6 +80,8 @@ export class PartitionFold {
   #refused: Refused | undefined
   /** Set when all since the last commit was forgotten; the next call reads the state anew. */
   #isTorn = false
+  /** Set where a batch made a value too large: sizes are looked at after each record. */
+  #isCareful = false
 
   constructor(deps: FoldDeps, options: FoldOptions) {
     this.#deps = deps
@@ -177,6 +181,13 @@ export class PartitionFold {
     owner: { readonly epoch: number; readonly nonce: string },
     incarnation: string,
   ): { readonly commit: PartitionCommit; readonly effects: readonly Effect[] } {
+    const changes = this.#view.takeChanges()
+    if (changes.some(isTooLarge)) {
+      // Nothing of the batch is committed; folded again, the record that is to blame is found.
+      this.#forget()
+      this.#isCareful = true
+      changes.length = 0
+    }
     const { effects } = this.scope
     this.scope.effects = []
     const commit: PartitionCommit = {
@@ -187,7 +198,7 @@ export class PartitionFold {
       offset: this.#cursor,
       lastRecordId: this.#lastRecordId,
       incarnation,
-      changes: this.#view.takeChanges(),
+      changes,
     }
     return { commit, effects }
   }
@@ -207,6 +218,8 @@ export class PartitionFold {
     } else {
       await foldRecord(this.scope, record, this.#deps.definitionsOf)
     }
+    const tooLarge = this.#isCareful ? this.#view.findKey(isTooLarge) : undefined
+    assert(tooLarge === undefined, `a value of ${tooLarge} holds at most valueBytesMax`)
     this.#cursor = record.offset
     this.#lastRecordId = Buffer.from(record.id).toString('hex')
     return true
@@ -231,6 +244,7 @@ export class PartitionFold {
   async #stopBefore({ offset, cause }: Refused): Promise<boolean> {
     this.stopped = { offset, cause, scannedTo: offset }
     this.#refused = undefined
+    this.#isCareful = false
     return await this.resume()
   }
 
@@ -251,6 +265,10 @@ export class PartitionFold {
     this.stopped = undefined
     return true
   }
+}
+
+function isTooLarge({ value }: Change): boolean {
+  return (value?.length ?? 0) > valueBytesMax
 }
 
 export interface SkipSkeleton {

@@ -161,14 +161,25 @@ export class PartitionView {
   }
 
   /** Returns all changes since the last call, and forgets what was read. */
-  takeChanges(): readonly Change[] {
-    const changes: Change[] = []
-    for (const [key, cached] of this.#cache) {
-      if (cached.encode !== undefined) changes.push({ key, value: cached.encode() })
-    }
+  takeChanges(): Change[] {
+    const changes = [...this.#changes()]
     this.#cache.clear()
     this.#changeCount = 0
     return changes
+  }
+
+  /** Returns the family of a changed key whose change is such; encodes all of them. */
+  findKey(isSuch: (change: Change) => boolean): string | undefined {
+    for (const change of this.#changes()) {
+      if (isSuch(change)) return change.key.slice(0, change.key.indexOf('/'))
+    }
+    return undefined
+  }
+
+  *#changes(): Generator<Change> {
+    for (const [key, cached] of this.#cache) {
+      if (cached.encode !== undefined) yield { key, value: cached.encode() }
+    }
   }
 
   discard(): void {

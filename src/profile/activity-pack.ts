@@ -53,6 +53,14 @@ export function appendActivity(pack: Uint8Array, entries: readonly PackedActivit
   return isShort || countActivity(joined) <= activityCountMax ? joined : cutToLimit(joined)
 }
 
+/** Returns `pack` without its oldest entries, at least `bytesMin` shorter, or empty. */
+export function dropOldest(pack: Uint8Array, bytesMin: number): Uint8Array {
+  const bytes = bufferOf(pack)
+  let from = 0
+  while (from < bytes.length && from < bytesMin) from += lengthBytes + bytes.readUInt16BE(from)
+  return Uint8Array.from(bytes.subarray(from))
+}
+
 /** Returns the entries in the order in which they were appended. */
 export function decodeActivity(pack: Uint8Array): readonly PackedActivity[] {
   const bytes = bufferOf(pack)

@@ -12,12 +12,24 @@
 
 import { assert } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
-import { emptyPack } from './activity-pack.ts'
+import { dropOldest, emptyPack } from './activity-pack.ts'
 
 /** Greatest number of identity keys that make up one profile. */
 export const partCountMax = 32
+/** Traits of one identity key. */
+export const traitCountMax = 200
 /** Event names counted per part; later names are counted together under `other`. */
 export const totalNameCountMax = 64
+/**
+ * The same over all parts, and bytes of retained activity over all parts: with them a person stays
+ * under what a value of the state may hold, whatever is sent.
+ */
+export const profileNameCountMax = 200
+export const activityBytesMax = 120 * 1024
+/** Topics that a person left one by one; who leaves more has left all. */
+export const withdrawnCountMax = 100
+/** All traits of a profile, as they are stored. */
+export const traitsBytesMax = 96 * 1024
 export const otherName = 'other'
 
 /**
@@ -167,13 +179,17 @@ export function findPart(person: Person, key: string): ProfilePart | undefined {
   return person.parts.find((part) => part.key === key)
 }
 
-/** Adds one event to the totals of `part`. Names beyond the limit are counted together. */
+/** Adds one event to the totals of `part`. Names beyond the limits are counted together. */
 export function addToTotals(
+  person: Person,
   part: ProfilePart,
   event: { readonly name: string; readonly occurredAtMs: number; readonly value: number },
 ): void {
   const isKnown = Object.hasOwn(part.totals, event.name)
-  const hasRoom = isKnown || Object.keys(part.totals).length < totalNameCountMax
+  const hasRoom =
+    isKnown ||
+    (Object.keys(part.totals).length < totalNameCountMax &&
+      countNames(person.parts) < profileNameCountMax)
   const name = hasRoom ? event.name : otherName
   const before = Object.hasOwn(part.totals, name) ? part.totals[name] : undefined
   part.totals[name] = before
@@ -184,6 +200,62 @@ export function addToTotals(
         Math.max(before[3], event.occurredAtMs),
       ]
     : [1, roundMoney(event.value), event.occurredAtMs, event.occurredAtMs]
+}
+
+/** Counts event names over parts. */
+export function countNames(parts: readonly ProfilePart[]): number {
+  return parts.reduce((sum, { totals }) => sum + Object.keys(totals).length, 0)
+}
+
+/** So that a merge takes a little from several parts, and not all of one. */
+const cutBytes = 1024
+
+/** Takes the oldest activity out of the largest parts until all of it is within the limit. */
+export function cutActivity({ parts }: Person): void {
+  let bytes = parts.reduce((sum, { activity }) => sum + activity.length, 0)
+  while (bytes > activityBytesMax) {
+    const largest = parts.reduce((most, part) =>
+      part.activity.length > most.activity.length ? part : most,
+    )
+    const before = largest.activity.length
+    const step = Math.min(bytes - activityBytesMax, cutBytes)
+    largest.activity = dropOldest(largest.activity, step)
+    bytes -= before - largest.activity.length
+  }
+}
+
+/**
+ * Sets traits of one part, unless a stored one was stated later. Returns the names that changed,
+ * and how many had no room.
+ */
+export function setTraits(
+  traits: PersonTraits,
+  partKey: string,
+  given: Readonly<Record<string, StoredTrait>>,
+): { readonly changed: readonly string[]; readonly droppedCount: number } {
+  const stored = traits[partKey] ?? {}
+  traits[partKey] = stored
+  const changed: string[] = []
+  let droppedCount = 0
+  let bytes = bytesOf(traits)
+  for (const [name, trait] of Object.entries(given)) {
+    const before = Object.hasOwn(stored, name) ? stored[name] : undefined
+    if (before !== undefined && before[1] > trait[1]) continue
+    const more = bytesOf([name, trait]) - (before === undefined ? 0 : bytesOf([name, before]))
+    const isFull = before === undefined && Object.keys(stored).length >= traitCountMax
+    if (isFull || (more > 0 && bytes + more > traitsBytesMax)) {
+      droppedCount++
+      continue
+    }
+    bytes += more
+    stored[name] = trait
+    changed.push(name)
+  }
+  return { changed, droppedCount }
+}
+
+function bytesOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value))
 }
 
 function roundMoney(value: number): number {

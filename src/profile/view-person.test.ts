@@ -6,6 +6,8 @@ import {
   createPerson,
   decodePerson,
   encodePerson,
+  type Person,
+  type ProfilePart,
   totalNameCountMax,
 } from './person.ts'
 import { cartOf, currentTraits, recentItems, viewPerson } from './view-person.ts'
@@ -15,8 +17,12 @@ function aPart(key: string, at: number, name = 'Product Viewed') {
     { name, occurredAtMs: at, eventRef: at, itemId: `item-${at}` },
   ])
   const part = { key, totals: {}, activity }
-  addToTotals(part, { name, occurredAtMs: at, value: 1.1 })
+  addToTotals(ofPart(part), part, { name, occurredAtMs: at, value: 1.1 })
   return part
+}
+
+function ofPart(part: ProfilePart): Person {
+  return { ...createPerson(part.key, 0), parts: [part] }
 }
 
 describe('a person', () => {
@@ -66,7 +72,7 @@ describe('a person', () => {
   it('counts names beyond the limit together', () => {
     const part = { key: 'user:ada', totals: {}, activity: emptyPack }
     for (let index = 0; index <= totalNameCountMax; index++) {
-      addToTotals(part, { name: `Event ${index}`, occurredAtMs: index, value: 0 })
+      addToTotals(ofPart(part), part, { name: `Event ${index}`, occurredAtMs: index, value: 0 })
     }
     assert.equal(Object.keys(part.totals).length, totalNameCountMax + 1)
     assert.deepEqual(Object.hasOwn(part.totals, 'other'), true)
@@ -74,7 +80,7 @@ describe('a person', () => {
 
   it('keeps a name that is a property of every object apart', () => {
     const part = { key: 'user:ada', totals: {} as Record<string, never>, activity: emptyPack }
-    addToTotals(part, { name: 'toString', occurredAtMs: 1, value: 0 })
+    addToTotals(ofPart(part), part, { name: 'toString', occurredAtMs: 1, value: 0 })
     assert.deepEqual(part.totals['toString'], [1, 0, 1, 1])
   })
 })

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { createSeededRandom } from '../lib/random.ts'
+import { valueBytesMax } from '../state/state-store.ts'
+import { appendActivity, decodeActivity, emptyPack } from './activity-pack.ts'
+import {
+  activityBytesMax,
+  addToTotals,
+  createPerson,
+  cutActivity,
+  encodePerson,
+  type Person,
+  type PersonTraits,
+  partCountMax,
+  setTraits,
+  traitsBytesMax,
+} from './person.ts'
+import { addSeen } from './seen.ts'
+
+/** As large as the collector lets it through: four bytes a character. */
+const long = (seed: number, length: number): string => `${seed} ${'\u{1F600}'.repeat(length / 2)}`
+
+describe('the limits of a person', () => {
+  it('keep the largest person under what a value of the state may hold', () => {
+    const person = createPerson('user:flood', 0)
+    for (let part = 1; part < partCountMax; part++) {
+      const key = `anonymous:${long(part, 44)}`
+      person.claimed.push(key)
+      person.parts.push({ key, totals: {}, activity: emptyPack })
+    }
+    const random = createSeededRandom(7)
+    for (let index = 0; index < 8000; index++) {
+      const part = person.parts[index % partCountMax]
+      assert.ok(part)
+      const name = long(index % 500, 196)
+      const occurredAtMs = 1_800_000_000_000 + index
+      const value = Math.round(random.unit() * 1e9) / 100
+      addToTotals(person, part, { name, occurredAtMs, value })
+      const entry = { name, occurredAtMs, eventRef: index, itemId: long(index, 196), value }
+      part.activity = appendActivity(part.activity, [{ ...entry, quantity: 3 }])
+      cutActivity(person)
+      const id = Buffer.alloc(16)
+      id.writeUInt32BE(index)
+      person.seen = addSeen(person.seen, id, occurredAtMs).seen
+    }
+    assert.ok(encodePerson(person).length < valueBytesMax, `${encodePerson(person).length} bytes`)
+  })
+
+  it('cut the oldest activity of the largest part, and nothing under the limit', () => {
+    const person = aPersonWith([200, 60, 10])
+    const before = person.parts.map(({ activity }) => activity)
+    cutActivity(person)
+    assert.deepEqual(
+      person.parts.map(({ activity }) => activity),
+      before,
+    )
+    const large = aPersonWith([128, 128, 128, 128, 30], 900)
+    const last = decodeActivity(large.parts[0]?.activity ?? emptyPack).at(-1)
+    cutActivity(large)
+    const bytes = large.parts.reduce((sum, { activity }) => sum + activity.length, 0)
+    assert.ok(bytes <= activityBytesMax && bytes > activityBytesMax * 0.95, `${bytes} bytes`)
+    assert.deepEqual(decodeActivity(large.parts[0]?.activity ?? emptyPack).at(-1), last)
+    assert.equal(decodeActivity(large.parts[4]?.activity ?? emptyPack).length, 30)
+  })
+
+  it('take no trait that has no room, and a smaller value of one that has', () => {
+    const traits: PersonTraits = {}
+    const given = (size: number) => Object.fromEntries([['bio', ['x'.repeat(size), 5, 'web']]])
+    let droppedCount = 0
+    for (let part = 0; part < 20; part++) {
+      droppedCount += setTraits(traits, `anonymous:${part}`, given(16_000) as never).droppedCount
+    }
+    assert.ok(Buffer.byteLength(JSON.stringify(traits)) <= traitsBytesMax)
+    assert.equal(droppedCount, 14)
+    assert.deepEqual(setTraits(traits, 'anonymous:0', given(10) as never).changed, ['bio'])
+    const older = { bio: ['old', 4, 'web'] } as never
+    assert.deepEqual(setTraits(traits, 'anonymous:0', older), { changed: [], droppedCount: 0 })
+  })
+})
+
+function aPersonWith(counts: readonly number[], nameLength = 20): Person {
+  const person = createPerson('user:ada', 0)
+  person.parts = counts.map((count, index) => ({
+    key: `anonymous:${index}`,
+    totals: {},
+    activity: appendActivity(
+      emptyPack,
+      Array.from({ length: count }, (_, at) => ({
+        name: 'Product Viewed'.padEnd(nameLength, '.'),
+        occurredAtMs: at,
+        eventRef: at,
+        itemId: `item ${at}`.padEnd(nameLength, '.'),
+      })),
+    ),
+  }))
+  return person
+}

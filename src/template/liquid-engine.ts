@@ -12,6 +12,8 @@
 import { Context, type Emitter, Liquid, type Template as Part, TokenKind, toValue } from 'liquidjs'
 import type { JsonObject } from '../lib/json.ts'
 import { addDialectFilters, nowRegister } from './dialect-filters.ts'
+import { drive } from './liquid-drive.ts'
+import { shorten } from './liquid-shortcut.ts'
 import type { RenderRefusal } from './template.ts'
 
 /** Nodes rendered in one part of one message. A long real email has some thousands. */
@@ -109,7 +111,9 @@ class LimitError extends Error {}
 function parse(engine: Liquid, text: string): Parsed {
   const tooDeepAt = findDeepBlock(text)
   if (tooDeepAt !== undefined) throw new LimitError(`blocks nested over ${nestingCountMax} deep`)
-  return engine.parse(text)
+  const parts = engine.parse(text)
+  shorten(parts)
+  return parts
 }
 
 /** Returns the place of the first block that is nested too deep. */
@@ -161,38 +165,6 @@ function* renderTemplates(
     if (context.breakCalled || context.continueCalled) break
   }
   return emitter['buffer']
-}
-
-/**
- * Runs a generator whose yields may be generators, as the library's `toValueSync` does, at half
- * the cost.
- */
-function drive(work: Generator<unknown, unknown, unknown>): unknown {
-  let step = work.next()
-  while (step.done !== true) {
-    const value = step.value
-    if (!isGenerator(value)) {
-      step = work.next(value)
-      continue
-    }
-    let result: unknown
-    let error: unknown
-    let hasFailed = false
-    try {
-      result = drive(value)
-    } catch (caught) {
-      // The caller decides: it may mean a default, or a place in the template to add.
-      hasFailed = true
-      error = caught
-    }
-    step = hasFailed ? work.throw(error) : work.next(result)
-  }
-  return step.value
-}
-
-function isGenerator(value: unknown): value is Generator<unknown, unknown, unknown> {
-  if (typeof value !== 'object' || value === null) return false
-  return typeof (value as { next?: unknown }).next === 'function'
 }
 
 const stepRegister = 'attune.steps'

@@ -201,7 +201,9 @@ function describeKafka(): void {
   })
 
   it('lets a broker refuse what an older epoch of a producer left on its way', async (t) => {
-    const { options } = await openLog(t)
+    const { log, options } = await openLog(t)
+    // From here on the broker leads the partition, whatever it had not heard of before.
+    await log.append([aRecord()])
     const cluster = new KafkaCluster(systemClock, options)
     t.after(() => cluster.close())
     await cluster.refresh()
@@ -213,7 +215,7 @@ function describeKafka(): void {
       [0, 1],
       [1, 1],
     ] as const) {
-      const record = { key: 'user:ada', value: new Uint8Array(3), timestampMs: 1 }
+      const record = { key: 'user:ada', value: new Uint8Array(3), timestampMs: systemClock.nowMs() }
       const batch = encodeBatch([record], { producerId, epoch, sequence }, 'none')
       const batches = [{ partition: 0, batch }]
       const [answer] = await cluster.call<readonly ProducedPartition[]>(

@@ -172,7 +172,7 @@ async function until(isSo: () => boolean, msMax: number): Promise<void> {
 
 function describeBrokers(): void {
   it('goes on after the only broker was killed', async (t) => {
-    const { kafka, log, again } = await openScene(t, 1)
+    const { kafka, log, again } = await openScene(t, 1, { appendMsMax: 2 * recoveryMsMax })
     const [node] = kafka.nodes as readonly [ServiceNode]
     const appending = startAppending(log, 20)
     const reading = startReading(await again())
@@ -192,7 +192,7 @@ function describeBrokers(): void {
   })
 
   it('goes on while one broker of three is away, each in turn', async (t) => {
-    const { kafka, log, again } = await openScene(t, 3)
+    const { kafka, log, again } = await openScene(t, 3, { appendMsMax: 2 * recoveryMsMax })
     const appending = startAppending(log, 20)
     const reading = startReading(await again())
     for (const node of kafka.nodes) {

@@ -7,7 +7,8 @@
  *   may append them again;
  * - records of one key keep their append order, within a call and between calls that follow each
  *   other; records of one partition keep theirs within a call;
- * - offsets increase within a partition, start above 0, and may have gaps;
+ * - offsets increase within a partition, start above 0, and may have gaps; a log may not be able
+ *   to tell them when it appends, and then answers 0 for each;
  * - `read` returns at most `countMax` records behind `after`, oldest first, and never waits for
  *   more;
  * - `read` behind an offset whose next records are lost rejects with LOG_OFFSET_LOST. It never
@@ -32,6 +33,7 @@ import type { LogRecord, NewRecord } from './record.ts'
 
 export interface Place {
   readonly partition: number
+  /** 0 where only readers of the log can tell. */
   readonly offset: number
 }
 

@@ -41,6 +41,8 @@ export interface DemoRunOptions {
 /** How long the last messages may take beyond the longest wait. */
 const settleMsMax = 30_000
 const lookMs = 50
+/** As a shell tells of SIGINT. */
+const exitInterrupted = 130
 
 export function addDemoCommand(program: Command, exit: (code: number) => void): void {
   program
@@ -84,6 +86,7 @@ export async function runDemo(options: DemoRunOptions): Promise<DemoFigures> {
   const { clock } = deps
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'attune-demo-')))
   const stop = new AbortController()
+  const forget = endOnSignal()
   const { orderCountMax, stores } = options
   const services = stores && (await openDemoStores(deps.random, stores))
   const demo = await openDemo(deps, {
@@ -140,7 +143,19 @@ export async function runDemo(options: DemoRunOptions): Promise<DemoFigures> {
   } finally {
     await demo.close()
     await services?.close()
+    forget()
     if (!options.isKept) await rm(dataDir, { recursive: true })
+  }
+}
+
+/** An interrupted demo ends at once; what it started ends with it (`exit` listeners). */
+function endOnSignal(): () => void {
+  const end = (): never => process.exit(exitInterrupted)
+  process.once('SIGINT', end)
+  process.once('SIGTERM', end)
+  return () => {
+    process.off('SIGINT', end)
+    process.off('SIGTERM', end)
   }
 }
 

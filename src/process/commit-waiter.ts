@@ -1,3 +1,4 @@
+import { assert } from '../lib/assert.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Place } from '../log/event-log.ts'
 
@@ -19,6 +20,9 @@ export function createCommitWaiter(clock: Clock): CommitWaiter {
       for (const look of [...waiting]) look()
     },
     async wait(places, msMax) {
+      // The commits heard of here cannot tell such a place from one that was never given.
+      const isTold = places.every(({ offset }) => offset > 0)
+      assert(isTold, 'a log that tells no offsets is followed by its state')
       if (hasAll(places)) return true
       const done = new AbortController()
       const look = (): void => {

@@ -3,6 +3,9 @@ import type { EventLog } from '../log/event-log.ts'
 import type { Freshness } from './freshness.ts'
 import type { Owned } from './ownership.ts'
 
+/** A log that is asked by polling answers at its next poll. */
+const askMsMax = 20
+
 /**
  * Confirms freshness where the state has reached what was the log's end when it was last looked at,
  * and nothing waits to be sent to other partitions.
@@ -13,16 +16,29 @@ export async function confirmFreshness(
   pendingCount: (partition: number) => number,
 ): Promise<void> {
   const atMs = deps.clock.nowMs()
-  const unmarked = owned.filter(({ mark }) => mark === undefined)
-  const ends = await Promise.all(unmarked.map(({ fold }) => deps.log.end(fold.partition)))
-  unmarked.forEach((each, index) => {
-    each.mark = { end: ends[index] ?? 0, atMs }
-  })
+  const asks = owned
+    .filter(({ mark, isMarking }) => mark === undefined && isMarking !== true)
+    .map((each) => setMark(deps.log, each, atMs))
+  if (asks.length > 0) {
+    // Where the answer takes longer the fold goes on, and finds the mark in a later turn.
+    const late = new AbortController()
+    await Promise.race([Promise.all(asks), deps.clock.sleep(askMsMax, late.signal)])
+    late.abort()
+  }
   for (const each of owned) {
     const { fold, mark } = each
-    const isReached = fold.stopped === undefined && fold.committedOffset >= (mark?.end ?? 0)
-    if (!isReached || pendingCount(fold.partition) > 0) continue
-    deps.freshness.confirm(fold.partition, mark?.atMs ?? atMs)
+    if (mark === undefined || fold.stopped !== undefined) continue
+    if (fold.committedOffset < mark.end || pendingCount(fold.partition) > 0) continue
+    deps.freshness.confirm(fold.partition, mark.atMs)
     each.mark = undefined
+  }
+}
+
+async function setMark(log: EventLog, owned: Owned, atMs: number): Promise<void> {
+  owned.isMarking = true
+  try {
+    owned.mark = { end: await log.end(owned.fold.partition), atMs }
+  } finally {
+    owned.isMarking = false
   }
 }

@@ -28,6 +28,8 @@ export class FeedFollower {
   readonly #state: StateReader
   /** By partition: number of the next entry to read. */
   readonly #next: number[]
+  /** By partition: the head's offset when its feed was read; while it stays, nothing came. */
+  readonly #readAt = new Map<number, number>()
 
   constructor(state: StateReader, partitionCount: number) {
     this.#state = state
@@ -36,7 +38,7 @@ export class FeedFollower {
 
   /** Notes where the feeds end: `fill` reads up to there, `catchUp` from there. */
   async open(): Promise<void> {
-    const ends = await this.#readEnds()
+    const ends = await Promise.all(this.#next.map((_, partition) => this.#readEnd(partition)))
     ends.forEach((end, partition) => {
       this.#next[partition] = end
     })
@@ -62,10 +64,13 @@ export class FeedFollower {
 
   /** Tells what has come since the last call. */
   async catchUp(listener: FeedListener): Promise<void> {
-    const ends = await this.#readEnds()
+    const heads = await Promise.all(this.#next.map((_, partition) => this.#state.head(partition)))
     await Promise.all(
-      ends.map(async (end, partition) => {
+      heads.map(async ({ offset }, partition) => {
+        if (this.#readAt.get(partition) === offset) return
+        const end = await this.#readEnd(partition)
         if (end > (this.#next[partition] ?? 1)) await this.#read(partition, end, listener)
+        this.#readAt.set(partition, offset)
       }),
     )
   }
@@ -87,13 +92,9 @@ export class FeedFollower {
     this.#next[partition] = end
   }
 
-  async #readEnds(): Promise<readonly number[]> {
-    return await Promise.all(
-      this.#next.map(async (_, partition) => {
-        const [bytes] = await this.#state.get(partition, [metaKey])
-        return bytes === undefined ? 1 : metaCodec.decode(bytes).feedNext
-      }),
-    )
+  async #readEnd(partition: number): Promise<number> {
+    const [bytes] = await this.#state.get(partition, [metaKey])
+    return bytes === undefined ? 1 : metaCodec.decode(bytes).feedNext
   }
 
   async *#scan(partition: number, prefix: string, from: string): AsyncGenerator<Entry> {

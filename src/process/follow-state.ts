@@ -11,7 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import { isRetryable } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { EventLog, Place } from '../log/event-log.ts'
-import type { StateReader } from '../state/state-store.ts'
+import type { Head, StateReader } from '../state/state-store.ts'
 import type { Freshness } from './freshness.ts'
 import { metaKey } from './meta.ts'
 import { metaCodec, outboxPrefix, parseOutboxKey } from './scope.ts'
@@ -29,7 +29,10 @@ export interface StateFollower {
   readonly lagCount: number
   /** Set while log or state cannot be reached. */
   readonly isAway: boolean
-  /** Resolves once the state holds the record at each place; answers false after `msMax`. */
+  /**
+   * Resolves once the state holds the record at each place; answers false after `msMax`. A place
+   * without an offset must be of a record that is appended already.
+   */
   waitCommitted(places: readonly Place[], msMax: number): Promise<boolean>
   /** Calls `listener` with the hash of the definitions in force, and after each change. */
   onDefinitions(listener: (hash: string) => Promise<void>): void
@@ -77,7 +80,11 @@ class Follower {
   readonly #deps: FollowStateDeps
   readonly #partitions: readonly number[]
   readonly #marks = new Map<number, Mark>()
+  /** By partition: the offset at which its outbox held nothing old. */
+  readonly #emptyAt = new Map<number, number>()
   #definitionsHash = ''
+  /** Offset of the control partition when they were looked at. */
+  #definitionsAt = -1
   #listener: ((hash: string) => Promise<void>) | undefined
 
   constructor(deps: FollowStateDeps) {
@@ -115,15 +122,20 @@ class Follower {
       if (!this.#marks.has(partition)) this.#marks.set(partition, { end, atMs })
     }
     await Promise.all(this.#partitions.map((each) => this.#confirm(each, heads[each]?.offset ?? 0)))
+    const controlOffset = heads[0]?.offset ?? 0
+    if (controlOffset === this.#definitionsAt) return
     await this.#lookAtDefinitions()
+    this.#definitionsAt = controlOffset
   }
 
   async waitCommitted(places: readonly Place[], msMax: number): Promise<boolean> {
     const { clock, state } = this.#deps
     const deadlineMs = clock.monotonicMs() + msMax
+    const known = await this.#findPlaces(places, msMax)
+    if (known === undefined) return false
     for (;;) {
-      const heads = await Promise.all(places.map(({ partition }) => state.head(partition)))
-      if (places.every(({ offset }, index) => (heads[index]?.offset ?? 0) >= offset)) return true
+      const heads: readonly Head[] = await Promise.all(known.map(({ partition }) => state.head(partition)))
+      if (known.every(({ offset }, index) => (heads[index]?.offset ?? 0) >= offset)) return true
       if (clock.monotonicMs() >= deadlineMs) return false
       await clock.sleep(waitLookMs)
     }
@@ -134,16 +146,43 @@ class Follower {
     if (this.#definitionsHash !== '') void listener(this.#definitionsHash)
   }
 
+  /**
+   * A place that the log could not tell when it appended is at or before its end now. Answers
+   * undefined where the end is not known within `msMax`.
+   */
+  async #findPlaces(
+    places: readonly Place[],
+    msMax: number,
+  ): Promise<readonly Place[] | undefined> {
+    if (places.every(({ offset }) => offset > 0)) return places
+    const { clock, log } = this.#deps
+    const found = Promise.all(
+      places.map(async (place) =>
+        place.offset > 0 ? place : { ...place, offset: await log.end(place.partition) },
+      ),
+    )
+    const late = new AbortController()
+    const isLate = clock.sleep(msMax, late.signal).then(() => undefined)
+    return await Promise.race([found, isLate]).finally(() => late.abort())
+  }
+
   async #confirm(partition: number, offset: number): Promise<void> {
-    const { freshness, state } = this.#deps
+    const { freshness } = this.#deps
     const mark = this.#marks.get(partition)
     if (mark === undefined || offset < mark.end) return
-    const page = await state.scan(partition, outboxPrefix, '', outboxCountMax)
-    const isWaiting = page.some(({ key }) => parseOutboxKey(key).offset <= mark.end)
-    if (isWaiting || page.length === outboxCountMax) return
+    // Nothing was folded since the outbox was found empty, and nothing waits to be.
+    if (this.#emptyAt.get(partition) !== offset && !(await this.#hasSent(partition, mark))) return
+    this.#emptyAt.set(partition, offset)
     this.#marks.delete(partition)
     // The owner may be in this process, and know better.
     if (mark.atMs > freshness.confirmedAtMs(partition)) freshness.confirm(partition, mark.atMs)
+  }
+
+  async #hasSent(partition: number, mark: Mark): Promise<boolean> {
+    const { state } = this.#deps
+    const page = await state.scan(partition, outboxPrefix, '', outboxCountMax)
+    const isWaiting = page.some(({ key }) => parseOutboxKey(key).offset <= mark.end)
+    return !isWaiting && page.length < outboxCountMax
   }
 
   async #lookAtDefinitions(): Promise<void> {

@@ -33,6 +33,8 @@ export interface Owned {
   isStopKnown: boolean
   /** The log's end at an instant: once the state has reached it, it is as fresh as that. */
   mark?: { readonly end: number; readonly atMs: number } | undefined
+  /** True while the log is asked for the next mark. */
+  isMarking?: boolean
   /** Set while it is being given up; true once delivery has ended for it. */
   isDrained?: boolean
 }

@@ -11,6 +11,8 @@
  */
 
 import type {
+  BatchGetItemCommandInput,
+  BatchGetItemCommandOutput,
   BillingMode,
   CreateTableCommandInput,
   CreateTableCommandOutput,
@@ -80,6 +82,7 @@ interface Operations {
     UpdateContinuousBackupsCommandInput,
     UpdateContinuousBackupsCommandOutput,
   ]
+  readonly BatchGetItem: [BatchGetItemCommandInput, BatchGetItemCommandOutput]
   readonly GetItem: [GetItemCommandInput, GetItemCommandOutput]
   readonly Query: [QueryCommandInput, QueryCommandOutput]
   readonly PutItem: [PutItemCommandInput, PutItemCommandOutput]

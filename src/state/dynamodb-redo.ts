@@ -27,6 +27,7 @@ import {
   headKey,
   type Item,
   isOfRedo,
+  noHeadItem,
   numberOf,
   type Redo,
   redoCollections,
@@ -180,6 +181,46 @@ export async function loadHeadItem(
   const input = { TableName: table, Key: headKey(partition), ConsistentRead: true }
   const answer = await client.call('GetItem', input, `read the head of partition ${partition}`)
   return decodeHeadItem(answer.Item)
+}
+
+/** Most that one BatchGetItem reads. */
+export const headCountMax = 100
+
+/**
+ * Reads the heads of some partitions, each as it is at an instant of its own. Whoever looks at all
+ * of them often sends one request, not one for each.
+ */
+export async function loadHeadItems(
+  place: Pick<DynamodbPlace, 'client' | 'table'>,
+  partitions: readonly number[],
+): Promise<readonly HeadItem[]> {
+  const { client, table } = place
+  const distinct = [...new Set(partitions)]
+  const [first] = distinct
+  if (first !== undefined && distinct.length === 1) {
+    const head = await loadHeadItem(place, first)
+    return partitions.map(() => head)
+  }
+  const input = {
+    RequestItems: { [table]: { Keys: distinct.map(headKey), ConsistentRead: true } },
+  }
+  const attempted = `read the heads of ${distinct.length} partitions`
+  const { Responses, UnprocessedKeys } = await client.call('BatchGetItem', input, attempted)
+  const left = new Set((UnprocessedKeys?.[table]?.Keys ?? []).map(nameOfKey))
+  const items = new Map((Responses?.[table] ?? []).map((item) => [nameOfKey(item), item]))
+  const found = new Map<number, HeadItem>()
+  for (const partition of distinct) {
+    const name = nameOfKey(headKey(partition))
+    // What a busy table left out is read alone, with the waits of every other call.
+    const item = left.has(name) ? loadHeadItem(place, partition) : decodeHeadItem(items.get(name))
+    found.set(partition, await item)
+  }
+  return partitions.map((partition) => found.get(partition) ?? noHeadItem)
+}
+
+/** The collection alone: each holds one head at most. */
+function nameOfKey(item: Item): string {
+  return textOf(item, 'p')
 }
 
 interface RedoRun {

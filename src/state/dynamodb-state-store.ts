@@ -10,6 +10,7 @@
  * owner or the next one: every write has a condition that held for one commit number only.
  */
 
+import { createBatcher } from '../lib/batcher.ts'
 import { systemRandom } from '../lib/random.ts'
 import {
   type DynamodbClient,
@@ -19,8 +20,9 @@ import {
   tableDefault,
 } from './dynamodb-client.ts'
 import { DynamodbCommitter } from './dynamodb-commit.ts'
+import type { HeadItem } from './dynamodb-layout.ts'
 import { DynamodbReader } from './dynamodb-read.ts'
-import { type DynamodbPlace, loadHeadItem } from './dynamodb-redo.ts'
+import { type DynamodbPlace, headCountMax, loadHeadItems } from './dynamodb-redo.ts'
 import { checkStateTable } from './dynamodb-tables.ts'
 import { assertCommitFits } from './key-order.ts'
 import type { CommitAnswer, Entry, Head, PartitionCommit, StateStore } from './state-store.ts'
@@ -45,16 +47,21 @@ class DynamodbStateStore implements StateStore {
   readonly #place: DynamodbPlace
   readonly #reader: DynamodbReader
   readonly #committer: DynamodbCommitter
+  readonly #loadHead: (partition: number) => Promise<HeadItem>
 
   constructor(client: DynamodbClient, table: string, deps: DynamodbDeps) {
     const { clock, logger, random = systemRandom } = deps
     this.#place = { client, table, random, logger }
     this.#reader = new DynamodbReader(this.#place, clock)
     this.#committer = new DynamodbCommitter(this.#place)
+    this.#loadHead = createBatcher(
+      (partitions: readonly number[]) => loadHeadItems(this.#place, partitions),
+      headCountMax,
+    )
   }
 
   async head(partition: number): Promise<Head> {
-    return (await loadHeadItem(this.#place, partition)).head
+    return (await this.#loadHead(partition)).head
   }
 
   async get(

@@ -23,6 +23,13 @@ const linkSchemes = /^(?:https?:\/\/[^\s/?#]|mailto:|tel:|#)/i
 const sourceSchemes = /^(?:https?:\/\/[^\s/?#]|cid:|data:image\/(?:png|gif|jpeg|webp);|#)/i
 const trackedSchemes = /^https?:/i
 const linkCharactersMax = 4096
+/**
+ * Texts of tags without a URL: most tags of a message are those of its template. Bounded, and
+ * emptied when full.
+ */
+const plainTags = new Set<string>()
+const plainCountMax = 2_000
+const plainCharactersMax = 1_000
 
 /** A destination as found, and what shall stand in its place. */
 export type RewriteLink = (destination: string) => string
@@ -43,16 +50,22 @@ interface OpenTag {
   readonly name: string
   readonly attributes: readonly Attribute[]
   readonly end: number
+  /** False where the HTML ends inside the tag. */
+  readonly isClosed: boolean
 }
 
 /**
  * Gives every http and https link to `rewrite`, in order, and refuses HTML with any other doubtful
  * URL.
  */
-export function rewriteLinks(html: string, rewrite: RewriteLink): Rewritten {
+export function rewriteLinks(
+  html: string,
+  rewrite: RewriteLink,
+  plain: Set<string> = plainTags,
+): Rewritten {
   let output = ''
   let copied = 0
-  for (const tag of readTags(html)) {
+  for (const tag of readTags(html, plain)) {
     const seen = new Set<string>()
     for (const attribute of tag.attributes) {
       if (!urlAttributes.has(attribute.name)) continue
@@ -120,19 +133,38 @@ function faultOf(url: string, isLink: boolean): string | undefined {
   return undefined
 }
 
-function* readTags(html: string): Generator<OpenTag> {
+/**
+ * Reads all tags; without those known to be plain, where `plain` is given, and which learns more of
+ * them. What a tag says depends on its own text alone if it ends with the first `>`.
+ */
+function* readTags(html: string, plain?: Set<string>): Generator<OpenTag> {
   let at = html.indexOf('<')
   while (at >= 0) {
     let next = at + 1
     if (html.startsWith('<!--', at)) {
       next = commentEnd(html, at)
     } else if (isLetter(html.charCodeAt(at + 1))) {
-      const tag = readOpenTag(html, at)
-      yield tag
-      next = rawTextTags.has(tag.name) ? rawTextEnd(html, tag) : tag.end
+      const close = html.indexOf('>', at) + 1
+      const text = plain === undefined ? '' : html.slice(at, close)
+      if (plain?.has(text)) next = close
+      else {
+        const tag = readOpenTag(html, at)
+        yield tag
+        const isRaw = rawTextTags.has(tag.name)
+        next = isRaw ? rawTextEnd(html, tag) : tag.end
+        if (plain !== undefined && tag.end === close && !isRaw) learnPlain(plain, tag, text)
+      }
     }
     at = html.indexOf('<', next)
   }
+}
+
+function learnPlain(plain: Set<string>, tag: OpenTag, text: string): void {
+  if (!tag.isClosed || text.length > plainCharactersMax) return
+  if (tag.attributes.some(({ name }) => urlAttributes.has(name))) return
+  if (plain.size >= plainCountMax) plain.clear()
+  // A copy: a slice would keep the whole message.
+  plain.add(Buffer.from(text).toString())
 }
 
 /** Where reading goes on: behind the comment, or inside it if it is conditional. */
@@ -159,7 +191,7 @@ function readOpenTag(html: string, start: number): OpenTag {
   const attributes: Attribute[] = []
   while (at < html.length) {
     const code = html.charCodeAt(at)
-    if (code === greater) return { name, attributes, end: at + 1 }
+    if (code === greater) return { name, attributes, end: at + 1, isClosed: true }
     if (isSpace(code) || code === slash) {
       at += 1
       continue
@@ -168,7 +200,7 @@ function readOpenTag(html: string, start: number): OpenTag {
     attributes.push(attribute)
     at = attribute.valueEnd
   }
-  return { name, attributes, end: html.length }
+  return { name, attributes, end: html.length, isClosed: false }
 }
 
 function readAttribute(html: string, start: number): Attribute {

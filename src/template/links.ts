@@ -18,6 +18,8 @@ const hashBytes = 32
 const innerPad = 0x36
 const outerPad = 0x5c
 const tokenCharactersMax = 120
+/** A token with the longest purpose instead of its MAC is shorter. */
+const macTextCharactersMax = 200
 const keyIdPattern = /^[A-Za-z0-9_-]{1,16}$/
 const messageIdPattern = /^[A-Za-z0-9_-]{1,40}$/
 
@@ -88,15 +90,34 @@ export function isMessageId(text: string): boolean {
  * times as long on key objects as on hashing, and a message has some twenty tokens.
  */
 function macOf(secret: Uint8Array, purpose: LinkPurpose, keyId: string, payload: string): string {
+  const { inner, outer } = padded(secret)
+  const text = `${version}\n${purpose}\n${keyId}\n${payload}`
+  assert(text.length <= macTextCharactersMax, 'what is signed is short')
+  const textBytes = inner.write(text, blockBytes, 'latin1')
+  outer.set(sha256Bytes(inner.subarray(0, blockBytes + textBytes), hashBytes), blockBytes)
+  return Buffer.from(sha256Bytes(outer, macBytes)).toString('base64url')
+}
+
+/** The two blocks that the key is mixed into, with room for what is hashed behind it. */
+interface Padded {
+  readonly inner: Buffer
+  readonly outer: Buffer
+}
+
+/** A secret is not changed in place. */
+const paddedKeys = new WeakMap<Uint8Array, Padded>()
+
+function padded(secret: Uint8Array): Padded {
+  const known = paddedKeys.get(secret)
+  if (known !== undefined) return known
   assert(secret.length >= 16 && secret.length <= blockBytes, 'a signing key has 16 to 64 bytes')
-  const text = Buffer.from(`${version}\n${purpose}\n${keyId}\n${payload}`, 'latin1')
-  const inner = Buffer.alloc(blockBytes + text.length, innerPad)
+  const inner = Buffer.alloc(blockBytes + macTextCharactersMax, innerPad)
   const outer = Buffer.alloc(blockBytes + hashBytes, outerPad)
   for (let at = 0; at < secret.length; at++) {
     inner[at] = (secret[at] ?? 0) ^ innerPad
     outer[at] = (secret[at] ?? 0) ^ outerPad
   }
-  inner.set(text, blockBytes)
-  outer.set(sha256Bytes(inner, hashBytes), blockBytes)
-  return Buffer.from(sha256Bytes(outer, macBytes)).toString('base64url')
+  const made = { inner, outer }
+  paddedKeys.set(secret, made)
+  return made
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { SMTPServer } from 'smtp-server'
+import { systemClock } from '../lib/clock.ts'
 import { aHandOver, describeMailer, type ProviderBehaviour } from './mailer.contract.ts'
 import type { Mailer } from './mailer.ts'
 import { openSmtpMailer } from './smtp-mailer.ts'
@@ -165,6 +166,31 @@ describe('an smtp hand-over', () => {
     const raw = Buffer.from(`Subject: a\r\n\r\n${`${'x'.repeat(70)}\r\n`.repeat(200_000)}`)
     const handOver = await mailer.handOver(aHandOver({ raw }), new AbortController().signal)
     assert.equal(handOver.kind, 'deferred', handOver.response)
+  })
+
+  it('sends nothing more once it was given up', async (t) => {
+    let heard = ''
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.write('220 hi\r\n')
+      socket.on('data', (chunk) => {
+        const text = chunk.toString('latin1')
+        heard += text
+        const answer = (): void => {
+          socket.write(text.startsWith('DATA') ? '354 go on\r\n' : '250 ok\r\n')
+        }
+        if (text.startsWith('DATA')) void systemClock.sleep(200).then(answer)
+        else answer()
+      })
+    })
+    const mailer = await openMailer(t, await listen(t, server))
+    const given = new AbortController()
+    const handOver = mailer.handOver(aHandOver(), given.signal)
+    while (!heard.includes('DATA')) await systemClock.sleep(5)
+    given.abort()
+    assert.equal((await handOver).kind, 'deferred')
+    await systemClock.sleep(400)
+    assert.match(heard, /DATA\r\n$/)
   })
 
   it('is unknown when an answer breaks off', async (t) => {

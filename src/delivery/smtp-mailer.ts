@@ -121,6 +121,8 @@ class SmtpMailer implements Mailer {
     const progress = { hasEnded: false }
     const sent = await Promise.race([send(session, request, progress), timeUp])
     if (sent === 'time-up') {
+      // At once: whoever quits politely first sends what is still in hand.
+      session.isOver = true
       this.#release(session, false)
       const response = 'no answer in time'
       return progress.hasEnded ? { kind: 'unknown', response } : deferred(response)

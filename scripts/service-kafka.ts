@@ -31,6 +31,8 @@ export interface KafkaServiceOptions {
   readonly brokers?: 1 | 3
   /** Clients must sign in with SASL/PLAIN as this user. */
   readonly sasl?: { readonly username: string; readonly password: string }
+  /** One more way in, whose clients are told another port: that of a proxy before it. */
+  readonly side?: { readonly port: number; readonly advertisedPort: number }
   /** Further broker settings, over those here. */
   readonly settings?: Readonly<Record<string, string>>
 }
@@ -127,7 +129,7 @@ async function formatStorage(
 ): Promise<void> {
   mkdirSync(place.folder, { recursive: true })
   const path = join(place.folder, 'server.properties')
-  const settings = { ...settingsOf(place, places, options.sasl), ...options.settings }
+  const settings = { ...settingsOf(place, places, options), ...options.settings }
   writeFileSync(
     path,
     Object.entries(settings)
@@ -147,7 +149,7 @@ async function formatStorage(
 function settingsOf(
   place: NodePlace,
   places: readonly NodePlace[],
-  sasl: KafkaServiceOptions['sasl'],
+  { sasl, side }: KafkaServiceOptions,
 ): Record<string, string> {
   const copies = String(Math.min(3, places.length))
   const inSync = places.length === 1 ? '1' : '2'
@@ -155,6 +157,7 @@ function settingsOf(
     `BROKER://${host}:${place.broker}`,
     ...(sasl === undefined ? [] : [`CLIENT://${host}:${place.client}`]),
   ]
+  const sideAt = (port: number | undefined) => (side ? [`SIDE://${host}:${port}`] : [])
   return {
     'process.roles': 'broker,controller',
     'node.id': String(place.id),
@@ -162,10 +165,14 @@ function settingsOf(
       .map(({ id, controller }) => `${id}@${host}:${controller}`)
       .join(','),
     'controller.listener.names': 'CONTROLLER',
-    listeners: [...listeners, `CONTROLLER://${host}:${place.controller}`].join(','),
-    'advertised.listeners': listeners.join(','),
+    listeners: [
+      ...[...listeners, `CONTROLLER://${host}:${place.controller}`],
+      ...sideAt(side?.port),
+    ].join(','),
+    'advertised.listeners': [...listeners, ...sideAt(side?.advertisedPort)].join(','),
     'inter.broker.listener.name': 'BROKER',
-    'listener.security.protocol.map': 'BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:SASL_PLAINTEXT',
+    'listener.security.protocol.map':
+      'BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:SASL_PLAINTEXT,SIDE:PLAINTEXT',
     ...(sasl === undefined ? {} : saslSettings(sasl)),
     'log.dirs': join(place.folder, 'data'),
     'auto.create.topics.enable': 'false',

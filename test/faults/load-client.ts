@@ -15,7 +15,7 @@ import { isJsonObject } from '../../src/lib/json.ts'
 import { createSeededRandom } from '../../src/lib/random.ts'
 import { writeKey } from './small-shop.ts'
 
-const batchCount = 50
+const batchCountDefault = 50
 const connectionCount = 8
 const answerMsMax = 10_000
 const retryMs = 25
@@ -27,6 +27,8 @@ export interface LoadOptions {
   readonly port: number
   readonly ratePerSecond: number
   readonly seed: number
+  /** Events of one batch, which brings one person; at least 7. */
+  readonly batchCount?: number
 }
 
 export interface LoadClient {
@@ -62,6 +64,7 @@ interface Batch {
 
 export function startLoad(options: LoadOptions): LoadClient {
   const random = createSeededRandom(options.seed)
+  const batchCount = options.batchCount ?? batchCountDefault
   const agent = new Agent({ keepAlive: true, maxSockets: connectionCount })
   const acknowledged = new Set<string>()
   const triggered = new Set<string>()
@@ -90,7 +93,7 @@ export function startLoad(options: LoadOptions): LoadClient {
     await systemClock.sleep(random.unit() * everyMs)
     while (!stopping.signal.aborted) {
       const dueAt = systemClock.monotonicMs() + everyMs
-      await sendUntilTaken(makeBatch(nextBatch++, random.unit))
+      await sendUntilTaken(makeBatch(nextBatch++, batchCount, random.unit))
       await systemClock.sleep(dueAt - systemClock.monotonicMs(), stopping.signal)
     }
   }
@@ -116,7 +119,7 @@ export function startLoad(options: LoadOptions): LoadClient {
 }
 
 /** Returns the id of a person that the load makes; ids of events begin with it. */
-function makeBatch(number: number, unit: () => number): Batch {
+function makeBatch(number: number, batchCount: number, unit: () => number): Batch {
   const userId = `u${number}`
   const anonymousId = `a${number}`
   const productId = `p${Math.floor(unit() * 200)}`

@@ -1,0 +1,74 @@
+/**
+ * A worker that is killed under load, while it hands messages over: the other one serves all
+ * partitions soon after Kafka has noticed, and nothing that was in hand is sent again.
+ */
+
+import assert from 'node:assert/strict'
+import { it, type TestContext } from 'node:test'
+import { systemClock } from '../../src/lib/clock.ts'
+import type { Head } from '../../src/state/state-store.ts'
+import { openGroupWatch } from './cluster-group.ts'
+import { type Cluster, clusterIsMissing, figuresOf, openCluster, tell } from './cluster-harness.ts'
+
+const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 20261124)
+const ratePerSecond = 150
+const lifeMs = 6_000
+const takenMsMax = 20_000
+const servedMsMax = 2_000
+/** Attempts of one process at a time. */
+const inHandCountMax = 32
+
+it('a worker that is killed is replaced, and what it had in hand is sent at most once', goOn)
+
+async function goOn(t: TestContext): Promise<void> {
+  if (clusterIsMissing !== undefined) return t.skip(clusterIsMissing)
+  const cluster = await openCluster(t, { smtpDelayMs: 40 })
+  const dead = await cluster.startWorker()
+  const [heir] = await Promise.all([cluster.startWorker(), cluster.startRole('collect')])
+  const load = cluster.startLoad(ratePerSecond, seed)
+  await systemClock.sleep(lifeMs)
+  const before = await cluster.heads()
+  const watch = await openGroupWatch(t, cluster.kafka.addresses)
+  const killedAt = systemClock.monotonicMs()
+  await dead.kill()
+  const noticedAt = await watch.untilMembers(1, takenMsMax)
+  const taken = await untilTaken(cluster, before)
+  await systemClock.sleep(2_000)
+  await cluster.settle()
+  const result = await cluster.examine()
+  tell('killed', {
+    seed,
+    ...figuresOf(cluster, load, result),
+    noticedMs: Math.round(noticedAt - killedAt),
+    takenAfterNoticeMs: Math.round(taken.lastAt - noticedAt),
+    takenCount: taken.count,
+    notOwned: heir.said('not owned').length,
+  })
+  assert.deepEqual(result.findings, [])
+  assert.ok(taken.count >= 3, `${taken.count} partitions changed hands`)
+  assert.ok((result.states['unknown'] ?? 0) <= inHandCountMax)
+  assert.ok(taken.lastAt - noticedAt < servedMsMax, 'all are served within 2 s of the notice')
+}
+
+/** Waits until every partition has been folded on since; tells when the last one was. */
+async function untilTaken(
+  cluster: Cluster,
+  before: readonly Head[],
+): Promise<{ readonly lastAt: number; readonly count: number }> {
+  const deadline = systemClock.monotonicMs() + takenMsMax
+  for (;;) {
+    const heads = await cluster.heads()
+    const lastAt = systemClock.monotonicMs()
+    const changed = heads.filter(({ epoch }, index) => epoch > (before[index]?.epoch ?? 0))
+    const moved = changed.filter((head) => {
+      const index = heads.indexOf(head)
+      return head.offset > (before[index]?.offset ?? 0)
+    })
+    // Half of them had the other owner all the while.
+    if (changed.length >= heads.length / 2 && moved.length === changed.length) {
+      return { lastAt, count: changed.length }
+    }
+    assert.ok(lastAt < deadline, `taken: ${changed.length}, folded on: ${moved.length}`)
+    await systemClock.sleep(20)
+  }
+}

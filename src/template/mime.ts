@@ -129,6 +129,12 @@ function encodeQuotedPrintable(input: Uint8Array, output: Uint8Array, start: num
   /** Where the line is full: the last place is kept for the `=` of a soft line break. */
   let limit = start + encodedLineCharactersMax - 1
   for (let from = 0; from < end; from++) {
+    // Most bytes are in runs that stand for themselves and fit the line.
+    const runEnd = Math.min(end, from + limit - at)
+    while (from < runEnd && isPlainByte[input[from] as number] === 1) {
+      output[at++] = input[from++] as number
+    }
+    if (from === end) return at
     const byte = input[from] as number // within its bounds
     if (isPlainByte[byte] === 1 || (byte === space && !isLineEnd(input, from + 1))) {
       if (at >= limit) {

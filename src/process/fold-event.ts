@@ -95,7 +95,7 @@ function partOf(person: Person, key: string): ProfilePart | undefined {
 
 /** Traits are cold: most events neither change them nor touch a rule that could see them. */
 function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
-  if (event.traits !== undefined || person.version === 0) return true
+  if (event.traits !== undefined) return true
   const { plan, segmentsHash } = scope.definitions
   return person.rulesHash !== segmentsHash || plan.touched({ events: [event.name] }).size > 0
 }
@@ -152,7 +152,9 @@ async function applyEvent(
   const isFirst = person.version === 0
   const part = partOf(person, partKey)
   if (part === undefined) return
-  if (needsTraits(scope, person, event)) await scope.view.load([traitPrefix + person.key])
+  // Traits are written with a profile alone: who has none yet has no traits.
+  if (isFirst) scope.view.loadAbsent(traitPrefix + person.key)
+  else if (needsTraits(scope, person, event)) await scope.view.load([traitPrefix + person.key])
   const traits = readTraits(scope, person.key)
   const changedTraits = applyTraits(scope, traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)

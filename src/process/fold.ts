@@ -20,7 +20,7 @@ import { foldIdentityClaim, foldIdentityPart, foldIdentityRefused } from './fold
 import { foldClaim, foldOutcome, foldResult, retryMessage, settleGrants } from './fold-message.ts'
 import { foldSuppress } from './fold-suppression.ts'
 import { aheadMsMax, metaKey, type PartitionMeta } from './meta.ts'
-import { parseTimerKey } from './partition-view.ts'
+import { parseTimerKey, type TimerParts } from './partition-view.ts'
 import {
   type FoldScope,
   itemCodec,
@@ -65,6 +65,7 @@ export async function foldTimers(
     const timer = key === undefined ? undefined : parseTimerKey(key)
     if (key === undefined || timer === undefined || timer.dueMs > targetMs) break
     if (fired >= timerCountMax) return false
+    if (fired === 0) await loadPeopleOf(scope, view.timersUntil(targetMs, timerCountMax))
     view.removeTimer(key)
     meta.foldMs = Math.max(meta.foldMs, timer.dueMs)
     scope.nowMs = timer.dueMs
@@ -74,6 +75,10 @@ export async function foldTimers(
   meta.foldMs = targetMs
   scope.nowMs = targetMs
   return true
+}
+
+async function loadPeopleOf(scope: FoldScope, timers: readonly TimerParts[]): Promise<void> {
+  await scope.view.load(timers.flatMap(({ personKey }) => keysOfPerson(personKey)))
 }
 
 /** Applies one record whose timers have fired. */

@@ -131,10 +131,12 @@ class Follower {
   async waitCommitted(places: readonly Place[], msMax: number): Promise<boolean> {
     const { clock, state } = this.#deps
     const deadlineMs = clock.monotonicMs() + msMax
-    const known = await this.#findPlaces(places, msMax)
+    const known: readonly Place[] | undefined = await this.#findPlaces(places, msMax)
     if (known === undefined) return false
     for (;;) {
-      const heads: readonly Head[] = await Promise.all(known.map(({ partition }) => state.head(partition)))
+      const heads: readonly Head[] = await Promise.all(
+        known.map(({ partition }) => state.head(partition)),
+      )
       if (known.every(({ offset }, index) => (heads[index]?.offset ?? 0) >= offset)) return true
       if (clock.monotonicMs() >= deadlineMs) return false
       await clock.sleep(waitLookMs)

@@ -10,6 +10,8 @@
  * is one.
  */
 
+import { type ClaimSkeleton, messagePrefix } from '../campaign/message.ts'
+import { suppressionPrefix } from '../delivery/suppression.ts'
 import { assert } from '../lib/assert.ts'
 import { isRetryable, OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
@@ -26,7 +28,14 @@ import { noDefinitions } from './definitions.ts'
 import { type DefinitionsOf, foldRecord, foldTimers } from './fold.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
-import { type Effect, type FoldScope, keysOfEvent, metaCodec } from './scope.ts'
+import {
+  type Effect,
+  type FoldScope,
+  itemPrefix,
+  keysOfEvent,
+  keysOfPerson,
+  metaCodec,
+} from './scope.ts'
 
 /** Timers fired between two looks at the clock and the size of the commit. */
 const timerCountMax = 200
@@ -38,6 +47,7 @@ const changeCountHigh = commitCountMax / 4
 const skipScanCount = 1000
 /** Records whose keys are read in one call of the store. */
 const loadCount = 64
+const itemKeyPrefix = 'item:'
 
 export interface FoldDeps {
   readonly log: EventLog
@@ -294,8 +304,25 @@ export async function checkBelongs(log: EventLog, partition: number, head: Head)
   }
 }
 
-function keysToLoad(record: LogRecord): readonly string[] {
-  return record.key.startsWith('control:') || record.key.startsWith('item:')
-    ? []
-    : keysOfEvent(record.key)
+/** Names what a record will surely read, so that one call of the store brings it for many. */
+function keysToLoad({ kind, key, skeleton }: LogRecord): readonly string[] {
+  switch (kind) {
+    case 'event':
+    case 'forwarded':
+      return keysOfEvent(key)
+    case 'identity-claim':
+    case 'identity-part':
+    case 'identity-refused':
+      return keysOfPerson(key)
+    case 'claim':
+    case 'result':
+    case 'outcome':
+      return [messagePrefix + (skeleton as ClaimSkeleton).messageId, ...keysOfPerson(key)]
+    case 'item':
+      return [itemPrefix + key.slice(itemKeyPrefix.length)]
+    case 'suppress':
+      return [suppressionPrefix + key]
+    default:
+      return []
+  }
 }

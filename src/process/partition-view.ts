@@ -84,6 +84,12 @@ export class PartitionView {
     })
   }
 
+  /** Takes a key for one that the store does not have, without a read. */
+  loadAbsent(key: string): void {
+    if (this.#cache.has(key)) return
+    this.#cache.set(key, { bytes: undefined, value: undefined, isDecoded: true })
+  }
+
   hasLoaded(key: string): boolean {
     return this.#cache.has(key)
   }
@@ -141,6 +147,17 @@ export class PartitionView {
       await this.#readTimers(this.#timersKnownTo ?? '')
     }
     return this.#timers?.[0]
+  }
+
+  /** Returns timers that are due, as far as they are in memory, from the earliest on. */
+  timersUntil(dueMs: number, countMax: number): readonly TimerParts[] {
+    const due: TimerParts[] = []
+    for (const key of this.#timers ?? []) {
+      const timer = parseTimerKey(key)
+      if (timer.dueMs > dueMs || due.length === countMax) break
+      due.push(timer)
+    }
+    return due
   }
 
   addTimer(key: string): void {

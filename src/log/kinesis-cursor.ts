@@ -74,10 +74,13 @@ export class ShardCursor {
     })
     const behindMs = answer.MillisBehindLatest ?? 0
     const isEnd = answer.NextShardIterator === undefined
+    // A shard that was cut may not say yet that it has ended, and its child has more.
+    const isOpen = !isEnd && this.#stream.map.isOpen(this.shardId)
     // A full answer may have more behind it, whatever it says.
-    const isTip = behindMs === 0 && records.length < answerCountMax && !isEnd
+    const isTip = isOpen && behindMs === 0 && records.length < answerCountMax
     const lastAtMs = answer.Records?.at(-1)?.ApproximateArrivalTimestamp?.getTime()
-    const asOfMs = isTip ? beganAtMs : (lastAtMs ?? beganAtMs - behindMs)
+    const emptyAsOfMs = isOpen ? beganAtMs - behindMs : 0
+    const asOfMs = isTip ? beganAtMs : (lastAtMs ?? emptyAsOfMs)
     const pass = (): void => {
       // Sought elsewhere meanwhile: the place of this answer is no longer ours.
       if (this.#iterator !== iterator) return

@@ -109,7 +109,7 @@ export class KinesisReader {
       // A partition that is no longer followed has news of another kind: the next read tells.
       const hasNews = (follow: KinesisFollow, index: number): boolean =>
         this.#follows.data.get(follow.partition) !== follow ||
-        (follow.isSettled && this.#hasNews(follow, after[index] ?? 0))
+        (follow.isSettled && (follow.next > (after[index] ?? 0) || follow.isLeftBehind))
       const look = (): void => {
         const isOver = signal.aborted || this.#stream.ended !== undefined
         if (isOver || followed.some(hasNews)) finish()

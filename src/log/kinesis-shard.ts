@@ -89,11 +89,22 @@ export class ShardMap {
     )
   }
 
-  /** Orders two places of one partition: whether the first is behind the second. */
+  /** Tells whether a shard takes records now, as far as is known. */
+  isOpen(shardId: string): boolean {
+    return this.shards.some(({ id, isOpen }) => id === shardId && isOpen)
+  }
+
+  /**
+   * Orders two places of one partition: whether the first is behind the second. A shard that is not
+   * known yet is behind all that are.
+   */
   isBehind(partition: number, one: ShardPlace, other: ShardPlace): boolean {
     if (one.shardId === other.shardId) return compareSequences(one.sequence, other.sequence) > 0
     const path = this.pathOf(partition)
-    const indexOf = (place: ShardPlace): number => path.findIndex(({ id }) => id === place.shardId)
+    const indexOf = ({ shardId }: ShardPlace): number => {
+      const index = path.findIndex(({ id }) => id === shardId)
+      return index < 0 ? path.length : index
+    }
     return indexOf(one) > indexOf(other)
   }
 }

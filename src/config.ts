@@ -81,9 +81,9 @@ export const serverTable = {
   },
   'log.kind': {
     kind: 'string',
-    choices: ['sqlite', 'kafka'],
+    choices: ['sqlite', 'kafka', 'kinesis'],
     default: 'sqlite',
-    says: 'Where the log is: in the data folder, or in Kafka.',
+    says: 'Where the log is: in the data folder, in Kafka, or in Kinesis.',
   },
   'log.partitionCount': {
     kind: 'integer',
@@ -128,11 +128,7 @@ export const serverTable = {
     max: 16,
     says: 'Copies that must be there before a record is acknowledged; used by `attune init`.',
   },
-  'kafka.isTls': {
-    kind: 'boolean',
-    default: false,
-    says: 'Whether connections are encrypted.',
-  },
+  'kafka.isTls': { kind: 'boolean', default: false, says: 'Whether connections are encrypted.' },
   'kafka.caFile': {
     kind: 'path',
     says: "PEM file of the authority that signed the brokers' certificates, if it is not a public one.",
@@ -143,10 +139,41 @@ export const serverTable = {
     says: 'How this process proves who it is; needs user name and password.',
   },
   'kafka.saslUsername': { kind: 'string', says: 'User name at the brokers.' },
-  'kafka.saslPassword': {
+  'kafka.saslPassword': { kind: 'string', isSecret: true, says: 'Password at the brokers.' },
+  'kinesis.region': { kind: 'string', says: 'AWS region of the streams and of their table.' },
+  'kinesis.endpoint': {
+    kind: 'url',
+    schemes: ['https', 'http'],
+    says: "Address of Kinesis, where it is not the region's own.",
+  },
+  'kinesis.tableEndpoint': {
+    kind: 'url',
+    schemes: ['https', 'http'],
+    says: "Address of DynamoDB for the table of the streams, where it is not the region's own.",
+  },
+  'kinesis.streamPrefix': {
     kind: 'string',
-    isSecret: true,
-    says: 'Password at the brokers.',
+    default: 'attune',
+    says: 'Begins the names of the two streams, `<prefix>-events` and `<prefix>-rejected`.',
+  },
+  'kinesis.table': {
+    kind: 'string',
+    default: 'attune-kinesis',
+    says: 'Table in DynamoDB of the leases of shards and of the places in them.',
+  },
+  'kinesis.shardCount': {
+    kind: 'integer',
+    default: 4,
+    min: 1,
+    max: 1_024,
+    says: 'Shards of each stream, a divisor of the partitions; used where `attune init` makes them.',
+  },
+  'kinesis.pollMs': {
+    kind: 'durationMs',
+    default: 250,
+    min: 5,
+    max: 10_000,
+    says: 'Between two looks at a shard, which answers five in a second to all processes together.',
   },
   'state.kind': {
     kind: 'string',
@@ -158,7 +185,7 @@ export const serverTable = {
     kind: 'durationMs',
     min: 10,
     max: 60_000,
-    says: 'How often a process looks at what others fold: 100 for Redis, 1000 for DynamoDB, if absent.',
+    says: 'How often a process looks at what others fold; else 100 with Redis, 1000, or 2000 with Kinesis.',
   },
   'redis.urls': {
     kind: 'string',
@@ -170,11 +197,7 @@ export const serverTable = {
     default: false,
     says: 'Whether the servers are nodes of one Redis Cluster.',
   },
-  'redis.keyPrefix': {
-    kind: 'string',
-    default: 'attune',
-    says: 'Begins all keys.',
-  },
+  'redis.keyPrefix': { kind: 'string', default: 'attune', says: 'Begins all keys.' },
   'redis.replicaCountMin': {
     kind: 'integer',
     default: 0,
@@ -188,11 +211,7 @@ export const serverTable = {
     schemes: ['https', 'http'],
     says: "Address of DynamoDB, where it is not the region's own.",
   },
-  'dynamodb.table': {
-    kind: 'string',
-    default: 'attune-state',
-    says: 'Table of the state.',
-  },
+  'dynamodb.table': { kind: 'string', default: 'attune-state', says: 'Table of the state.' },
   'dynamodb.blobTable': {
     kind: 'string',
     default: 'attune-blob',
@@ -319,6 +338,17 @@ function findStoreFaults(values: ServerValues): readonly ConfigFault[] {
     }
   }
   if (logKind === 'kafka') need('kafka.brokers', 'log.kind is kafka')
+  if (logKind === 'kinesis') {
+    need('kinesis.region', 'log.kind is kinesis')
+    const [shardCount, partitionCount] = [
+      values['kinesis.shardCount'],
+      values['log.partitionCount'],
+    ]
+    if (partitionCount % shardCount !== 0) {
+      const says = `must divide log.partitionCount (${partitionCount}) evenly`
+      faults.push({ name: 'kinesis.shardCount', value: `${shardCount}`, says })
+    }
+  }
   if (values['kafka.saslMechanism'] !== undefined) {
     need('kafka.saslUsername', 'kafka.saslMechanism is given')
     need('kafka.saslPassword', 'kafka.saslMechanism is given')

@@ -15,6 +15,9 @@ export interface DemoStores {
   close(): Promise<void>
 }
 
+/** The stand-in does not count how often it is asked. */
+const standInPollMs = '100'
+
 interface StartedService {
   readonly addresses: readonly string[]
   stop(): Promise<void>
@@ -53,12 +56,26 @@ export async function openDemoStores(
         flags['redis.urls'] = `redis://${await start(startRedisService())}`
       }
     }
+    // One server keeps the state's tables and that of the streams.
+    let dynamodb: string | undefined
+    const dynamodbEndpoint = async (): Promise<string> =>
+      (dynamodb ??= `http://${await start(startDynamodbService())}`)
+    if (kinds.log === 'kinesis') {
+      flags['kinesis.streamPrefix'] = runId
+      flags['kinesis.table'] = `${runId}-kinesis`
+      flags['kinesis.region'] = given['kinesis.region'] ?? 'local'
+      if (given['kinesis.region'] === undefined) {
+        flags['kinesis.endpoint'] = `http://${await start(startKinesisService())}`
+        flags['kinesis.tableEndpoint'] = await dynamodbEndpoint()
+        flags['kinesis.pollMs'] = standInPollMs
+      }
+    }
     if (kinds.state.includes('dynamodb')) {
       flags['dynamodb.table'] = `${runId}-state`
       flags['dynamodb.blobTable'] = `${runId}-blob`
       flags['dynamodb.region'] = given['dynamodb.region'] ?? 'local'
       if (given['dynamodb.region'] === undefined) {
-        flags['dynamodb.endpoint'] = `http://${await start(startDynamodbService())}`
+        flags['dynamodb.endpoint'] = await dynamodbEndpoint()
       }
     }
     return { flags, close }
@@ -87,4 +104,13 @@ async function startDynamodbService(): Promise<StartedService> {
   if (!hasDynamodb()) throw new OperatingError('STORE_UNREACHABLE', dynamodbIsMissing)
   addToEnvironment(dynamodbEnvironment)
   return await startDynamodb()
+}
+
+async function startKinesisService(): Promise<StartedService> {
+  const { hasKinesis, kinesisEnvironment, kinesisIsMissing, startKinesis } = await import(
+    '../../scripts/service-kinesis.ts'
+  )
+  if (!hasKinesis()) throw new OperatingError('STORE_UNREACHABLE', kinesisIsMissing)
+  addToEnvironment(kinesisEnvironment)
+  return await startKinesis()
 }

@@ -1,11 +1,11 @@
-/** Makes what servers on other technologies than files need: topics, tables, secrets. */
+/** Makes what servers on other technologies than files need: topics, streams, tables, secrets. */
 
 import type { ServerValues } from '../config.ts'
 import type { Random } from '../lib/random.ts'
 import { logStreams } from '../log/sqlite-log-file.ts'
 import { initSecrets } from './data-dir.ts'
 import type { StoreDeps } from './open-stores.ts'
-import { storeOptionsOf, topicOf } from './store-options.ts'
+import { storeOptionsOf, streamOf, topicOf } from './store-options.ts'
 
 /** Makes what is missing, and checks what is there. Repeating it changes nothing. */
 export async function initStores(
@@ -23,6 +23,18 @@ export async function initStores(
         partitionCount: values['log.partitionCount'],
         replicationFactor: values['kafka.replicationFactor'],
         minInSyncReplicas: values['kafka.minInSyncReplicas'],
+      },
+    )
+  }
+  if (log.kind === 'kinesis') {
+    const { initKinesisStreams } = await import('../log/kinesis-init.ts')
+    const streams = logStreams.map((stream) => streamOf(log.prefix, stream))
+    await initKinesisStreams(
+      deps,
+      { ...log.kinesis, streams },
+      {
+        partitionCount: values['log.partitionCount'],
+        shardCount: values['kinesis.shardCount'],
       },
     )
   }

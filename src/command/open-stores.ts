@@ -16,7 +16,7 @@ import { createCopiedStateStore } from '../state/copied-state-store.ts'
 import { openSqliteBlobStore } from '../state/sqlite-blob-store.ts'
 import { openSqliteStateStore } from '../state/sqlite-state-store.ts'
 import type { StateStore } from '../state/state-store.ts'
-import { type LogOptions, type StateOptions, topicOf } from './store-options.ts'
+import { type LogOptions, type StateOptions, streamOf, topicOf } from './store-options.ts'
 
 export interface StoreDeps {
   readonly clock: Clock
@@ -41,6 +41,12 @@ export async function openEventLog(
     const { dataDir } = options
     if (port === undefined) return await openSqliteEventLogReader({ dataDir, stream })
     return await openSqliteEventLog({ dataDir, stream, port })
+  }
+  if (options.kind === 'kinesis') {
+    const { openKinesisEventLog } = await import('../log/kinesis-event-log.ts')
+    const { kinesis, prefix } = options
+    const named = { ...kinesis, stream: streamOf(prefix, stream), isWorker: isWorker === true }
+    return await openKinesisEventLog(deps, named)
   }
   const { openKafkaEventLog } = await import('../log/kafka-event-log.ts')
   const { groupId, ...kafka } = options.kafka

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { ServerValues } from '../config.ts'
 import type { KafkaEventLogOptions } from '../log/kafka-options.ts'
+import type { KinesisEventLogOptions } from '../log/kinesis-options.ts'
 import type { LogStream } from '../log/sqlite-log-file.ts'
 import type { DynamodbOptions } from '../state/dynamodb-client.ts'
 import type { RedisStateStoreOptions } from '../state/redis-state-store.ts'
@@ -10,6 +11,11 @@ import type { RedisStateStoreOptions } from '../state/redis-state-store.ts'
 export type LogOptions =
   | { readonly kind: 'sqlite'; readonly dataDir: string }
   | { readonly kind: 'kafka'; readonly kafka: Omit<KafkaEventLogOptions, 'topic'>; prefix: string }
+  | {
+      readonly kind: 'kinesis'
+      readonly kinesis: Omit<KinesisEventLogOptions, 'stream'>
+      readonly prefix: string
+    }
 
 export type StateOptions =
   | { readonly kind: 'sqlite'; readonly dataDir: string }
@@ -31,13 +37,23 @@ export function isShared({ log }: StoreOptions): boolean {
   return log.kind !== 'sqlite'
 }
 
-/** Each look reads all partitions' heads, which DynamoDB counts one by one. */
+/**
+ * Each look reads all partitions' heads, which DynamoDB counts one by one, and all ends, for which
+ * a shard of Kinesis answers five times in a second to all processes together.
+ */
 export function lookMsOf(values: ServerValues): number {
-  return values['state.lookMs'] ?? (values['state.kind'] === 'redis' ? 100 : 1000)
+  const lookMs = values['state.lookMs']
+  if (lookMs !== undefined) return lookMs
+  if (values['log.kind'] === 'kinesis') return 2000
+  return values['state.kind'] === 'redis' ? 100 : 1000
 }
 
 export function topicOf(prefix: string, stream: LogStream): string {
   return `${prefix}.${stream}`
+}
+
+export function streamOf(prefix: string, stream: LogStream): string {
+  return `${prefix}-${stream}`
 }
 
 export function storeOptionsOf(values: ServerValues): StoreOptions {
@@ -46,6 +62,7 @@ export function storeOptionsOf(values: ServerValues): StoreOptions {
 
 function logOptionsOf(values: ServerValues): LogOptions {
   if (values['log.kind'] === 'sqlite') return { kind: 'sqlite', dataDir: values['server.dataDir'] }
+  if (values['log.kind'] === 'kinesis') return kinesisOptionsOf(values)
   const mechanism = values['kafka.saslMechanism']
   const caFile = values['kafka.caFile']
   return {
@@ -68,6 +85,23 @@ function logOptionsOf(values: ServerValues): LogOptions {
               password: values['kafka.saslPassword'] ?? '',
             },
           }),
+    },
+  }
+}
+
+function kinesisOptionsOf(values: ServerValues): LogOptions {
+  const endpoint = values['kinesis.endpoint']
+  const tableEndpoint = values['kinesis.tableEndpoint']
+  return {
+    kind: 'kinesis',
+    prefix: values['kinesis.streamPrefix'],
+    kinesis: {
+      region: values['kinesis.region'] ?? '',
+      table: values['kinesis.table'],
+      pollMs: values['kinesis.pollMs'],
+      queueBytesHigh: values['log.queueBytesHigh'],
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(tableEndpoint === undefined ? {} : { tableEndpoint }),
     },
   }
 }

@@ -5,6 +5,8 @@
  * word of the log ends that.
  */
 
+import type { Owned } from './ownership.ts'
+
 const putOffMs = 10_000
 
 export class Assignment {
@@ -36,9 +38,10 @@ export class Assignment {
     return this.#wanted.has(partition)
   }
 
-  /** Returns what is wanted and not among `owned`. Throws where the log cannot assign any more. */
-  toTake(owned: readonly number[], nowMs: number): readonly number[] {
+  /** Returns what is wanted and not among `owneds`. Throws where the log cannot assign any more. */
+  toTake(owneds: readonly Owned[], nowMs: number): readonly number[] {
     if (this.#failure !== undefined) throw this.#failure
+    const owned = owneds.map(({ fold }) => fold.partition)
     if (owned.length === this.#wanted.size && owned.every((each) => this.#wanted.has(each))) {
       return []
     }

@@ -142,11 +142,12 @@ class Processor {
 
   async #takeAndGiveUp(): Promise<void> {
     const { clock } = this.#deps
-    for (const partition of this.#assignment.toTake(this.#partitions, clock.monotonicMs())) {
-      const owned = await this.#take(partition)
-      if (owned === undefined) continue
-      await this.#forwarder.open(this.#deps.state, partition)
-      this.#owned.push(owned)
+    const { sideBySideCount } = this.#options
+    const toTake = this.#assignment.toTake(this.#owned, clock.monotonicMs())
+    for (let at = 0; at < toTake.length; at += sideBySideCount) {
+      const some = toTake.slice(at, at + sideBySideCount)
+      const taking = await Promise.allSettled(some.map((partition) => this.#take(partition)))
+      for (const each of taking) if (each.status === 'rejected') throw each.reason
     }
     for (const owned of await this.#ownership.findMoved(this.#owned)) {
       await this.#refused(owned, `keep partition ${owned.fold.partition}`)
@@ -164,16 +165,15 @@ class Processor {
     }
   }
 
-  get #partitions(): readonly number[] {
-    return this.#owned.map(({ fold }) => fold.partition)
-  }
-
-  async #take(partition: number): Promise<Owned | undefined> {
+  async #take(partition: number): Promise<void> {
     try {
-      return await this.#ownership.take(partition)
+      const owned = await this.#ownership.take(partition)
+      if (owned === undefined) return
+      await this.#forwarder.open(this.#deps.state, partition)
+      this.#owned.push(owned)
     } catch (error) {
+      this.#forwarder.drop(partition)
       this.#refuseOrThrow(partition, error)
-      return undefined
     }
   }
 
@@ -269,7 +269,7 @@ class Processor {
     if (forwarded.length > 0) await this.#commit(forwarded)
     const dueMs = await this.#tick()
     const isMoving = this.#owned.some(({ isDrained }) => isDrained !== undefined)
-    const isTaking = this.#assignment.toTake(this.#partitions, clock.monotonicMs()).length > 0
+    const isTaking = this.#assignment.toTake(this.#owned, clock.monotonicMs()).length > 0
     const idleMs = isMoving || isTaking ? takeLookMs : this.#options.idleMs
     const waitMs = Math.min(idleMs, Math.max(1, dueMs - clock.nowMs()))
     const woken = new AbortController()

@@ -25,11 +25,15 @@ export async function appendTicks(
   const nowMs = clock.nowMs()
   let nextDueMs = Number.POSITIVE_INFINITY
   const ticking: Owned[] = []
-  for (const owned of given.owned) {
+  const ready = given.owned.filter(({ fold, isOwner, tickedAtMs }) => {
+    const isOnItsWay = fold.scope.meta.ownerMs < Math.floor(tickedAtMs)
+    return isOwner && fold.stopped === undefined && !isOnItsWay
+  })
+  // Mostly from memory; side by side where each is a round trip.
+  const timers = await Promise.all(ready.map(({ fold }) => fold.firstTimer()))
+  for (const [index, owned] of ready.entries()) {
     const { meta } = owned.fold.scope
-    const isOnItsWay = meta.ownerMs < Math.floor(owned.tickedAtMs)
-    if (!owned.isOwner || owned.fold.stopped !== undefined || isOnItsWay) continue
-    const timer = await owned.fold.firstTimer()
+    const timer = timers[index]
     const dueMs = timer === undefined ? Number.POSITIVE_INFINITY : parseTimerKey(timer).dueMs
     // Where the owner's own clock is behind, ticking faster would not move it: one per `tickMs`.
     const nextTickMs = meta.ownerMs + tickMs

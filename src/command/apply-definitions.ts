@@ -45,8 +45,9 @@ export async function applyDefinitions(
   const hash = sha256Hex(bytes)
   const { log, state, blobs } = deps
   const { partitionCount } = log.identity
-  if (await isInForce(state, partitionCount, hash)) return
+  // Also where they are in force: a side store that was lost has its definitions back by this.
   await blobs.put([bytes])
+  if (await isInForce(state, partitionCount, hash)) return
   await log.append([
     {
       partition: 0,

@@ -18,27 +18,27 @@ export interface ClusterProxy {
   /** Lets nothing through in one direction until `open`. */
   block(direction: Direction): void
   open(): void
-  /** Where it leads; it may be told after the opening. */
-  lead(targetPort: number): void
+  /** Ends all connections; what was held is lost. Returns how many pieces that were. */
+  cut(): number
   close(): Promise<void>
 }
 
 interface Gate {
   isOpen: boolean
+  heldCount: number
   passing: PromiseWithResolvers<void>
 }
 
 const host = '127.0.0.1'
 const heldCountMax = 256
 
-/** Opens on a free port, or on the given one. */
-export async function openClusterProxy(targetPort = 0, ownPort = 0): Promise<ClusterProxy> {
-  let target = targetPort
+/** Opens on a free port. */
+export async function openClusterProxy(targetPort: number): Promise<ClusterProxy> {
   let delayMs = 0
   const sockets = new Set<Socket>()
   const gates: Record<Direction, Gate> = { requests: createGate(), answers: createGate() }
   const listener = createServer((client) => {
-    const server = connect({ host, port: target })
+    const server = connect({ host, port: targetPort })
     for (const socket of [client, server]) {
       sockets.add(socket)
       socket.setNoDelay(true)
@@ -49,7 +49,14 @@ export async function openClusterProxy(targetPort = 0, ownPort = 0): Promise<Clu
     pass(client, server, gates.requests, () => delayMs)
     pass(server, client, gates.answers, () => delayMs)
   })
-  const port = await listen(listener, ownPort)
+  const port = await listen(listener)
+  const open = (): void => {
+    for (const gate of Object.values(gates)) {
+      gate.isOpen = true
+      gate.passing.resolve()
+      gate.passing = Promise.withResolvers()
+    }
+  }
   return {
     port,
     delay(ms) {
@@ -58,26 +65,23 @@ export async function openClusterProxy(targetPort = 0, ownPort = 0): Promise<Clu
     block(direction) {
       gates[direction].isOpen = false
     },
-    open() {
-      for (const gate of Object.values(gates)) {
-        gate.isOpen = true
-        gate.passing.resolve()
-        gate.passing = Promise.withResolvers()
-      }
-    },
-    lead(wanted) {
-      target = wanted
+    open,
+    cut() {
+      const heldCount = gates.requests.heldCount + gates.answers.heldCount
+      for (const socket of sockets) socket.destroy()
+      open()
+      return heldCount
     },
     async close() {
-      this.open()
       for (const socket of sockets) socket.destroy()
+      open()
       await new Promise((resolve) => listener.close(resolve))
     },
   }
 }
 
 function createGate(): Gate {
-  return { isOpen: true, passing: Promise.withResolvers() }
+  return { isOpen: true, heldCount: 0, passing: Promise.withResolvers() }
 }
 
 /** Carries what one side sends to the other, in order, each piece by its own delay. */
@@ -91,7 +95,9 @@ function pass(from: Socket, to: Socket, gate: Gate, delayMsOf: () => number): vo
     last = last.then(async () => {
       const waitMs = dueAt - systemClock.monotonicMs()
       if (waitMs > 0) await systemClock.sleep(waitMs)
+      gate.heldCount++
       while (!gate.isOpen) await gate.passing.promise
+      gate.heldCount--
       write()
       heldCount--
       if (heldCount < heldCountMax) from.resume()
@@ -101,10 +107,10 @@ function pass(from: Socket, to: Socket, gate: Gate, delayMsOf: () => number): vo
   from.on('close', () => carry(() => to.destroy()))
 }
 
-async function listen(listener: Server, port: number): Promise<number> {
+async function listen(listener: Server): Promise<number> {
   await new Promise<void>((resolve, reject) => {
     listener.once('error', reject)
-    listener.listen(port, host, resolve)
+    listener.listen(0, host, resolve)
   })
   return (listener.address() as { readonly port: number }).port
 }

@@ -290,10 +290,11 @@ class QueuedDelivery implements Delivery {
    * a dead owner handed over.
    */
   async #giveBack(messageId: string, attempt: number): Promise<void> {
+    // The partition may be given up while the message is read.
+    const epoch = this.#standings.get(partitionOfMessage(messageId) ?? 0)?.epoch
     const message = await findMessage(this.#deps.place, messageId)
     if (message?.state.kind !== 'granted' || message.state.attempt !== attempt) return
-    const standing = this.#standings.get(partitionOfMessage(messageId) ?? 0)
-    if (message.state.epoch !== standing?.epoch) return
+    if (message.state.epoch !== epoch) return
     const says = 'the claim was answered after its attempt had ended'
     await this.#report(message, { messageId, attempt, result: 'deferred', says })
   }

@@ -13,10 +13,16 @@ import type { StateStore } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
 import { createFreshness } from './freshness.ts'
 import { runProcessor } from './processor.ts'
-import { processorDefaults } from './processor-options.ts'
+import { type ProcessorOptions, processorDefaults } from './processor-options.ts'
 
 const partitionCount = 2
 const handOverMsMax = 300
+
+interface StartGiven {
+  readonly state?: StateStore
+  readonly drain?: () => Promise<void>
+  readonly options?: Partial<ProcessorOptions>
+}
 
 /** Owners on one memory log and one memory state; each gets what a test assigns it. */
 class World {
@@ -32,7 +38,7 @@ class World {
     })
   }
 
-  start(given: { state?: StateStore; drain?: () => Promise<void> } = {}): Owner {
+  start(given: StartGiven = {}): Owner {
     const owner = new Owner()
     const stop = new AbortController()
     const log: EventLog = { ...this.log, assign: (signal) => owner.follow(signal) }
@@ -52,7 +58,7 @@ class World {
         lost: (partition) => owner.owned.delete(partition),
         reportStopped: () => {},
       },
-      { ...processorDefaults, idleMs: 20, handOverMsMax, sideBySideCount: 2 },
+      { ...processorDefaults, idleMs: 20, handOverMsMax, sideBySideCount: 2, ...given.options },
       stop.signal,
     )
     owner.stop = async () => {
@@ -65,6 +71,11 @@ class World {
 
   /** Appends a record that the fold counts, and waits until it is committed. */
   async happen(partition: number): Promise<void> {
+    const offset = await this.append(partition)
+    await until(async () => (await this.state.head(partition)).offset >= offset)
+  }
+
+  async append(partition: number): Promise<number> {
     const given = { kind: 'suppress', key: 'address:a', isBackfill: false, keyId: 0 } as const
     const id = systemRandom.bytes(16)
     const recordedAtMs = systemClock.nowMs()
@@ -72,7 +83,7 @@ class World {
     const [place] = await this.log.append([
       { ...given, partition, id, recordedAtMs, skeleton, body: emptyBody },
     ])
-    await until(async () => (await this.state.head(partition)).offset >= (place?.offset ?? 0))
+    return place?.offset ?? 0
   }
 
   async records(partition: number): Promise<readonly LogRecord[]> {
@@ -160,6 +171,21 @@ describe('ownership', () => {
     await world.happen(1)
     assert.deepEqual([...first.owned.keys()], [1])
     assert.deepEqual([...second.owned.keys()], [0])
+  })
+
+  it('folds what delivery left in the log before it releases a partition', async (t) => {
+    const world = new World(t)
+    let last = 0
+    const drain = async (): Promise<void> => {
+      for (let index = 0; index < 10; index++) last = await world.append(1)
+    }
+    const owner = world.start({ drain, options: { batchCountMax: 1 } })
+    owner.assign([0, 1])
+    await until(() => owner.owned.size === 2)
+    owner.assign([0])
+    await until(() => !owner.owned.has(1))
+    const { offset, nonce } = await world.state.head(1)
+    assert.deepEqual({ offset, nonce }, { offset: last, nonce: '' })
   })
 
   it('gives everything up when it stops, so that the next owner need not wait', async (t) => {

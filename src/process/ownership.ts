@@ -2,8 +2,8 @@
  * Taking partitions, and giving them up.
  *
  * Order of effects, taking: look whether the former owner has released it, for a bounded time;
- * acquire, which fences the store; append `owner`. Giving up: delivery has ended, the last commit
- * is made and forwarded; release. A crash anywhere leaves a head with a nonce: the next owner waits
+ * acquire, which fences the store; append `owner`. Giving up: delivery has ended, what it claimed is
+ * folded, the last commit is made and forwarded; release. A crash anywhere leaves a head with a nonce: the next owner waits
  * for its bound, and fences.
  *
  * Which partitions are wanted comes from the log's `assign`. Two processes may want the same one
@@ -37,6 +37,8 @@ export interface Owned {
   isMarking?: boolean
   /** Set while it is being given up; true once delivery has ended for it. */
   isDrained?: boolean
+  /** Where the log ended then, and when it was looked at by the monotonic clock. */
+  leaving?: { readonly end: number; readonly atMs: number }
 }
 
 export interface OwnershipDeps {
@@ -145,6 +147,20 @@ export class Ownership {
       const isOwn = head?.epoch === owned.epoch && head.nonce === owned.nonce
       return !isOwn || head.offset !== owned.fold.committedOffset
     })
+  }
+
+  /**
+   * Answers whether a partition for which delivery has ended can be released. A claim that the log
+   * holds unfolded would be granted by the next owner's fold, and nobody would hand it over; so
+   * what the log held is folded first, for a bounded time.
+   */
+  async mayRelease(owned: Owned): Promise<boolean> {
+    const { log, clock } = this.#deps
+    const { partition, cursor, stopped } = owned.fold
+    const nowMs = clock.monotonicMs()
+    owned.leaving ??= { end: await log.end(partition), atMs: nowMs }
+    const { end, atMs } = owned.leaving
+    return cursor >= end || stopped !== undefined || nowMs - atMs >= this.#options.handOverMsMax
   }
 
   async release(owned: Owned): Promise<void> {

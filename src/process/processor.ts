@@ -155,8 +155,9 @@ class Processor {
     for (const owned of [...this.#owned]) {
       const { partition } = owned.fold
       if (!owned.isAnnounced) await this.#announceAgain(owned)
-      if (owned.isDrained === true) await this.#giveUp(owned)
-      else if (owned.isDrained === undefined && !this.#assignment.isWanted(partition)) {
+      if (owned.isDrained === true) {
+        if (await this.#ownership.mayRelease(owned)) await this.#giveUp(owned)
+      } else if (owned.isDrained === undefined && !this.#assignment.isWanted(partition)) {
         owned.isDrained = false
         void this.#deps.drain(partition).finally(() => {
           owned.isDrained = true

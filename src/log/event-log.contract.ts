@@ -155,6 +155,7 @@ function describeRead(open: (t: TestContext) => Promise<LogUnderTest>): void {
     await log.read(0, 0, 5)
     assert.equal(log.hasMore(0, first?.offset ?? 0), false)
     await log.append([aRecord()])
+    await log.wait([0], [first?.offset ?? 0], never)
     assert.equal(log.hasMore(0, first?.offset ?? 0), true)
   })
 

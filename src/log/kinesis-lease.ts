@@ -5,7 +5,7 @@
  * `leaseMs`, on its own monotonic clock, takes the lease; no two clocks are compared. An owner that
  * could not renew for so long has lost it, and says so by itself. Each takes at most its part of
  * the shards, the free ones first; then it asks the one with the most for one at a time, and that
- * one gives it up at its next look, so that it can end its work first. A lease says who should own,
+ * one ends its work on it and gives it up a look later. A lease says who should own,
  * not who does: the state's head decides.
  *
  * When a shard is split or merged, the worker that has it takes the children's leases with it.
@@ -84,6 +84,8 @@ class LeaseWorker {
   readonly #id: string
   /** What is ours, with the monotonic time before which it was surely renewed. */
   readonly #mine = new Map<string, { readonly lease: Lease; readonly renewedMs: number }>()
+  /** Those of them that somebody asked for: not told any more, and released at the next look. */
+  readonly #leaving = new Set<string>()
   readonly #seen = new Map<string, Seen>()
   #lookedMs: number
 
@@ -106,6 +108,7 @@ class LeaseWorker {
     const { map } = this.#stream
     const partitions: number[] = []
     for (const [shardId, { renewedMs }] of this.#mine) {
+      if (this.#leaving.has(shardId)) continue
       if (nowMs - renewedMs < this.#options.leaseMs) partitions.push(...map.partitionsOf(shardId))
     }
     return partitions.sort((one, other) => one - other)
@@ -148,10 +151,13 @@ class LeaseWorker {
   async #renew(lease: Lease): Promise<void> {
     const { shardId, wantedBy } = lease
     if (lease.owner !== this.#id) return
-    if (wantedBy !== '' && wantedBy !== this.#id) {
+    const isWanted = wantedBy !== '' && wantedBy !== this.#id
+    if (isWanted && this.#leaving.has(shardId)) {
       await this.#release(lease)
       return
     }
+    // First the work on it ends: until the next look it is kept from others.
+    if (isWanted) this.#leaving.add(shardId)
     const beganMs = this.#deps.clock.monotonicMs()
     const renewed = await this.#stream.table.updateLease(lease, {})
     if (renewed) this.#mine.set(shardId, { lease: renewed, renewedMs: beganMs })
@@ -163,6 +169,7 @@ class LeaseWorker {
     const { shardId } = lease
     const { table } = this.#stream
     this.#mine.delete(shardId)
+    this.#leaving.delete(shardId)
     await this.#notes.note(shardId, true)
     if (await table.updateLease(lease, { owner: '' })) return
     // Somebody took it, or our own renewal of a moment ago was under way.

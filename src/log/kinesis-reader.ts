@@ -205,10 +205,14 @@ export class KinesisReader {
     return follow.has(after) || (!follow.isSettled && follow.base === after)
   }
 
-  /** Tells whether a record behind `after` is here or known of. */
+  /**
+   * Tells whether a record behind `after` is here, or was found by who asked for the end. What is
+   * acknowledged and was not met yet does not count: the next poll brings it, and whoever reads
+   * many partitions must not wait for one.
+   */
   #hasNews(follow: KinesisFollow, after: number): boolean {
     if (follow.next > after || follow.isLeftBehind) return true
-    return (this.#ends[follow.partition] ?? 0) > after || this.#isKnownBehind(follow)
+    return (this.#ends[follow.partition] ?? 0) > after
   }
 
   /** Tells whether this log had a record acknowledged that a follow has not met. */

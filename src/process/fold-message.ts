@@ -128,6 +128,7 @@ export async function retryMessage(scope: FoldScope, messageId: string): Promise
 
 /**
  * Grants of an older epoch without a result become unknown: that owner may have handed them over.
+ * They stay open for the person: its result may come late and say that it has not.
  */
 export async function settleGrants(scope: FoldScope): Promise<void> {
   const granted = await scope.view.list(grantedPrefix, grantedCountMax)
@@ -140,8 +141,6 @@ export async function settleGrants(scope: FoldScope): Promise<void> {
     writeMessage(scope, message)
     setPresent(scope, key, false)
     countCampaign(scope.meta, message.campaign, 'unknown')
-    await scope.view.load(keysOfPerson(message.personKey))
-    closeMessage(scope, readPerson(scope, message.personKey), message)
   }
 }
 

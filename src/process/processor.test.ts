@@ -332,6 +332,47 @@ describe('the fold', () => {
     assert.deepEqual(kinds.toSorted(), ['forwarded', 'identity-part'])
   })
 
+  it('sends what an earlier owner says late was not handed over, unless there was an exit', async () => {
+    const world = await new World().open()
+    for (const userId of ['ada', 'bob']) {
+      const event = { eventId: 'e', sourceId: 'web', type: 'identify', userId, properties: {} }
+      const times = { occurredAtMs: startMs, receivedAtMs: startMs }
+      const traits = { email: `${userId}@person.example` }
+      const body = Buffer.from(JSON.stringify({ ...event, ...times, traits }))
+      await world.append('event', `user:${userId}`, {}, 0, undefined, { body })
+      await world.event('Product Added', 0, { userId })
+    }
+    await world.tick(5 * minuteMs)
+    await world.fold()
+    const messages = await world.messages()
+    const claim = async (attempt: number, epoch: number, atMs: number): Promise<void> => {
+      for (const { messageId, personKey } of messages) {
+        await world.append('claim', personKey, { messageId, attempt, epoch }, atMs)
+      }
+      await world.fold()
+    }
+    const states = async (): Promise<readonly string[]> =>
+      (await world.messages()).map(({ personKey, state }) => `${personKey} ${state.kind}`).sort()
+    await claim(1, 1, 5 * minuteMs)
+    assert.deepEqual(await states(), ['user:ada granted', 'user:bob granted'])
+    const owner = { epoch: 2, nonce: 'm' }
+    for (const partition of world.folds.keys()) {
+      await world.append('owner', `control:${partition}`, owner, 5 * minuteMs, partition)
+    }
+    await world.event('Order Completed', 5 * minuteMs, { userId: 'bob' })
+    await world.fold()
+    assert.deepEqual(await states(), ['user:ada unknown', 'user:bob unknown'])
+    for (const { messageId, personKey } of messages) {
+      const result = { messageId, attempt: 1, result: 'deferred', says: 'given up' }
+      await world.append('result', personKey, result, 5 * minuteMs)
+    }
+    for (const partition of world.folds.keys()) {
+      await world.append('tick', `control:${partition}`, owner, 7 * minuteMs, partition)
+    }
+    await claim(2, 2, 7 * minuteMs)
+    assert.deepEqual(await states(), ['user:ada granted', 'user:bob refused'])
+  })
+
   it('asks for the past of a device once', async () => {
     const world = await new World().open()
     await world.event('Product Viewed', 0, { anonymousId: 'device-1' })

@@ -54,7 +54,10 @@ export interface ClusterOptions {
   /** Each piece of a hand-over takes so much longer, so that some are always under way. */
   readonly smtpDelayMs?: number
   readonly settings?: Settings
-  /** Folder of another program than this one. */
+  /**
+   * Folder of another program than this one, for instance of a copy that is broken on purpose;
+   * `ATTUNE_TEST_ROOT` says the same.
+   */
   readonly root?: string
 }
 
@@ -139,7 +142,8 @@ export async function openCluster(
   }
   const parameters = ['init', '--data-dir', dataDir, '--partitions', String(partitionCount)]
   await runAttune({ name: 'init', parameters, settings })
-  const given = { settings, definitionsDir, publicPort, root: options.root }
+  const root = options.root ?? process.env['ATTUNE_TEST_ROOT']
+  const given = { settings, definitionsDir, publicPort, root }
   return createCluster({ ...services, catcher, dataDir }, given, closers)
 }
 
@@ -308,8 +312,19 @@ export function figuresOf(
     statuses: Object.fromEntries(load.statuses),
     mails: cluster.catcher.messageIds().size,
     states,
+    refusals: reasonsOf(examined),
     log: examined.log,
   }
+}
+
+function reasonsOf({ messages }: ClusterExamined): Readonly<Record<string, number>> {
+  const reasons: Record<string, number> = {}
+  for (const { state, campaign } of messages.values()) {
+    if (state.kind !== 'refused') continue
+    const name = `${campaign}: ${state.reason}`
+    reasons[name] = (reasons[name] ?? 0) + 1
+  }
+  return reasons
 }
 
 /** Waits until something is so; rejects after `msMax`. Returns how long it took. */

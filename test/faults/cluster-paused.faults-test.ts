@@ -10,7 +10,7 @@ import { openGroupWatch } from './cluster-group.ts'
 import { clusterIsMissing, figuresOf, openCluster, tell, until } from './cluster-harness.ts'
 
 const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 20261126)
-const ratePerSecond = 150
+const ratePerSecond = 240
 const lifeMs = 5_000
 const noticeMsMax = 20_000
 const inHandCountMax = 32
@@ -19,7 +19,7 @@ it('an owner that was paused past its session can do nothing, and comes back', g
 
 async function goOn(t: TestContext): Promise<void> {
   if (clusterIsMissing !== undefined) return t.skip(clusterIsMissing)
-  const cluster = await openCluster(t, { smtpDelayMs: 40 })
+  const cluster = await openCluster(t, { smtpDelayMs: 100 })
   const paused = await cluster.startWorker()
   const [heir] = await Promise.all([cluster.startWorker(), cluster.startRole('collect')])
   const watch = await openGroupWatch(t, cluster.kafka.addresses)

@@ -3,34 +3,6 @@
  * where that can help. The client's own retries are off, so that there is one place that waits.
  */
 
-import type {
-  DeleteItemCommandInput,
-  DeleteItemCommandOutput,
-  GetItemCommandInput,
-  GetItemCommandOutput,
-  PutItemCommandInput,
-  PutItemCommandOutput,
-  QueryCommandInput,
-  QueryCommandOutput,
-  UpdateItemCommandInput,
-  UpdateItemCommandOutput,
-} from '@aws-sdk/client-dynamodb'
-import type {
-  CreateStreamCommandInput,
-  CreateStreamCommandOutput,
-  DescribeStreamSummaryCommandInput,
-  DescribeStreamSummaryCommandOutput,
-  GetRecordsCommandInput,
-  GetRecordsCommandOutput,
-  GetShardIteratorCommandInput,
-  GetShardIteratorCommandOutput,
-  IncreaseStreamRetentionPeriodCommandInput,
-  IncreaseStreamRetentionPeriodCommandOutput,
-  ListShardsCommandInput,
-  ListShardsCommandOutput,
-  PutRecordsCommandInput,
-  PutRecordsCommandOutput,
-} from '@aws-sdk/client-kinesis'
 import { type Backoff, backoffMs } from '../lib/backoff.ts'
 import { isRefused, toOperatingError } from './kinesis-error.ts'
 import {
@@ -39,39 +11,12 @@ import {
   kinesisDefaults,
   randomOf,
 } from './kinesis-options.ts'
-
-interface StreamOperations {
-  readonly CreateStream: [CreateStreamCommandInput, CreateStreamCommandOutput]
-  readonly DescribeStreamSummary: [
-    DescribeStreamSummaryCommandInput,
-    DescribeStreamSummaryCommandOutput,
-  ]
-  readonly IncreaseStreamRetentionPeriod: [
-    IncreaseStreamRetentionPeriodCommandInput,
-    IncreaseStreamRetentionPeriodCommandOutput,
-  ]
-  readonly ListShards: [ListShardsCommandInput, ListShardsCommandOutput]
-  readonly GetShardIterator: [GetShardIteratorCommandInput, GetShardIteratorCommandOutput]
-  readonly GetRecords: [GetRecordsCommandInput, GetRecordsCommandOutput]
-  readonly PutRecords: [PutRecordsCommandInput, PutRecordsCommandOutput]
-}
-
-interface TableOperations {
-  readonly GetItem: [GetItemCommandInput, GetItemCommandOutput]
-  readonly PutItem: [PutItemCommandInput, PutItemCommandOutput]
-  readonly UpdateItem: [UpdateItemCommandInput, UpdateItemCommandOutput]
-  readonly DeleteItem: [DeleteItemCommandInput, DeleteItemCommandOutput]
-  readonly Query: [QueryCommandInput, QueryCommandOutput]
-}
-
-type Operations = StreamOperations & TableOperations
-export type KinesisOperation = keyof Operations
-
-/** Sends one request once; an answer that does not come in time is given up. */
-export type KinesisSend = <Name extends KinesisOperation>(
-  name: Name,
-  input: Operations[Name][0],
-) => Promise<Operations[Name][1]>
+import {
+  type KinesisOperation,
+  type KinesisSend,
+  type Operations,
+  streamNames,
+} from './kinesis-send.ts'
 
 export interface KinesisClient {
   readonly send: KinesisSend
@@ -134,16 +79,6 @@ export async function openKinesisClient(
     },
   }
 }
-
-const streamNames = {
-  CreateStream: true,
-  DescribeStreamSummary: true,
-  IncreaseStreamRetentionPeriod: true,
-  ListShards: true,
-  GetShardIterator: true,
-  GetRecords: true,
-  PutRecords: true,
-} as const satisfies Record<keyof StreamOperations, true>
 
 /** Runs `act` until it succeeds or fails for good. A refused condition is thrown as it is. */
 export async function retrying<Result>(

@@ -7,7 +7,8 @@
  * of creation are the incarnation. An acknowledged record is in three data centres.
  *
  * Kinesis forgets: 365 days after a record came at the latest. Places older than that are refused
- * with LOG_OFFSET_LOST, and `start` is the first offset behind the oldest noted place that is whole.
+ * with LOG_OFFSET_LOST, and `start` is the first offset behind the oldest noted place that is
+ * whole.
  */
 
 import { OperatingError } from '../lib/errors.ts'

@@ -5,8 +5,8 @@
  * `leaseMs`, on its own monotonic clock, takes the lease; no two clocks are compared. An owner that
  * could not renew for so long has lost it, and says so by itself. Each takes at most its part of
  * the shards, the free ones first; then it asks the one with the most for one at a time, and that
- * one ends its work on it and gives it up a look later. A lease says who should own,
- * not who does: the state's head decides.
+ * one ends its work on it and gives it up a look later. A lease says who should own, not who does:
+ * the state's head decides.
  *
  * When a shard is split or merged, the worker that has it takes the children's leases with it.
  */

@@ -4,7 +4,7 @@ import { assert } from '../lib/assert.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import { type Random, systemRandom } from '../lib/random.ts'
-import type { KinesisSend } from './kinesis-client.ts'
+import type { KinesisSend } from './kinesis-send.ts'
 import { recordBytesMax } from './record.ts'
 
 /** What is needed to reach one stream and the table beside it. */
@@ -32,7 +32,7 @@ export interface KinesisEventLogOptions extends KinesisStreamOptions {
   readonly bufferBytesHigh?: number
   /** From the call to the rejection of an append that cannot be acknowledged. */
   readonly appendMsMax?: number
-  /** Between two looks at a shard: the service answers five in a second, to all readers together. */
+  /** Between two looks at a shard, which answers five in a second to all readers together. */
   readonly pollMs?: number
   /** A worker whose leases do not move for so long has lost them. */
   readonly leaseMs?: number

@@ -14,10 +14,10 @@ import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { retrying } from './kinesis-client.ts'
 import { type CountPlace, PartitionCount } from './kinesis-count.ts'
-import { checkKept } from './kinesis-cursor.ts'
 import { toOperatingError } from './kinesis-error.ts'
 import { KinesisFollow } from './kinesis-follow.ts'
-import { type KinesisLogDeps, type KinesisSettings, skewMs } from './kinesis-options.ts'
+import type { KinesisLogDeps, KinesisSettings } from './kinesis-options.ts'
+import { loadOldestOffset, loadPlace } from './kinesis-place.ts'
 import { scanPartition } from './kinesis-scan.ts'
 import type { ShardPlace } from './kinesis-shard.ts'
 import { lost, ShardLoop } from './kinesis-shard-loop.ts'
@@ -158,7 +158,7 @@ export class KinesisReader {
     const [end, trimmed, oldest] = await Promise.all([
       this.end(partition),
       this.#stream.table.loadTrimmed(partition),
-      this.#loadOldest(partition),
+      loadOldestOffset(this.#deps, this.#stream, partition),
     ])
     const before = Math.max(trimmed, oldest)
     return end > before ? before + 1 : 0
@@ -271,7 +271,7 @@ export class KinesisReader {
     const deps = this.#deps
     const attempted = `read partition ${partition} behind ${after}`
     const records = await retrying(deps, this.#options, attempted, async () => {
-      const place = await this.#loadPlace(partition, after)
+      const place = await loadPlace(this.#deps, this.#stream, { partition, after })
       return await scanPartition(deps, this.#stream, { partition, place, after, countMax })
     })
     this.#scanEnds.set(partition, records.at(-1)?.offset ?? after)
@@ -301,7 +301,7 @@ export class KinesisReader {
   async #begin(kind: FollowKind, follow: KinesisFollow, after: number): Promise<void> {
     const { partition } = follow
     try {
-      const place = await this.#loadPlace(partition, after)
+      const place = await loadPlace(this.#deps, this.#stream, { partition, after })
       if (this.#follows[kind].get(partition) !== follow || this.#closing.signal.aborted) return
       follow.count = new PartitionCount(place)
       if (kind === 'count') follow.base = 0
@@ -309,31 +309,6 @@ export class KinesisReader {
     } catch (error) {
       this.#fail(kind, follow, toOperatingError(error, `read partition ${partition}`))
     }
-  }
-
-  /** Returns the noted place at or before an offset; at last the beginning of the stream. */
-  async #loadPlace(partition: number, after: number): Promise<CountPlace> {
-    const { table, map, createdAtMs, retentionMs } = this.#stream
-    const [trimmed, noted] = await Promise.all([
-      table.loadTrimmed(partition),
-      table.loadPlace(partition, after),
-    ])
-    if (after < trimmed) throw lost(partition, after)
-    const shardId = map.pathOf(partition)[0]?.id ?? ''
-    const first = { shardId, sequence: '', offset: 0, asOfMs: createdAtMs }
-    const place = noted ?? { ...first, writers: new Uint8Array(0) }
-    checkKept(this.#deps, retentionMs, partition, place)
-    if (!map.has(place.shardId)) throw lost(partition, after)
-    return place
-  }
-
-  /** Returns the least offset behind which everything can be read. */
-  async #loadOldest(partition: number): Promise<number> {
-    const { table, createdAtMs, retentionMs } = this.#stream
-    const sinceMs = this.#deps.clock.nowMs() - retentionMs + skewMs
-    if (createdAtMs >= sinceMs) return 0
-    const oldest = await table.loadOldestPlace(partition, sinceMs)
-    return oldest?.offset ?? Number.MAX_SAFE_INTEGER
   }
 
   #join(kind: FollowKind, follow: KinesisFollow): void {

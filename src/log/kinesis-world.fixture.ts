@@ -6,10 +6,10 @@ import { hasDynamodb, startDynamodb } from '../../scripts/service-dynamodb.ts'
 import { hasKinesis, type KinesisService, startKinesis } from '../../scripts/service-kinesis.ts'
 import { systemClock } from '../lib/clock.ts'
 import { silentLogger } from '../lib/logger.ts'
-import type { KinesisOperation, KinesisSend } from './kinesis-client.ts'
 import { type KinesisEventLog, openKinesisEventLog } from './kinesis-event-log.ts'
 import { initKinesisStreams } from './kinesis-init.ts'
 import type { KinesisEventLogOptions, KinesisLogDeps } from './kinesis-options.ts'
+import type { KinesisOperation, KinesisSend } from './kinesis-send.ts'
 
 export const deps: KinesisLogDeps = { clock: systemClock, logger: silentLogger }
 

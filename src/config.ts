@@ -166,7 +166,7 @@ export const serverTable = {
     default: 4,
     min: 1,
     max: 1_024,
-    says: 'Shards of each stream, a divisor of the partitions; used where `attune init` makes them.',
+    says: 'Shards of each stream, a divisor of the partitions; used by `attune init`.',
   },
   'kinesis.pollMs': {
     kind: 'durationMs',
@@ -185,7 +185,7 @@ export const serverTable = {
     kind: 'durationMs',
     min: 10,
     max: 60_000,
-    says: 'How often a process looks at what others fold; else 100 with Redis, 1000, or 2000 with Kinesis.',
+    says: "How often others' folds are looked at; else 100 with Redis, 1000, or 2000 with Kinesis.",
   },
   'redis.urls': {
     kind: 'string',

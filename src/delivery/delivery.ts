@@ -148,7 +148,10 @@ class QueuedDelivery implements Delivery {
     else this.#enqueue(messageId)
   }
 
+  /** Of a partition that is not owned, or being given up, the index tells its next owner. */
   #enqueue(messageId: string): void {
+    const standing = this.#standings.get(partitionOfMessage(messageId) ?? 0)
+    if (standing === undefined || standing.soft.signal.aborted) return
     if (this.#known.has(messageId)) return
     if (this.#queue.length >= this.#options.queueCountMax) {
       this.#toScan.add(partitionOfMessage(messageId) ?? 0)

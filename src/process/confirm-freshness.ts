@@ -5,6 +5,7 @@ import type { Owned } from './ownership.ts'
 
 /** A log that is asked by polling answers at its next poll. */
 const askMsMax = 20
+const promiseTurnCount = 12
 
 /**
  * Confirms freshness where the state has reached what was the log's end when it was last looked at,
@@ -19,11 +20,17 @@ export async function confirmFreshness(
   const asks = owned
     .filter(({ mark, isMarking }) => mark === undefined && isMarking !== true)
     .map((each) => setMark(deps.log, each, atMs))
-  if (asks.length > 0) {
+  const asked = Promise.all(asks)
+  // A log on this machine answers from memory: no timer is set for it.
+  const isAsking = (): boolean => owned.some(({ isMarking }) => isMarking === true)
+  for (let turn = 0; turn < promiseTurnCount && isAsking(); turn++) await Promise.resolve()
+  if (isAsking()) {
     // Where the answer takes longer the fold goes on, and finds the mark in a later turn.
     const late = new AbortController()
-    await Promise.race([Promise.all(asks), deps.clock.sleep(askMsMax, late.signal)])
-    late.abort()
+    await Promise.race([asked, deps.clock.sleep(askMsMax, late.signal)])
+    late.abort('answered')
+  } else {
+    await asked
   }
   for (const each of owned) {
     const { fold, mark } = each

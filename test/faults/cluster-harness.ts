@@ -103,6 +103,7 @@ export const hasDynamodbHere = hasDynamodb()
 
 const partitionCount = 8
 const batchCount = 12
+const repeatShare = 0.1
 const finishMsMax = 90_000
 /** A message that could not be handed over is tried again after a minute. */
 const quietMsMax = 120_000
@@ -244,7 +245,7 @@ function createCluster(
     },
     startLoad(ratePerSecond, seed) {
       const port = Number(new URL(started().url).port)
-      load = startLoad({ port, ratePerSecond, seed, batchCount })
+      load = startLoad({ port, ratePerSecond, seed, batchCount, repeatShare })
       const { finish } = load
       closers.push(() => finish(AbortSignal.abort()))
       return load

@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly seed: number
   /** Events of one batch, which brings one person; at least 7. */
   readonly batchCount?: number
+  /** Share of batches that are sent once more, as if their answer had been lost; none unless said. */
+  readonly repeatShare?: number
 }
 
 export interface LoadClient {
@@ -64,7 +66,7 @@ interface Batch {
 
 export function startLoad(options: LoadOptions): LoadClient {
   const random = createSeededRandom(options.seed)
-  const batchCount = options.batchCount ?? batchCountDefault
+  const { batchCount = batchCountDefault, repeatShare = 0 } = options
   const agent = new Agent({ keepAlive: true, maxSockets: connectionCount })
   const acknowledged = new Set<string>()
   const triggered = new Set<string>()
@@ -83,6 +85,8 @@ export function startLoad(options: LoadOptions): LoadClient {
         if (answer.rejectedCount !== 0) throw new Error('the server rejected a good event')
         for (const eventId of batch.eventIds) acknowledged.add(eventId)
         triggered.add(batch.userId)
+        if (repeatShare === 0 || random.unit() >= repeatShare) return
+        await post(agent, options.port, batch.body)
         return
       }
       if (answer.status !== 0) retryAfter = answer.retryAfter

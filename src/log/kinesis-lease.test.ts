@@ -127,5 +127,12 @@ function describeLeases(): void {
     ]
     const isFair = () => workers.every((worker) => worker.owned().length <= 3)
     await until(() => isFair() && isShared(workers), 10_000, 'all partitions are owned fairly')
+    const toldCounts = workers.map(({ told }) => told.length)
+    await systemClock.sleep(leaseMs)
+    assert.deepEqual(
+      workers.map(({ told }) => told.length),
+      toldCounts,
+      'then nothing moves',
+    )
   })
 }

@@ -36,6 +36,8 @@ export interface StateFollower {
   waitCommitted(places: readonly Place[], msMax: number): Promise<boolean>
   /** Calls `listener` with the hash of the definitions in force, and after each change. */
   onDefinitions(listener: (hash: string) => Promise<void>): void
+  /** Looks now. */
+  look(): Promise<void>
   close(): Promise<void>
 }
 
@@ -67,6 +69,7 @@ export async function openStateFollower(
     },
     waitCommitted: (places, msMax) => follower.waitCommitted(places, msMax),
     onDefinitions: (listener) => follower.onDefinitions(listener),
+    look: () => follower.look(),
     async close() {
       stop.abort()
       await running

@@ -21,6 +21,7 @@ import type { Renderer } from '../../src/template/template.ts'
 import { type FaultPlan, shuffle } from './fault-plan.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Observer } from './observer.ts'
+import { watchOthers } from './onlooker.ts'
 import { type StateDisk, wrapBlobs, wrapLog, wrapMailer, wrapState } from './owner-ports.ts'
 import { OwnerProcess } from './owner-process.ts'
 import { Sharing } from './sharing.ts'
@@ -203,6 +204,7 @@ export class Cluster {
     )
     const state = wrapState(ports, this.#snapshotting(store), this.disk)
     const owned = wrapLog(ports, log)
+    const read = { log: owned, state }
     return {
       log: owned,
       state: wiring.wrapState?.(process, state, owned) ?? state,
@@ -210,7 +212,7 @@ export class Cluster {
       clock: process.clock,
       random: process.random,
       logger: this.#logger(process),
-      freshness: process.freshness,
+      freshness: this.#sharing === undefined ? process.freshness : watchOthers(process, read),
       renderer,
       advisor: {
         learn: (interactions) => advisor.learn(interactions),

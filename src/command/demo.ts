@@ -53,9 +53,9 @@ export function addDemoCommand(program: Command, exit: (code: number) => void): 
     .option('--arrival-ms <ms>', 'mean time between two shoppers', '20')
     .option('--orders <count>', 'only so many of the newest real orders')
     .option('--seed <number>', 'seed of the shoppers', '1')
-    .option('--log <kind>', 'sqlite or kafka; what is needed is started unless it is configured')
+    .option('--log <kind>', 'sqlite, kafka or kinesis; started unless it is configured')
     .option('--state <kind>', 'sqlite, redis, dynamodb or dynamodb-redis')
-    .option('--workers <count>', 'processes that fold and deliver (default 2 with --log kafka)')
+    .option('--workers <count>', 'processes that fold and deliver (default 2 where several can)')
     .option('--data-dir <dir>', 'keep the data there (default: a temporary folder, removed)')
     .addHelpText(
       'after',

@@ -9,6 +9,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import type { Head } from '../../src/state/state-store.ts'
 import { openGroupWatch } from './cluster-group.ts'
 import { type Cluster, clusterIsMissing, figuresOf, openCluster, tell } from './cluster-harness.ts'
+import { type ClusterProcess, runAttune } from './cluster-process.ts'
 
 const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 20261124)
 const ratePerSecond = 150
@@ -25,6 +26,7 @@ async function goOn(t: TestContext): Promise<void> {
   const cluster = await openCluster(t, { smtpDelayMs: 40 })
   const dead = await cluster.startWorker()
   const [heir] = await Promise.all([cluster.startWorker(), cluster.startRole('collect')])
+  const api = await cluster.startRole('api')
   const load = cluster.startLoad(ratePerSecond, seed)
   await systemClock.sleep(lifeMs)
   const before = await cluster.heads()
@@ -35,6 +37,7 @@ async function goOn(t: TestContext): Promise<void> {
   const taken = await untilTaken(cluster, before)
   await systemClock.sleep(2_000)
   await cluster.settle()
+  const status = await askStatus(cluster, api)
   const result = await cluster.examine()
   tell('killed', {
     seed,
@@ -45,9 +48,26 @@ async function goOn(t: TestContext): Promise<void> {
     notOwned: heir.said('not owned').length,
   })
   assert.deepEqual(result.findings, [])
+  const { eventCount } = result.examined.log
+  assert.deepEqual(status, { applied: eventCount, lagCount: 0 }, 'the API sees all of it')
   assert.ok(taken.count >= 3, `${taken.count} partitions changed hands`)
   assert.ok((result.states['unknown'] ?? 0) <= inHandCountMax)
   assert.ok(taken.lastAt - noticedAt < servedMsMax, 'all are served within 2 s of the notice')
+}
+
+/** Asks the process that only answers. */
+async function askStatus(cluster: Cluster, api: ClusterProcess): Promise<unknown> {
+  const create = ['keys', 'create', '--name', 'test', '--json', '--data-dir', cluster.dataDir]
+  const printed = await runAttune({ name: 'keys', parameters: create, settings: {} })
+  const { key } = JSON.parse(printed) as { readonly key: string }
+  const headers = { authorization: `Bearer ${key}` }
+  const response = await fetch(`${api.url}/api/v1/status`, { headers })
+  assert.equal(response.status, 200)
+  const { counts, lagCount } = (await response.json()) as {
+    readonly counts: { readonly applied: number }
+    readonly lagCount: number
+  }
+  return { applied: counts.applied, lagCount }
 }
 
 /** Waits until every partition has been folded on since; tells when the last one was. */

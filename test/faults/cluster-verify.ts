@@ -38,6 +38,8 @@ const quietLookCount = 3
 /** What the log itself says, summed over the partitions. */
 export interface LogCounts {
   recordCount: number
+  /** Different events. */
+  eventCount: number
   /** Events that are in the log more often than once, by their ids. */
   repeatedCount: number
   ownerCount: number
@@ -70,7 +72,7 @@ export async function examineCluster(stores: StoreOptions): Promise<ClusterExami
   const messages = new Map<string, Message>()
   const histories = new Map<string, string[]>()
   const counts: LogCounts = {
-    ...{ recordCount: 0, repeatedCount: 0, ownerCount: 0 },
+    ...{ recordCount: 0, eventCount: 0, repeatedCount: 0, ownerCount: 0 },
     ...{ staleClaimCount: 0, staleTickCount: 0 },
   }
   await withStores(stores, async ({ log, state }) => {
@@ -105,6 +107,7 @@ function hear(
     eventIds.add((record.skeleton as EventSkeleton).eventId)
     const id = `${record.key} ${Buffer.from(record.id).toString('hex')}`
     if (said.events.has(id)) counts.repeatedCount++
+    else counts.eventCount++
     said.events.add(id)
   } else if (record.kind === 'owner') {
     counts.ownerCount++

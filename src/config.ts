@@ -36,7 +36,7 @@ export const serverTable = {
   'server.dataDir': {
     kind: 'path',
     default: '.attune',
-    says: 'Folder of the secrets and API keys, and of log and state where they are on this machine.',
+    says: 'Folder of secrets and API keys, and of log and state where they are on this machine.',
   },
   'server.publicUrl': {
     kind: 'url',
@@ -131,7 +131,7 @@ export const serverTable = {
   'kafka.isTls': { kind: 'boolean', default: false, says: 'Whether connections are encrypted.' },
   'kafka.caFile': {
     kind: 'path',
-    says: "PEM file of the authority that signed the brokers' certificates, if it is not a public one.",
+    says: "PEM file of the authority behind the brokers' certificates, unless it is a public one.",
   },
   'kafka.saslMechanism': {
     kind: 'string',
@@ -190,7 +190,7 @@ export const serverTable = {
   'redis.urls': {
     kind: 'string',
     isSecret: true,
-    says: 'The server, or some nodes of the cluster: `rediss://user:password@host:6379`, with commas.',
+    says: 'The server, or nodes of a cluster: `rediss://user:password@host:6379`, with commas.',
   },
   'redis.isCluster': {
     kind: 'boolean',
@@ -203,7 +203,7 @@ export const serverTable = {
     default: 0,
     min: 0,
     max: 16,
-    says: 'Replicas that must have a commit before it counts; fewer commits are lost by a failover.',
+    says: 'Replicas that must have a commit before it counts; a failover then loses fewer.',
   },
   'dynamodb.region': { kind: 'string', says: 'AWS region of the tables.' },
   'dynamodb.endpoint': {

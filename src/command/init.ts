@@ -56,9 +56,9 @@ Examples:
 
   attune init --config kafka-redis.jsonc --data-dir secrets
 
-On one machine \`attune start\` does the same where the directory is missing. Where the configuration
-names Kafka, Redis or DynamoDB, this makes the topics and tables with the settings that Attune needs,
-or checks those that are there; run it once, before the first start.
+On one machine \`attune start\` does the same where the directory is missing. Where the
+configuration names Kafka, Kinesis, Redis or DynamoDB, this makes topics, streams and tables with
+the settings that Attune needs, or checks those that are there; run it once, before the first start.
 
 The secrets sign the links in emails: give the same secrets.json to every process, keep it with your
 backups, and away from others.`

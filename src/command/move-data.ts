@@ -214,7 +214,12 @@ export async function markMoved(dataDir: string, to: string): Promise<void> {
 export async function assertNotMoved(dataDir: string): Promise<void> {
   const path = join(dataDir, markName)
   if (!existsSync(path)) return
-  const { to } = JSON.parse(await readFile(path, 'utf8')) as { readonly to: string }
+  const to = await readMark(path)
   const says = `use ${dataDir}, which was moved to ${to}; remove ${markName} to use it all the same`
   throw new OperatingError('DATA_DIR_INVALID', says)
+}
+
+async function readMark(path: string): Promise<string> {
+  const { to } = JSON.parse(await readFile(path, 'utf8')) as { readonly to: string }
+  return to
 }

@@ -92,8 +92,8 @@ async function showPlan(output: Output, { log, rejected }: DataReader): Promise<
   }
   if (output.isJson) return await output.json(plan)
   await output.line(
-    `To move: ${plan.records} records in ${plan.partitions} partitions, ${plan.rejected} rejected ` +
-      'events, the state and the side store. Nothing was moved.',
+    `To move: ${plan.records} records in ${plan.partitions} partitions, ` +
+      `${plan.rejected} rejected events, the state and the side store. Nothing was moved.`,
   )
 }
 

@@ -66,5 +66,5 @@ Examples:
     --smtp smtp://127.0.0.1:2525
 
 When it listens it prints one JSON line with its address on stdout; its log goes to stderr.
-SIGTERM stops it cleanly: a worker gives its partitions up first. Every option can also stand in a file (--config) or in the environment
-(ATTUNE_SERVER__PORT=8080).`
+SIGTERM stops it cleanly: a worker gives its partitions up first. Every option can also stand in a
+file (--config) or in the environment (ATTUNE_SERVER__PORT=8080).`

@@ -67,7 +67,7 @@ async function until(isTrue: () => boolean): Promise<void> {
 }
 
 describe('a look at the state from outside', () => {
-  it('confirms an instant when all that the log held by then is folded, and not before', async (t) => {
+  it('confirms an instant when all that the log held then is folded, no sooner', async (t) => {
     const world = new World()
     await world.log.append([aRecord(), aRecord(), aRecord()])
     const openedMs = systemClock.nowMs()

@@ -2,9 +2,9 @@
  * Taking partitions, and giving them up.
  *
  * Order of effects, taking: look whether the former owner has released it, for a bounded time;
- * acquire, which fences the store; append `owner`. Giving up: delivery has ended, what it claimed is
- * folded, the last commit is made and forwarded; release. A crash anywhere leaves a head with a nonce: the next owner waits
- * for its bound, and fences.
+ * acquire, which fences the store; append `owner`. Giving up: delivery has ended, what it claimed
+ * is folded, the last commit is made and forwarded; release. A crash anywhere leaves a head with a
+ * nonce: the next owner waits for its bound, and fences.
  *
  * Which partitions are wanted comes from the log's `assign`. Two processes may want the same one
  * for a while; the head decides, and the one that is refused lets go.
@@ -167,7 +167,9 @@ export class Ownership {
     await this.#deps.state.release(owned.fold.partition, owned.epoch, owned.nonce)
   }
 
-  /** Answers whether the store has a newer owner; if not, a refused commit means that it lost some. */
+  /**
+   * Answers whether the store has a newer owner; if not, a refused commit means that it lost some.
+   */
   async hasNewerOwner(owned: Owned): Promise<boolean> {
     const head = await this.#deps.state.head(owned.fold.partition)
     return head.epoch > owned.epoch || (head.epoch === owned.epoch && head.nonce !== owned.nonce)

@@ -62,7 +62,7 @@ describe('a partition fold', () => {
 })
 
 describe('a value that no store would take', () => {
-  it('stops the partition before the record that makes it, and commits what came before', async () => {
+  it('stops before the record that makes it, and commits what came before', async () => {
     const { log, state } = await createWorld()
     for (let index = 0; index < 5; index++) await log.append([event(index)])
     // Topics come from those who may suppress, so nothing bounds them but this.

@@ -332,7 +332,7 @@ describe('the fold', () => {
     assert.deepEqual(kinds.toSorted(), ['forwarded', 'identity-part'])
   })
 
-  it('sends what an earlier owner says late was not handed over, unless there was an exit', async () => {
+  it('sends what an earlier owner says late was not sent, unless there was an exit', async () => {
     const world = await new World().open()
     for (const userId of ['ada', 'bob']) {
       const event = { eventId: 'e', sourceId: 'web', type: 'identify', userId, properties: {} }

@@ -29,7 +29,9 @@ export interface LoadOptions {
   readonly seed: number
   /** Events of one batch, which brings one person; at least 7. */
   readonly batchCount?: number
-  /** Share of batches that are sent once more, as if their answer had been lost; none unless said. */
+  /**
+   * Share of batches that are sent once more, as if their answer had been lost; none unless said.
+   */
   readonly repeatShare?: number
 }
 

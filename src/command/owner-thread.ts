@@ -56,6 +56,8 @@ const attemptCountMax = 32
 const deliveryQueueCountMax = 20_000
 const smtpTimeLimitMs = 30_000
 const staleWaitMs = 20
+/** Of the time that the next owner waits: the rest is for the last commit and the release. */
+const drainShare = 0.7
 /** Partitions folded side by side where each read of the state is a round trip. */
 const sideBySideCount = 16
 
@@ -258,6 +260,7 @@ function sendingOf(options: OwnerOptions): Pick<WorkWorkerData, 'sending'> {
         attemptCountMax,
         queueCountMax: deliveryQueueCountMax,
         ratePerSecondMax: values['delivery.ratePerSecondMax'],
+        drainMsMax: drainShare * values['process.handOverMsMax'],
       },
     },
   }

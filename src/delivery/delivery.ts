@@ -37,14 +37,18 @@ export interface DeliveryOptions extends DeliverOptions {
   readonly queueCountMax: number
   /** Hand-overs begun in a second; absent = no limit. */
   readonly ratePerSecondMax?: number
+  /**
+   * How long attempts in hand may take for a partition that another owner waits for; what is under
+   * way then ends at once, unclear where its message had left.
+   */
+  readonly drainMsMax?: number
 }
 
 const appendCountMax = 500
 const appendRetryMs = 500
 /** How long attempts in hand may take after a stop is asked for. */
 const stopMsMax = 5000
-/** The same for a partition that another owner waits for. */
-const drainMsMax = 700
+const drainMsMaxDefault = 700
 const scanCount = 1000
 /** How long a message whose data is too old is put aside, in `staleWaitMs`. */
 const parkWaitCount = 50
@@ -119,6 +123,7 @@ class QueuedDelivery implements Delivery {
     if (standing === undefined) return
     standing.soft.abort()
     const ended = new AbortController()
+    const { drainMsMax = drainMsMaxDefault } = this.#options
     const late = this.#deps.clock.sleep(drainMsMax, ended.signal).then(() => {
       if (!ended.signal.aborted) this.#endNow(partition, standing)
     })

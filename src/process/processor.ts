@@ -128,9 +128,7 @@ class Processor {
     }
   }
 
-  /**
-   * Folds what is left, and gives everything up. What cannot be reached is left to the next owner.
-   */
+  /** Folds what is left, and gives all up. What cannot be reached is left to the next owner. */
   async finish(): Promise<void> {
     try {
       await this.#round()
@@ -180,9 +178,7 @@ class Processor {
     }
   }
 
-  /**
-   * Alone, what cannot be owned ends the process; beside others it is left, and looked at later.
-   */
+  /** Alone, what cannot be owned ends the process; beside others it is looked at later. */
   #refuseOrThrow(partition: number, error: unknown): void {
     const { handOverMsMax } = this.#options
     if (handOverMsMax === 0 || !(error instanceof OperatingError) || error.retryable) throw error

@@ -11,7 +11,9 @@ import { type Cluster, clusterIsMissing, figuresOf, openCluster, tell } from './
 import type { ClusterProcess } from './cluster-process.ts'
 
 const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 20261125)
-const ratePerSecond = 100
+const ratePerSecond = 60
+/** A relay that takes longer for a message than a partition is drained for by default. */
+const smtpDelayMs = 150
 const stormMs = 40_000
 const stormMsMax = 90_000
 const stopCountMin = 5
@@ -24,7 +26,8 @@ it('workers that come and go hand over without an unclear message', goOn)
 
 async function goOn(t: TestContext): Promise<void> {
   if (clusterIsMissing !== undefined) return t.skip(clusterIsMissing)
-  const cluster = await openCluster(t, { smtpDelayMs: 5 })
+  const settings = { 'process.handOverMsMax': '5s' }
+  const cluster = await openCluster(t, { smtpDelayMs, settings })
   await cluster.startWorker()
   await cluster.startRole('collect')
   const load = cluster.startLoad(ratePerSecond, seed)

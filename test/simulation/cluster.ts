@@ -38,7 +38,7 @@ const restartMsMax = 2 * minuteMs
 const snapshotShare = 1 / 80
 const snapshotCount = 3
 const stopMsMax = 60 * minuteMs
-const sharedShare = 1 / 3
+const sharedShare = 1 / 5
 const sharedOwnerCount = 2
 const sessionMs = 10 * secondMs
 

@@ -11,6 +11,7 @@
  */
 
 import { OperatingError } from '../lib/errors.ts'
+import { assignAll } from './assign-all.ts'
 import type { EventLog, LogIdentity, Place } from './event-log.ts'
 import { KafkaCluster } from './kafka-cluster.ts'
 import { assignByGroup } from './kafka-group.ts'
@@ -102,16 +103,4 @@ function createLog(
       reopenedCount: reader.reopenedCount,
     }),
   }
-}
-
-async function* assignAll(
-  partitionCount: number,
-  signal: AbortSignal,
-): AsyncGenerator<readonly number[]> {
-  if (signal.aborted) return
-  yield Array.from({ length: partitionCount }, (_, partition) => partition)
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

@@ -12,6 +12,7 @@
  */
 
 import { OperatingError } from '../lib/errors.ts'
+import { assignAll } from './assign-all.ts'
 import type { EventLog } from './event-log.ts'
 import { assignByLease } from './kinesis-lease.ts'
 import { createNotes } from './kinesis-notes.ts'
@@ -84,16 +85,4 @@ function createLog(
       throttledCount: writer.throttledCount,
     }),
   }
-}
-
-async function* assignAll(
-  partitionCount: number,
-  signal: AbortSignal,
-): AsyncGenerator<readonly number[]> {
-  if (signal.aborted) return
-  yield Array.from({ length: partitionCount }, (_, partition) => partition)
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

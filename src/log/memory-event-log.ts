@@ -6,6 +6,7 @@
 
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
+import { assignAll } from './assign-all.ts'
 import type { EventLog, LogIdentity, Place } from './event-log.ts'
 import { decodeRecord, encodeRecord, recordBytesMax } from './record.ts'
 
@@ -92,14 +93,7 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
       const { records, trimmedThrough } = partitionAt(partition)
       return records.length === 0 ? 0 : trimmedThrough + 1
     },
-    async *assign(signal) {
-      if (signal.aborted) return
-      yield partitions.map((_, partition) => partition)
-      if (signal.aborted) return
-      await new Promise<void>((resolve) => {
-        signal.addEventListener('abort', () => resolve(), { once: true })
-      })
-    },
+    assign: (signal) => assignAll(partitions.length, signal),
     async close() {},
     count: (partition) => partitionAt(partition).records.length,
     trim(partition, through) {

@@ -16,6 +16,7 @@ import { crc32 } from 'node:zlib'
 import { assert } from '../lib/assert.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
+import { assignAll } from './assign-all.ts'
 import type { EventLog, LogIdentity, Place } from './event-log.ts'
 import { encodeRecord, type LogRecord, type NewRecord, recordBytesMax } from './record.ts'
 import { crcBytes, LogFileReader, type LogStream, openLogFile } from './sqlite-log-file.ts'
@@ -350,18 +351,6 @@ function placeCalls(calls: readonly Call[], offsets: Float64Array): void {
     at += call.encoded.length
   }
   assert(at === offsets.length, 'the writer places each record')
-}
-
-async function* assignAll(
-  partitionCount: number,
-  signal: AbortSignal,
-): AsyncGenerator<readonly number[]> {
-  if (signal.aborted) return
-  yield Array.from({ length: partitionCount }, (_, partition) => partition)
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }
 
 function writerEnded(): OperatingError {

@@ -1,7 +1,7 @@
 /** Where the files of real servers are kept between runs, so that tests download nothing. */
 
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 
@@ -22,4 +22,24 @@ export function runProgram(program: string, parameters: readonly string[]): stri
   if (run.status === 0) return run.stdout
   const says = run.error === undefined ? `${run.stdout}\n${run.stderr}` : String(run.error)
   throw new Error(`${program} ${parameters[0] ?? ''} failed:\n${says.slice(-4000)}`)
+}
+
+/**
+ * Brings the libraries that a pom names into `folder` by Maven, unless they are here; returns the
+ * folder. It appears whole: what is cut off leaves nothing that counts.
+ */
+export function fetchLibraries(pomPath: string, folder: string): string {
+  if (existsSync(folder)) return folder
+  mkdirSync(serviceCacheFolder(), { recursive: true })
+  const unfinished = mkdtempSync(`${folder}-`)
+  try {
+    runProgram('mvn', [
+      ...['--quiet', '--batch-mode', '--file', pomPath, 'dependency:copy-dependencies'],
+      ...['-DincludeScope=runtime', `-DoutputDirectory=${unfinished}`],
+    ])
+    renameSync(unfinished, folder)
+  } finally {
+    rmSync(unfinished, { recursive: true, force: true })
+  }
+  return folder
 }

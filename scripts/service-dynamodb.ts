@@ -7,12 +7,12 @@
  * throttling, no conflicts of transactions and no second copy.
  */
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createNode, freePorts, type Service } from './service.ts'
-import { hasProgram, runProgram, serviceCacheFolder } from './service-cache.ts'
+import { fetchLibraries, hasProgram, serviceCacheFolder } from './service-cache.ts'
 
 export interface DynamodbServiceOptions {
   /** Tables are kept in a folder, so that they are there again after a stop. */
@@ -37,20 +37,7 @@ export function hasDynamodb(): boolean {
 
 /** Brings the files by Maven unless they are here; returns their folder. */
 export function fetchDynamodb(): string {
-  const folder = libraryFolder()
-  if (existsSync(folder)) return folder
-  mkdirSync(serviceCacheFolder(), { recursive: true })
-  const unfinished = mkdtempSync(`${folder}-`)
-  try {
-    runProgram('mvn', [
-      ...['--quiet', '--batch-mode', '--file', pomPath, 'dependency:copy-dependencies'],
-      ...['-DincludeScope=runtime', `-DoutputDirectory=${unfinished}`],
-    ])
-    renameSync(unfinished, folder)
-  } finally {
-    rmSync(unfinished, { recursive: true, force: true })
-  }
-  return folder
+  return fetchLibraries(pomPath, libraryFolder())
 }
 
 /**

@@ -10,21 +10,13 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { createNode, freePorts, type Service, type ServiceNode } from './service.ts'
-import { hasProgram, runProgram, serviceCacheFolder } from './service-cache.ts'
+import { fetchLibraries, hasProgram, serviceCacheFolder } from './service-cache.ts'
 
 export interface KafkaServiceOptions {
   /** 1 unless said. */
@@ -53,20 +45,7 @@ export function hasKafka(): boolean {
 
 /** Brings Kafka's files by Maven unless they are here; returns their folder. */
 export function fetchKafka(): string {
-  const folder = libraryFolder()
-  if (existsSync(folder)) return folder
-  mkdirSync(serviceCacheFolder(), { recursive: true })
-  const unfinished = mkdtempSync(`${folder}-`)
-  try {
-    runProgram('mvn', [
-      ...['--quiet', '--batch-mode', '--file', pomPath, 'dependency:copy-dependencies'],
-      ...['-DincludeScope=runtime', `-DoutputDirectory=${unfinished}`],
-    ])
-    renameSync(unfinished, folder)
-  } finally {
-    rmSync(unfinished, { recursive: true, force: true })
-  }
-  return folder
+  return fetchLibraries(pomPath, libraryFolder())
 }
 
 /** Starts a cluster with files of its own; a test ends it with itself. */

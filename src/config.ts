@@ -4,6 +4,7 @@
  * reference pages are printed from `serverTable`.
  */
 
+import { collectTable } from './collect/collect-options.ts'
 import { parseFailpoint } from './lib/failpoint.ts'
 import type { OptionTable, OptionValues } from './lib/option.ts'
 import {
@@ -217,36 +218,7 @@ export const serverTable = {
     default: 'attune-blob',
     says: 'Table of the side store.',
   },
-  'collect.eventBytesMax': {
-    kind: 'integer',
-    default: 32_768,
-    min: 1_024,
-    max: 1_048_576,
-    unit: 'bytes',
-    says: 'Size of one event; a larger one is rejected and kept.',
-  },
-  'collect.batchBytesMax': {
-    kind: 'integer',
-    default: 524_288,
-    min: 1_024,
-    max: 16_777_216,
-    unit: 'bytes',
-    says: 'Size of one request; a larger one is answered 413.',
-  },
-  'collect.batchCountMax': {
-    kind: 'integer',
-    default: 2_500,
-    min: 1,
-    max: 100_000,
-    says: 'Events in one request.',
-  },
-  'collect.lagMsMax': {
-    kind: 'durationMs',
-    default: 60_000,
-    min: 1_000,
-    max: 86_400_000,
-    says: 'Lag of the fold at which intake answers 429.',
-  },
+  ...collectTable,
   'process.batchCountMax': {
     kind: 'integer',
     default: 1_000,

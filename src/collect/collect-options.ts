@@ -1,5 +1,40 @@
 import { defaultEventLimits } from '../event/event-limits.ts'
+import type { OptionTable } from '../lib/option.ts'
 import type { CollectorOptions } from './collect-batch.ts'
+
+/** The operator's options of the collector; `config.ts` joins them with the others. */
+export const collectTable = {
+  'collect.eventBytesMax': {
+    kind: 'integer',
+    default: 32_768,
+    min: 1_024,
+    max: 1_048_576,
+    unit: 'bytes',
+    says: 'Size of one event; a larger one is rejected and kept.',
+  },
+  'collect.batchBytesMax': {
+    kind: 'integer',
+    default: 524_288,
+    min: 1_024,
+    max: 16_777_216,
+    unit: 'bytes',
+    says: 'Size of one request; a larger one is answered 413.',
+  },
+  'collect.batchCountMax': {
+    kind: 'integer',
+    default: 2_500,
+    min: 1,
+    max: 100_000,
+    says: 'Events in one request.',
+  },
+  'collect.lagMsMax': {
+    kind: 'durationMs',
+    default: 60_000,
+    min: 1_000,
+    max: 86_400_000,
+    says: 'Lag of the fold at which intake answers 429.',
+  },
+} as const satisfies OptionTable
 
 export const defaultCollectorOptions: CollectorOptions = {
   workspace: 'default',

@@ -5,6 +5,7 @@
  */
 
 import { collectTable } from './collect/collect-options.ts'
+import { parseAddressList } from './lib/address-list.ts'
 import { parseFailpoint } from './lib/failpoint.ts'
 import type { OptionTable, OptionValues } from './lib/option.ts'
 import {
@@ -43,6 +44,25 @@ export const serverTable = {
     kind: 'url',
     schemes: ['https', 'http'],
     says: 'Where links in emails reach this server; https unless loopback. Needed to send.',
+  },
+  'server.trustedProxies': {
+    kind: 'string',
+    default: '127.0.0.0/8,::1',
+    says: 'Addresses or ranges of proxies whose X-Forwarded-For is believed, with commas.',
+  },
+  'server.connectionCountMax': {
+    kind: 'integer',
+    default: 4_096,
+    min: 16,
+    max: 1_000_000,
+    says: 'Connections at a time; one more is closed at once.',
+  },
+  'server.connectionsPerAddressMax': {
+    kind: 'integer',
+    default: 256,
+    min: 1,
+    max: 1_000_000,
+    says: 'Connections at a time of one address that is no trusted proxy.',
   },
   'server.definitionsDir': {
     kind: 'path',
@@ -290,6 +310,11 @@ function serverRelations(values: ServerValues): readonly ConfigFault[] {
   if (publicUrl !== undefined && !isSafePublicUrl(new URL(publicUrl))) {
     const says = 'must be https, without path, query or password; http only for this machine'
     faults.push({ name: 'server.publicUrl', value: JSON.stringify(publicUrl), says })
+  }
+  const proxies = parseAddressList(values['server.trustedProxies'])
+  if (proxies.kind === 'refused') {
+    const value = JSON.stringify(values['server.trustedProxies'])
+    faults.push({ name: 'server.trustedProxies', value, says: proxies.says })
   }
   const eventBytes = values['collect.eventBytesMax']
   if (eventBytes > values['collect.batchBytesMax']) {

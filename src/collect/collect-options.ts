@@ -27,6 +27,21 @@ export const collectTable = {
     max: 100_000,
     says: 'Events in one request.',
   },
+  'collect.sourceEventsPerSecondMax': {
+    kind: 'integer',
+    min: 1,
+    max: 10_000_000,
+    unit: 'events per second',
+    says: 'Rate of one source on this process, where its definition names none; above it 429.',
+  },
+  'collect.bodyBytesInFlightMax': {
+    kind: 'integer',
+    default: 67_108_864,
+    min: 1_048_576,
+    max: 4_294_967_296,
+    unit: 'bytes',
+    says: 'Bodies being read or not yet durable, of all requests; above it intake answers 429.',
+  },
   'collect.lagMsMax': {
     kind: 'durationMs',
     default: 60_000,

@@ -39,6 +39,7 @@ import type { StateStore } from '../state/state-store.ts'
 import { applyDefinitions, definitionsHashOf } from './apply-definitions.ts'
 import { collectSourcesOf } from './collect-sources.ts'
 import { readSecrets, type Secrets } from './data-dir.ts'
+import { guardServer } from './guard-server.ts'
 import { createIntakeGate, type IntakeGate } from './intake-gate.ts'
 import { openOnlooker } from './onlooker.ts'
 import { type Owner, openOwner } from './owner-thread.ts'
@@ -141,6 +142,7 @@ async function open(
     }),
   )
   await api.ready()
+  guardServer(api.server, values, deps.metrics)
   const server = await listen(api.server, values)
   closers.push(() => stopListening(server, clock))
   const { port } = server.address() as AddressInfo
@@ -252,6 +254,7 @@ function routesOf(
       ...defaultCollectHttpOptions,
       singleBytesMax: values['collect.eventBytesMax'],
       batchBytesMax: values['collect.batchBytesMax'],
+      bodyBytesInFlightMax: values['collect.bodyBytesInFlightMax'],
       ...(publicUrl === undefined ? {} : { publicUrl }),
     },
   )

@@ -99,6 +99,16 @@ export const metricTable = {
     says: 'Time to render one message.',
     buckets: secondsBuckets,
   },
+  attune_http_connections_refused_total: {
+    kind: 'counter',
+    labels: [],
+    says: 'Connections closed at once: too many in all, or of one address.',
+  },
+  attune_http_malformed_total: {
+    kind: 'counter',
+    labels: ['status'],
+    says: 'What came over a connection and was no HTTP request, or too slow to become one.',
+  },
   attune_http_request_seconds: {
     kind: 'histogram',
     labels: ['route', 'status'],

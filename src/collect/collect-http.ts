@@ -12,10 +12,7 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type EventType, eventTypes } from '../event/event.ts'
-import { OperatingError } from '../lib/errors.ts'
 import { isJsonObject } from '../lib/json.ts'
-import type { Logger } from '../lib/logger.ts'
 import {
   addCorsHeaders,
   answerJson,
@@ -26,69 +23,28 @@ import {
   type Problem,
   settingsOf,
 } from './collect-answer.ts'
-import type { CollectAnswer, CollectCall, Collector, RequestReason } from './collect-batch.ts'
+import type { CollectAnswer, CollectCall } from './collect-batch.ts'
 import type { CollectHttpOptions } from './collect-options.ts'
+import {
+  encodingProblem,
+  intakeProblem,
+  keyProblem,
+  methodProblem,
+  originProblem,
+  overloadProblem,
+  problemOfError,
+  requestProblem,
+} from './collect-problem.ts'
+import type { CollectHttpDeps, Exchange } from './exchange.ts'
 import { type BodyBudget, encodingOf, parseBody, readBody } from './parse-body.ts'
+import { type SegmentRoute, segmentRoutes } from './segment-routes.ts'
 import type { CollectSource, SourceDirectory } from './source-directory.ts'
-
-/** Whether events are taken now. Lag answers 429, the rest 503. */
-export type Intake =
-  | { readonly kind: 'open' }
-  | {
-      readonly kind: 'closed'
-      readonly reason: 'lag' | 'clock' | 'stopping' | 'disk'
-      readonly retryAfterSeconds: number
-    }
-
-export interface CollectHttpDeps {
-  readonly collector: Collector
-  readonly sources: SourceDirectory
-  readonly intake: () => Intake
-  readonly logger: Logger
-  readonly metrics: {
-    /** Counts an answer other than 200, by status and code. */
-    refused(status: number, code: string): void
-  }
-}
+import { type BasicKeys, writeKeyOfHeaders } from './write-key.ts'
 
 /** Answers the request and returns true where the path is the collector's. */
 export type CollectRoutes = (request: IncomingMessage, response: ServerResponse) => boolean
 
-type Route = { readonly isBackfill: boolean } & (
-  | { readonly kind: 'single'; readonly type: EventType }
-  | { readonly kind: 'batch' }
-)
-
-const routes: ReadonlyMap<string, Route> = new Map<string, Route>([
-  ...eventTypes.flatMap((type): [string, Route][] => {
-    const route: Route = { kind: 'single', type, isBackfill: false }
-    const paths = [`/v1/${type}`, `/api/s/${type}`, `/api/s/s2s/${type}`]
-    return [...paths, `/v1/${type.charAt(0)}`].map((path) => [path, route])
-  }),
-  ['/v1/batch', { kind: 'batch', isBackfill: false }],
-  ['/v1/b', { kind: 'batch', isBackfill: false }],
-  ['/v1/import', { kind: 'batch', isBackfill: true }],
-])
-
-/** One request with all that answers it. */
-interface Exchange {
-  readonly deps: CollectHttpDeps
-  readonly options: CollectHttpOptions
-  readonly budget: BodyBudget
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  readonly query: string
-  readonly basicKeys: BasicKeys
-  readonly refuse: (problem: Problem) => void
-}
-
-/** What the headers of Basic authorization say, as they came: the same few come all the time. */
-type BasicKeys = Map<string, string | undefined>
-const basicKeyCountMax = 1_000
-
 const settingsPath = /^\/v1\/projects\/([^/]{1,200})\/settings$/
-
-const tooLargeReasons: ReadonlySet<RequestReason> = new Set(['body-too-large', 'batch-too-long'])
 
 export function createCollectRoutes(
   deps: CollectHttpDeps,
@@ -101,7 +57,7 @@ export function createCollectRoutes(
     const queryAt = url.indexOf('?')
     const path = queryAt < 0 ? url : url.slice(0, queryAt)
     const query = queryAt < 0 ? '' : url.slice(queryAt + 1)
-    const route = routes.get(path)
+    const route = segmentRoutes.get(path)
     const settings = route === undefined ? settingsPath.exec(path) : null
     if (route === undefined && settings === null) return false
     const refuse = (problem: Problem): void => {
@@ -147,7 +103,7 @@ function answerSettings(exchange: Exchange, writtenKey: string): void {
   }
 }
 
-async function takeEvents(exchange: Exchange, route: Route): Promise<void> {
+async function takeEvents(exchange: Exchange, route: SegmentRoute): Promise<void> {
   const { deps, options, budget, request, refuse } = exchange
   const writeKey = writeKeyOfHeaders(request, exchange.basicKeys)
   const found = writeKey === undefined ? undefined : deps.sources.byWriteKey(writeKey)
@@ -178,7 +134,7 @@ async function takeEvents(exchange: Exchange, route: Route): Promise<void> {
 
 async function takeBody(
   exchange: Exchange,
-  route: Route,
+  route: SegmentRoute,
   known: { readonly found: CollectSource | undefined; readonly bytes: Uint8Array },
 ): Promise<void> {
   const { deps, options, request, refuse } = exchange
@@ -218,91 +174,6 @@ function answerTaken(exchange: Exchange, answer: CollectAnswer): void {
   }
   const { acceptedCount: accepted, rejectedCount: rejected, results } = answer
   answerJson(exchange.response, { success: true, accepted, rejected, results }, 'no-store')
-}
-
-function writeKeyOfHeaders({ headers }: IncomingMessage, basicKeys: BasicKeys): string | undefined {
-  const { authorization } = headers
-  if (authorization !== undefined) {
-    if (!basicKeys.has(authorization)) {
-      if (basicKeys.size >= basicKeyCountMax) basicKeys.clear()
-      basicKeys.set(authorization, writeKeyOfBasic(authorization))
-    }
-    const basic = basicKeys.get(authorization)
-    if (basic !== undefined) return basic
-  }
-  const header = headers['x-write-key']
-  return typeof header === 'string' && header !== '' ? header.replace(/:$/, '') : undefined
-}
-
-function writeKeyOfBasic(authorization: string): string | undefined {
-  const basic = /^basic +([\w+/=-]+) *$/i.exec(authorization)?.[1]
-  if (basic === undefined) return undefined
-  const pair = Buffer.from(basic, 'base64').toString('utf8')
-  // A write key may hold a colon itself (Jitsu's do), so only the last one, before no password,
-  // is cut.
-  return pair.endsWith(':') ? pair.slice(0, -1) : pair
-}
-
-const keyProblem: Problem = {
-  status: 401,
-  code: 'source-unknown',
-  title: 'Unauthorized',
-  detail:
-    'Give a known write key: Basic authorization, the header X-Write-Key, or writeKey in the body.',
-}
-const originProblem: Problem = {
-  status: 403,
-  code: 'origin-not-allowed',
-  title: 'Forbidden',
-  detail: 'The source does not take events from pages of this origin.',
-}
-const encodingProblem: Problem = {
-  status: 415,
-  code: 'encoding-unknown',
-  title: 'Unsupported Media Type',
-  detail: 'The Content-Encoding is none of gzip, deflate, br, identity.',
-}
-const lagProblem: Problem = {
-  status: 429,
-  code: 'overloaded',
-  title: 'Too Many Requests',
-  detail: 'More is sent than can be kept. Send again later.',
-  retryAfterSeconds: 1,
-}
-/** The body is still being written. */
-const overloadProblem: Problem = { ...lagProblem, shouldClose: true }
-
-function methodProblem(method: string): Problem {
-  const detail = `This path takes ${method} only.`
-  const title = 'Method Not Allowed'
-  return { status: 405, code: 'method-not-allowed', title, detail, allow: `${method}, OPTIONS` }
-}
-
-function requestProblem(code: RequestReason, detail: string): Problem {
-  if (tooLargeReasons.has(code)) return { status: 413, code, title: 'Content Too Large', detail }
-  return { status: 400, code, title: 'Bad Request', detail }
-}
-
-function intakeProblem(intake: Exclude<Intake, { kind: 'open' }>): Problem {
-  const { reason, retryAfterSeconds } = intake
-  if (reason === 'lag') return { ...lagProblem, retryAfterSeconds }
-  const detail = 'No events are taken now. Send again later.'
-  const title = 'Service Unavailable'
-  return { status: 503, code: `intake-${reason}`, title, detail, retryAfterSeconds }
-}
-
-function problemOfError(error: unknown, logger: Logger): Problem {
-  if (!(error instanceof OperatingError)) {
-    logger.error({ err: error }, 'collect request broken')
-    const detail = 'The fault is here, not in the request.'
-    return { status: 500, code: 'internal', title: 'Internal Server Error', detail }
-  }
-  if (error.code === 'LOG_OVERLOADED') return lagProblem
-  logger.warn({ code: error.code }, 'collect append failed')
-  const detail = 'The events could not be kept. Send them again.'
-  const title = 'Service Unavailable'
-  const retryAfterSeconds = error.code === 'DISK_FULL' ? 10 : 5
-  return { status: 503, code: error.code, title, detail, retryAfterSeconds }
 }
 
 function isVerbose(exchange: Exchange): boolean {

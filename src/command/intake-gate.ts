@@ -5,7 +5,7 @@
  * clock have come over 60 s apart (503: a jump must not fire every timer), or while stopping (503).
  */
 
-import type { Intake } from '../collect/collect-http.ts'
+import type { Intake } from '../collect/exchange.ts'
 import type { ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { EventLog } from '../log/event-log.ts'

@@ -1,0 +1,91 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { TestContext } from 'node:test'
+import type { Source } from '../event/source.ts'
+import { systemClock } from '../lib/clock.ts'
+import { silentLogger } from '../lib/logger.ts'
+import { createSeededRandom } from '../lib/random.ts'
+import type { EventLog } from '../log/event-log.ts'
+import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-log.ts'
+import { createCollector } from './collect-batch.ts'
+import { createCollectRoutes } from './collect-http.ts'
+import {
+  type CollectHttpOptions,
+  collectServerOptions,
+  defaultCollectHttpOptions,
+  defaultCollectorOptions,
+} from './collect-options.ts'
+import type { Intake } from './exchange.ts'
+import { createSourceDirectory } from './source-directory.ts'
+
+export const writeKey = 'wk_12345678'
+export const basic = { authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}` }
+export interface Stage {
+  readonly url: string
+  readonly port: number
+  readonly log: MemoryEventLog
+  readonly rejected: MemoryEventLog
+  readonly counts: { accepted: number; rejected: number }
+  readonly refusals: string[]
+}
+
+export interface StageOptions {
+  readonly append?: EventLog['append']
+  readonly intake?: Intake
+  readonly requestTimeoutMs?: number
+  readonly http?: Partial<CollectHttpOptions>
+}
+
+/** Opens the collector's HTTP over logs in memory, with the sources `web` and `shop`. */
+export async function openStage(t: TestContext, options: StageOptions = {}): Promise<Stage> {
+  const log = createMemoryEventLog({ identity: { incarnation: 'a', partitionCount: 1 } })
+  const rejected = createMemoryEventLog({ identity: { incarnation: 'b', partitionCount: 1 } })
+  const counts = { accepted: 0, rejected: 0 }
+  const refusals: string[] = []
+  const web: Source = { sourceId: 'web', writeKeys: [writeKey, 'id:secret1'] }
+  const shop: Source = {
+    sourceId: 'shop',
+    writeKeys: ['wk_shop_1234'],
+    allowedOrigins: ['https://shop.example'],
+  }
+  const sources = createSourceDirectory([{ source: web }, { source: shop }])
+  const collector = createCollector(
+    {
+      log: options.append === undefined ? log : { ...log, append: options.append },
+      rejected,
+      clock: systemClock,
+      random: createSeededRandom(7),
+      sources,
+      metrics: {
+        accepted: (_, count) => (counts.accepted += count),
+        rejected: (_, _reason, count) => (counts.rejected += count),
+      },
+    },
+    defaultCollectorOptions,
+  )
+  const routes = createCollectRoutes(
+    {
+      collector,
+      sources,
+      intake: () => options.intake ?? { kind: 'open' },
+      logger: silentLogger,
+      metrics: { refused: (status, code) => refusals.push(`${status} ${code}`) },
+    },
+    { ...defaultCollectHttpOptions, publicUrl: 'https://in.example', ...options.http },
+  )
+  const requestTimeout = options.requestTimeoutMs ?? collectServerOptions.requestTimeout
+  const settings = { ...collectServerOptions, requestTimeout, connectionsCheckingInterval: 50 }
+  const server = createServer(
+    { ...settings, headersTimeout: requestTimeout },
+    (request, response) => {
+      if (!routes(request, response)) response.writeHead(404).end('not ours')
+    },
+  )
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => {
+    server.closeAllConnections()
+    return new Promise((resolve) => server.close(resolve))
+  })
+  const { port } = server.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, port, log, rejected, counts, refusals }
+}

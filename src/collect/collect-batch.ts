@@ -27,6 +27,7 @@ import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { type NewRecord, partitionOf } from '../log/record.ts'
+import type { AdaptedItem, ItemReason } from './adapted-item.ts'
 import type { SourceDirectory } from './source-directory.ts'
 
 /** Why a whole request is refused. */
@@ -43,16 +44,28 @@ export const requestReasons = [
   'context-invalid',
 ] as const
 export type RequestReason = (typeof requestReasons)[number]
-export type RejectReason = EventRefusalReason | PlanRefusal['reason'] | RequestReason
+export type RejectReason = EventRefusalReason | PlanRefusal['reason'] | RequestReason | ItemReason
 
 export type CollectCall = {
-  /** The body, read as JSON. */
-  readonly body: unknown
-  /** The bytes it was read from: kept where the value cannot be written again. */
+  /** The bytes of the request: kept where a value cannot be written again. */
   readonly bytes: Uint8Array
   /** True for events of the past that must not trigger anything. */
   readonly isBackfill: boolean
-} & ({ readonly kind: 'single'; readonly type: EventType } | { readonly kind: 'batch' })
+} & (
+  | {
+      readonly kind: 'single'
+      readonly type: EventType
+      /** Read as JSON. */
+      readonly body: unknown
+    }
+  | { readonly kind: 'batch'; readonly body: unknown }
+  | {
+      readonly kind: 'adapted'
+      readonly format: string
+      readonly items: readonly AdaptedItem[]
+      readonly sentAt?: unknown
+    }
+)
 
 export type EventResult =
   | { readonly status: 'accepted'; readonly eventId: string }
@@ -112,6 +125,7 @@ export interface RefusedRequest {
   readonly bytes: Uint8Array
   /** Events in the request where they could be counted. */
   readonly count?: number
+  readonly format?: string
 }
 
 const idBytes = 16
@@ -127,6 +141,7 @@ interface Judge {
   readonly deps: CollectorDeps
   readonly options: CollectorOptions
   readonly requestBytes: Uint8Array
+  readonly format: string | undefined
   readonly isBackfill: boolean
   readonly plan: TrackingPlan | undefined
   readonly parseDeps: ParseEventDeps
@@ -137,8 +152,9 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
   const { metrics } = deps
 
   const rejectRequest = async (sourceId: string, refusal: RefusedRequest): Promise<void> => {
-    const { reason, bytes } = refusal
-    const kept = { sourceId, reason, path: '', receivedAtMs: deps.clock.nowMs() }
+    const { reason, bytes, format } = refusal
+    const receivedAtMs = deps.clock.nowMs()
+    const kept = { sourceId, reason, path: '', receivedAtMs, ...formatOf(format) }
     await deps.rejected.append([rejectedRecord(kept, bytes, deps, options)])
     metrics.rejected(sourceId, reason, refusal.count ?? 1)
   }
@@ -147,7 +163,11 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
     const request = readRequest(call, options)
     if (request.kind === 'refused') {
       const { reason, says, count } = request
-      await rejectRequest(sourceId, { reason, says, count, bytes: call.bytes })
+      const refusal = { reason, says, count, bytes: call.bytes }
+      await rejectRequest(
+        sourceId,
+        call.kind === 'adapted' ? { ...refusal, format: call.format } : refusal,
+      )
       return { kind: 'refused', reason, says }
     }
     const parseDeps: ParseEventDeps = {
@@ -163,6 +183,7 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       deps,
       options,
       requestBytes: call.bytes,
+      format: call.kind === 'adapted' ? call.format : undefined,
       isBackfill: call.isBackfill || request.isBackfill,
       plan: deps.sources.byId(sourceId)?.plan,
       parseDeps,
@@ -189,7 +210,7 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
 type ReadRequest =
   | {
       readonly kind: 'request'
-      readonly items: readonly unknown[]
+      readonly items: readonly Item[]
       readonly context?: JsonObject
       readonly sentAtMs?: number
       readonly isBackfill: boolean
@@ -201,20 +222,29 @@ type ReadRequest =
       readonly count: number
     }
 
+/** What is judged, and what is kept of it where it is rejected. */
+type Item = AdaptedItem | { readonly original: unknown; readonly event: unknown }
+
 function readRequest(call: CollectCall, options: CollectorOptions): ReadRequest {
+  if (call.kind === 'adapted') {
+    const { items, sentAt } = call
+    const sentAtMs = parseTimeMs(sentAt)
+    if (items.length > options.batchCountMax) return refuseLong(items.length, options)
+    const request = { kind: 'request', items, isBackfill: false } as const
+    return sentAtMs === undefined ? request : { ...request, sentAtMs }
+  }
   const { body } = call
   if (!isJsonObject(body)) {
     return refuse('body-not-an-object', 'The body is a JSON object.')
   }
-  if (call.kind === 'single') return { kind: 'request', items: [body], isBackfill: false }
+  if (call.kind === 'single') {
+    return { kind: 'request', items: [{ original: body, event: body }], isBackfill: false }
+  }
   const { batch } = body
   if (!Array.isArray(batch))
     return refuse('batch-missing', 'The field batch is an array of events.')
   if (batch.length === 0) return refuse('batch-empty', 'The batch has no events.')
-  if (batch.length > options.batchCountMax) {
-    const says = `The batch has ${batch.length} events; at most ${options.batchCountMax}.`
-    return refuse('batch-too-long', says, batch.length)
-  }
+  if (batch.length > options.batchCountMax) return refuseLong(batch.length, options)
   const context = body.context ?? undefined
   if (context !== undefined) {
     const says = contextFault(context, options)
@@ -223,7 +253,7 @@ function readRequest(call: CollectCall, options: CollectorOptions): ReadRequest 
   const sentAtMs = parseTimeMs(body.sentAt)
   return {
     kind: 'request',
-    items: batch,
+    items: batch.map((event: unknown) => ({ original: event, event })),
     isBackfill: body.historical_migration === true || body.backfill === true,
     ...(isJsonObject(context) ? { context } : {}),
     ...(sentAtMs === undefined ? {} : { sentAtMs }),
@@ -238,31 +268,50 @@ function contextFault(context: unknown, options: CollectorOptions): string | und
   return `The context of the batch is refused at ${pointerOf(['context', ...fault.path])}.`
 }
 
+function refuseLong(count: number, options: CollectorOptions): ReadRequest {
+  const says = `The batch has ${count} events; at most ${options.batchCountMax}.`
+  return refuse('batch-too-long', says, count)
+}
+
 function refuse(reason: RequestReason, says: string, count = 1): ReadRequest {
   return { kind: 'refused', reason, says, count }
 }
 
-function judgeAll(items: readonly unknown[], judge: Judge): Judged {
+function judgeAll(items: readonly Item[], judge: Judge): Judged {
   const judged: Judged = { events: [], rejected: [], reasons: [], results: [] }
   const { parseDeps, deps, options } = judge
   for (const item of items) {
-    const parsed = parseEvent(item, parseDeps)
-    const refusal = parsed.kind === 'refused' ? parsed : judge.plan?.validate(parsed.event)
-    if (parsed.kind === 'event' && refusal === undefined) {
-      judged.events.push(eventRecord(parsed.event, judge))
-      judged.results.push({ status: 'accepted', eventId: parsed.event.eventId })
-    } else if (refusal !== undefined) {
-      const { reason, path, says } = refusal
+    const judgement = judgeItem(item, judge)
+    if (judgement.kind === 'event') {
+      judged.events.push(eventRecord(judgement.event, judge))
+      judged.results.push({ status: 'accepted', eventId: judgement.event.eventId })
+    } else {
+      const { reason, path, says } = judgement
       const { sourceId, receivedAtMs } = parseDeps
-      const bytes = bytesOf(item, judge.requestBytes)
-      judged.rejected.push(
-        rejectedRecord({ sourceId, reason, path, receivedAtMs }, bytes, deps, options),
-      )
+      const kept = { sourceId, reason, path, receivedAtMs, ...formatOf(judge.format) }
+      const bytes = bytesOf(item.original, judge.requestBytes)
+      judged.rejected.push(rejectedRecord(kept, bytes, deps, options))
       judged.reasons.push(reason)
       judged.results.push({ status: 'rejected', reason, path, says })
     }
   }
   return judged
+}
+
+type Judgement =
+  | { readonly kind: 'event'; readonly event: Event }
+  | {
+      readonly kind: 'refused'
+      readonly reason: RejectReason
+      readonly path: string
+      readonly says: string
+    }
+
+function judgeItem(item: Item, judge: Judge): Judgement {
+  if ('refusal' in item) return { kind: 'refused', ...item.refusal }
+  const parsed = parseEvent(item.event, judge.parseDeps)
+  if (parsed.kind === 'refused') return parsed
+  return judge.plan?.validate(parsed.event) ?? parsed
 }
 
 function eventRecord(event: Event, judge: Judge): NewRecord {
@@ -289,6 +338,12 @@ export interface RejectedSkeleton {
   readonly reason: RejectReason
   readonly path: string
   readonly receivedAtMs: number
+  /** What the body is written in, where it is not the form of Segment's API. */
+  readonly format?: string
+}
+
+function formatOf(format: string | undefined): { readonly format?: string } {
+  return format === undefined ? {} : { format }
 }
 
 function rejectedRecord(
@@ -316,6 +371,7 @@ function rejectedRecord(
  * request.
  */
 function bytesOf(item: unknown, requestBytes: Uint8Array): Uint8Array {
+  if (item instanceof Uint8Array) return item
   try {
     return Buffer.from(JSON.stringify(item, keepNumber))
   } catch (error) {

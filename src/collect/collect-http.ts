@@ -1,6 +1,6 @@
 /**
  * The collector over HTTP, on plain `node:http` requests: the routes of Segment's tracking API,
- * those of its browser client, and Jitsu's.
+ * those of its browser client, and Jitsu's. Other formats are in `take-adapted.ts`.
  *
  * Order of one request: write key in a header, intake open, body within its limit, inflate, JSON,
  * write key in the body, origin, collect, answer. The answer 200 goes out only when every event is
@@ -26,19 +26,19 @@ import {
 import type { CollectAnswer, CollectCall } from './collect-batch.ts'
 import type { CollectHttpOptions } from './collect-options.ts'
 import {
-  encodingProblem,
   intakeProblem,
   keyProblem,
   methodProblem,
   originProblem,
-  overloadProblem,
   problemOfError,
   requestProblem,
 } from './collect-problem.ts'
 import type { CollectHttpDeps, Exchange } from './exchange.ts'
-import { type BodyBudget, encodingOf, parseBody, readBody } from './parse-body.ts'
+import type { BodyBudget } from './parse-body.ts'
 import { type SegmentRoute, segmentRoutes } from './segment-routes.ts'
 import type { CollectSource, SourceDirectory } from './source-directory.ts'
+import { createAdaptedTable, takeAdapted } from './take-adapted.ts'
+import { takeBytes, takeJson } from './take-body.ts'
 import { type BasicKeys, writeKeyOfHeaders } from './write-key.ts'
 
 /** Answers the request and returns true where the path is the collector's. */
@@ -52,6 +52,7 @@ export function createCollectRoutes(
 ): CollectRoutes {
   const budget: BodyBudget = { bytesMax: options.bodyBytesInFlightMax, bytesInFlight: 0 }
   const basicKeys: BasicKeys = new Map()
+  const findAdapted = createAdaptedTable(deps.adapted)
   return (request, response) => {
     const url = request.url ?? ''
     const queryAt = url.indexOf('?')
@@ -59,24 +60,25 @@ export function createCollectRoutes(
     const query = queryAt < 0 ? '' : url.slice(queryAt + 1)
     const route = segmentRoutes.get(path)
     const settings = route === undefined ? settingsPath.exec(path) : null
-    if (route === undefined && settings === null) return false
+    const adapted = route === undefined && settings === null ? findAdapted(path) : undefined
+    if (route === undefined && settings === null && adapted === undefined) return false
     const refuse = (problem: Problem): void => {
       deps.metrics.refused(problem.status, problem.code)
       const shouldClose = problem.shouldClose ?? isBodyLong(request, options)
-      answerProblem(response, { ...problem, shouldClose })
+      const answered = { ...problem, shouldClose }
+      if (adapted?.route.refuse === undefined) answerProblem(response, answered)
+      else if (!response.headersSent) adapted.route.refuse(response, answered)
     }
     const method = route === undefined ? 'GET' : 'POST'
     addCorsHeaders(request, response)
     const given = { deps, options, budget, basicKeys }
     const exchange: Exchange = { ...given, request, response, query, refuse }
-    if (request.method === 'OPTIONS') answerPreflight(response)
+    const fail = (error: unknown): void => refuse(problemOfError(error, deps.logger))
+    if (adapted !== undefined) takeAdapted(exchange, adapted).catch(fail)
+    else if (request.method === 'OPTIONS') answerPreflight(response)
     else if (request.method !== method) refuse(methodProblem(method))
     else if (route === undefined) answerSettings(exchange, settings?.[1] ?? '')
-    else {
-      takeEvents(exchange, route).catch((error: unknown) =>
-        refuse(problemOfError(error, deps.logger)),
-      )
-    }
+    else takeEvents(exchange, route).catch(fail)
     return true
   }
 }
@@ -104,32 +106,16 @@ function answerSettings(exchange: Exchange, writtenKey: string): void {
 }
 
 async function takeEvents(exchange: Exchange, route: SegmentRoute): Promise<void> {
-  const { deps, options, budget, request, refuse } = exchange
+  const { deps, request, refuse } = exchange
   const writeKey = writeKeyOfHeaders(request, exchange.basicKeys)
   const found = writeKey === undefined ? undefined : deps.sources.byWriteKey(writeKey)
   if (writeKey !== undefined && found === undefined) return refuse(keyProblem)
   if (found !== undefined && !isOriginAllowed(request, found.source)) return refuse(originProblem)
   const intake = deps.intake()
   if (intake.kind === 'closed') return refuse(intakeProblem(intake))
-  const bytesMax = route.kind === 'single' ? options.singleBytesMax : options.batchBytesMax
-  const read = await readBody(request, bytesMax, budget)
-  if (read.kind === 'gone') return
-  if (read.kind === 'overloaded') return refuse(overloadProblem)
-  try {
-    if (read.kind === 'bytes') {
-      await takeBody(exchange, route, { found, bytes: read.bytes })
-      return
-    }
-    const says = `The body has more than ${bytesMax} bytes.`
-    const problem = requestProblem('body-too-large', says)
-    if (found !== undefined) {
-      const refusal = { reason: 'body-too-large', says, bytes: read.bytes } as const
-      await deps.collector.rejectRequest(found.source.sourceId, refusal)
-    }
-    refuse({ ...problem, shouldClose: !read.isEnded })
-  } finally {
-    budget.bytesInFlight -= read.bytes.length
-  }
+  await takeBytes(exchange, { size: route.kind, found }, (bytes) =>
+    takeBody(exchange, route, { found, bytes }),
+  )
 }
 
 async function takeBody(
@@ -137,19 +123,9 @@ async function takeBody(
   route: SegmentRoute,
   known: { readonly found: CollectSource | undefined; readonly bytes: Uint8Array },
 ): Promise<void> {
-  const { deps, options, request, refuse } = exchange
-  const { bytes } = known
-  const encoding = encodingOf(request.headers['content-encoding'])
-  if (encoding === undefined) return refuse(encodingProblem)
-  const parsing = parseBody(bytes, encoding, options.inflatedBytesMax)
-  const parsed = parsing instanceof Promise ? await parsing : parsing
-  if (parsed.kind === 'refused') {
-    const { reason, says } = parsed
-    if (known.found !== undefined) {
-      await deps.collector.rejectRequest(known.found.source.sourceId, { reason, says, bytes })
-    }
-    return refuse(requestProblem(reason, says))
-  }
+  const { deps, request, refuse } = exchange
+  const parsed = await takeJson(exchange, { size: route.kind, found: known.found }, known.bytes)
+  if (parsed === undefined) return
   const found = known.found ?? sourceOfBody(deps.sources, parsed.body)
   if (found === undefined) return refuse(keyProblem)
   if (!isOriginAllowed(request, found.source)) return refuse(originProblem)

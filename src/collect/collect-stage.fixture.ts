@@ -7,6 +7,7 @@ import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-log.ts'
+import type { AdaptedRoute } from './adapter.ts'
 import { createCollector } from './collect-batch.ts'
 import { createCollectRoutes } from './collect-http.ts'
 import {
@@ -32,6 +33,7 @@ export interface Stage {
 export interface StageOptions {
   readonly append?: EventLog['append']
   readonly intake?: Intake
+  readonly adapted?: readonly AdaptedRoute[]
   readonly requestTimeoutMs?: number
   readonly http?: Partial<CollectHttpOptions>
 }
@@ -67,6 +69,7 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
     {
       collector,
       sources,
+      adapted: options.adapted ?? [],
       intake: () => options.intake ?? { kind: 'open' },
       logger: silentLogger,
       metrics: { refused: (status, code) => refusals.push(`${status} ${code}`) },

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from '../lib/logger.ts'
+import type { AdaptedRoute } from './adapter.ts'
 import type { Problem } from './collect-answer.ts'
 import type { Collector } from './collect-batch.ts'
 import type { CollectHttpOptions } from './collect-options.ts'
@@ -19,6 +20,8 @@ export type Intake =
 export interface CollectHttpDeps {
   readonly collector: Collector
   readonly sources: SourceDirectory
+  /** Formats other than Segment's. */
+  readonly adapted: readonly AdaptedRoute[]
   readonly intake: () => Intake
   readonly logger: Logger
   readonly metrics: {

@@ -246,6 +246,7 @@ function routesOf(
     {
       collector,
       sources,
+      adapted: [],
       intake: () => gate.intake(),
       logger: deps.logger,
       metrics: { refused: (status, code) => refused({ status: String(status), code }) },

@@ -1,0 +1,70 @@
+/** Steps that every POST to the collector takes: read the body within its limit, inflate, JSON. */
+
+import { encodingProblem, overloadProblem, requestProblem } from './collect-problem.ts'
+import type { Exchange } from './exchange.ts'
+import { encodingOf, type ParsedBody, parseBody, readBody } from './parse-body.ts'
+import type { CollectSource } from './source-directory.ts'
+
+export interface BodyKnown {
+  readonly size: 'single' | 'batch'
+  readonly found: CollectSource | undefined
+  /** Name of the format, where it is not Segment's. */
+  readonly format?: string
+}
+
+/**
+ * Calls `take` with the body, or refuses it. The bytes count against the budget until `take` is
+ * done.
+ */
+export async function takeBytes(
+  exchange: Exchange,
+  known: BodyKnown,
+  take: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const { deps, options, budget, request, refuse } = exchange
+  const bytesMax = known.size === 'single' ? options.singleBytesMax : options.batchBytesMax
+  const read = await readBody(request, bytesMax, budget)
+  if (read.kind === 'gone') return
+  if (read.kind === 'overloaded') return refuse(overloadProblem)
+  try {
+    if (read.kind === 'bytes') return await take(read.bytes)
+    const says = `The body has more than ${bytesMax} bytes.`
+    const problem = requestProblem('body-too-large', says)
+    if (known.found !== undefined) {
+      const refusal = { ...formatOf(known), reason: 'body-too-large', says } as const
+      const { sourceId } = known.found.source
+      await deps.collector.rejectRequest(sourceId, { ...refusal, bytes: read.bytes })
+    }
+    refuse({ ...problem, shouldClose: !read.isEnded })
+  } finally {
+    budget.bytesInFlight -= read.bytes.length
+  }
+}
+
+/** Returns the body read as JSON, or undefined where it is refused: then it has been answered. */
+export async function takeJson(
+  exchange: Exchange,
+  known: BodyKnown,
+  bytes: Uint8Array,
+): Promise<Extract<ParsedBody, { readonly kind: 'json' }> | undefined> {
+  const { deps, options, request, refuse } = exchange
+  const encoding = encodingOf(request.headers['content-encoding'])
+  if (encoding === undefined) {
+    refuse(encodingProblem)
+    return undefined
+  }
+  const parsing = parseBody(bytes, encoding, options.inflatedBytesMax)
+  const parsed = parsing instanceof Promise ? await parsing : parsing
+  if (parsed.kind === 'json') return parsed
+  const { reason, says } = parsed
+  if (known.found !== undefined) {
+    const { sourceId } = known.found.source
+    await deps.collector.rejectRequest(sourceId, { ...formatOf(known), reason, says, bytes })
+  }
+  refuse(requestProblem(reason, says))
+  return undefined
+}
+
+function formatOf({ format }: BodyKnown): { readonly format?: string } {
+  return format === undefined ? {} : { format }
+}

@@ -6,8 +6,8 @@
  * limits, plan, durable append. What is rejected is kept as the producer sent it, with the name of
  * the format.
  *
- * Order of one request: sender by the head, origin, intake open, body within its limit, `verify`,
- * inflate, JSON, sender by the body, `adapt`, append, `remember`, answer.
+ * Order of one request: sender by the head, origin and rate, intake open, body within its limit,
+ * `verify`, inflate, JSON, sender by the body, `adapt`, append, `remember`, answer.
  */
 
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'

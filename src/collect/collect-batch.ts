@@ -51,6 +51,8 @@ export type CollectCall = {
   readonly bytes: Uint8Array
   /** True for events of the past that must not trigger anything. */
   readonly isBackfill: boolean
+  /** The client's address, where the source keeps it. */
+  readonly clientIp?: string
 } & (
   | {
       readonly kind: 'single'
@@ -178,6 +180,7 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       ...(call.kind === 'single' ? { type: call.type } : {}),
       ...(request.sentAtMs === undefined ? {} : { sentAtMs: request.sentAtMs }),
       ...(request.context === undefined ? {} : { batchContext: request.context }),
+      ...(call.clientIp === undefined ? {} : { clientIp: call.clientIp }),
     }
     const judged = judgeAll(request.items, {
       deps,

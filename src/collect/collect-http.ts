@@ -2,10 +2,10 @@
  * The collector over HTTP, on plain `node:http` requests: the routes of Segment's tracking API,
  * those of its browser client, and Jitsu's. Other formats are in `take-adapted.ts`.
  *
- * Order of one request: write key in a header, intake open, body within its limit, inflate, JSON,
- * write key in the body, origin, collect, answer. The answer 200 goes out only when every event is
- * durable. A request that cannot be read is kept in the `rejected` log if its source is known;
- * strangers fill no disk.
+ * Order of one request: write key in a header, origin and rate of its source, intake open, body
+ * within its limit, inflate, JSON, write key in the body, collect, answer. The answer 200 goes out
+ * only when every event is durable. A request that cannot be read is kept in the `rejected` log if
+ * its source is known; strangers fill no disk.
  *
  * Single invalid events are answered 200, as Segment does: clients would drop or repeat them on
  * anything else. `Prefer: return=representation` or `?verbose=1` shows what became of each event.
@@ -13,13 +13,13 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isJsonObject } from '../lib/json.ts'
+import { collectFrom, findBarrier } from './admit.ts'
 import {
   addCorsHeaders,
   answerJson,
   answerPreflight,
   answerProblem,
   answerTakenAll,
-  isOriginAllowed,
   type Problem,
   settingsOf,
 } from './collect-answer.ts'
@@ -29,7 +29,6 @@ import {
   intakeProblem,
   keyProblem,
   methodProblem,
-  originProblem,
   problemOfError,
   requestProblem,
 } from './collect-problem.ts'
@@ -110,7 +109,8 @@ async function takeEvents(exchange: Exchange, route: SegmentRoute): Promise<void
   const writeKey = writeKeyOfHeaders(request, exchange.basicKeys)
   const found = writeKey === undefined ? undefined : deps.sources.byWriteKey(writeKey)
   if (writeKey !== undefined && found === undefined) return refuse(keyProblem)
-  if (found !== undefined && !isOriginAllowed(request, found.source)) return refuse(originProblem)
+  const barrier = found === undefined ? undefined : findBarrier(exchange, found)
+  if (barrier !== undefined) return refuse(barrier)
   const intake = deps.intake()
   if (intake.kind === 'closed') return refuse(intakeProblem(intake))
   await takeBytes(exchange, { size: route.kind, found }, (bytes) =>
@@ -123,15 +123,15 @@ async function takeBody(
   route: SegmentRoute,
   known: { readonly found: CollectSource | undefined; readonly bytes: Uint8Array },
 ): Promise<void> {
-  const { deps, request, refuse } = exchange
+  const { deps, refuse } = exchange
   const parsed = await takeJson(exchange, { size: route.kind, found: known.found }, known.bytes)
   if (parsed === undefined) return
   const found = known.found ?? sourceOfBody(deps.sources, parsed.body)
   if (found === undefined) return refuse(keyProblem)
-  if (!isOriginAllowed(request, found.source)) return refuse(originProblem)
+  const barrier = known.found === undefined ? findBarrier(exchange, found) : undefined
+  if (barrier !== undefined) return refuse(barrier)
   const call: CollectCall = { ...route, body: parsed.body, bytes: parsed.bytes }
-  const answer = await deps.collector.collect(found.source.sourceId, call)
-  answerTaken(exchange, answer)
+  answerTaken(exchange, await collectFrom(exchange, found, call))
 }
 
 function sourceOfBody(sources: SourceDirectory, body: unknown): CollectSource | undefined {

@@ -37,6 +37,17 @@ const lagProblem: Problem = {
 /** The body is still being written. */
 export const overloadProblem: Problem = { ...lagProblem, shouldClose: true }
 
+/** The source sends more than it may; nobody else is held up. */
+export function rateProblem(waitMs: number): Problem {
+  return {
+    status: 429,
+    code: 'rate-exceeded',
+    title: 'Too Many Requests',
+    detail: 'This source sends more events in a second than it may. Send again later.',
+    retryAfterSeconds: Math.ceil(waitMs / 1000),
+  }
+}
+
 export function methodProblem(method: string): Problem {
   const detail = `This path takes ${method} only.`
   const title = 'Method Not Allowed'

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { Source } from '../event/source.ts'
-import { systemClock } from '../lib/clock.ts'
+import { type Clock, systemClock } from '../lib/clock.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
@@ -18,6 +18,7 @@ import {
 } from './collect-options.ts'
 import type { Intake } from './exchange.ts'
 import { createSourceDirectory } from './source-directory.ts'
+import { createSourceRates } from './source-rates.ts'
 
 export const writeKey = 'wk_12345678'
 export const basic = { authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}` }
@@ -35,6 +36,10 @@ export interface StageOptions {
   readonly intake?: Intake
   readonly adapted?: readonly AdaptedRoute[]
   readonly requestTimeoutMs?: number
+  /** What the source `web` has besides its name and keys. */
+  readonly web?: Partial<Source>
+  /** Of the rates of sources. */
+  readonly clock?: Clock
   readonly http?: Partial<CollectHttpOptions>
 }
 
@@ -44,7 +49,7 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
   const rejected = createMemoryEventLog({ identity: { incarnation: 'b', partitionCount: 1 } })
   const counts = { accepted: 0, rejected: 0 }
   const refusals: string[] = []
-  const web: Source = { sourceId: 'web', writeKeys: [writeKey, 'id:secret1'] }
+  const web: Source = { sourceId: 'web', writeKeys: [writeKey, 'id:secret1'], ...options.web }
   const shop: Source = {
     sourceId: 'shop',
     writeKeys: ['wk_shop_1234'],
@@ -71,6 +76,8 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
       sources,
       adapted: options.adapted ?? [],
       intake: () => options.intake ?? { kind: 'open' },
+      rates: createSourceRates(options.clock ?? systemClock, undefined),
+      isTrustedProxy: (address) => address === '127.0.0.1',
       logger: silentLogger,
       metrics: { refused: (status, code) => refusals.push(`${status} ${code}`) },
     },

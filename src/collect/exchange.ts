@@ -6,6 +6,7 @@ import type { Collector } from './collect-batch.ts'
 import type { CollectHttpOptions } from './collect-options.ts'
 import type { BodyBudget } from './parse-body.ts'
 import type { SourceDirectory } from './source-directory.ts'
+import type { SourceRates } from './source-rates.ts'
 import type { BasicKeys } from './write-key.ts'
 
 /** Whether events are taken now. Lag answers 429, the rest 503. */
@@ -23,6 +24,8 @@ export interface CollectHttpDeps {
   /** Formats other than Segment's. */
   readonly adapted: readonly AdaptedRoute[]
   readonly intake: () => Intake
+  readonly rates: SourceRates
+  readonly isTrustedProxy: (address: string | undefined) => boolean
   readonly logger: Logger
   readonly metrics: {
     /** Counts an answer other than 200, by status and code. */

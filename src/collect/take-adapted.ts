@@ -9,14 +9,9 @@
 
 import { assert } from '../lib/assert.ts'
 import type { AdaptedRoute, Ask, AskBytes, AskHead, TakenAnswer } from './adapter.ts'
-import { answerPreflight, isOriginAllowed } from './collect-answer.ts'
-import {
-  intakeProblem,
-  keyProblem,
-  methodProblem,
-  originProblem,
-  requestProblem,
-} from './collect-problem.ts'
+import { collectFrom, findBarrier } from './admit.ts'
+import { answerPreflight } from './collect-answer.ts'
+import { intakeProblem, keyProblem, methodProblem, requestProblem } from './collect-problem.ts'
 import type { Exchange } from './exchange.ts'
 import type { CollectSource } from './source-directory.ts'
 import { takeBytes, takeJson } from './take-body.ts'
@@ -101,11 +96,12 @@ export async function takeAdapted(exchange: Exchange, matched: MatchedRoute): Pr
 }
 
 async function takeAsked(exchange: Exchange, route: AdaptedRoute, head: AskHead): Promise<void> {
-  const { deps, request, refuse } = exchange
+  const { deps, refuse } = exchange
   const sender = route.findSource(head, deps.sources)
   if (sender !== 'in-body' && 'status' in sender) return refuse(sender)
   const found = sender === 'in-body' ? undefined : sender
-  if (found !== undefined && !isOriginAllowed(request, found.source)) return refuse(originProblem)
+  const barrier = found === undefined ? undefined : findBarrier(exchange, found)
+  if (barrier !== undefined) return refuse(barrier)
   const intake = deps.intake()
   if (intake.kind === 'closed') return refuse(intakeProblem(intake))
   const take = (bytes: Uint8Array): Promise<void> =>
@@ -130,7 +126,7 @@ async function takeProved(
   route: AdaptedRoute,
   given: { readonly ask: AskBytes; readonly found: CollectSource | undefined },
 ): Promise<void> {
-  const { deps, request, response, refuse } = exchange
+  const { deps, response, refuse } = exchange
   const { ask: sent } = given
   if (route.verify !== undefined) {
     assert(given.found !== undefined, 'the sender of what is proved is known by the head')
@@ -145,7 +141,8 @@ async function takeProved(
   const ask: Ask = { ...sent, body: parsed?.body }
   const found = given.found ?? route.sourceOfBody?.(ask, deps.sources)
   if (found === undefined) return refuse(keyProblem)
-  if (!isOriginAllowed(request, found.source)) return refuse(originProblem)
+  const barrier = given.found === undefined ? findBarrier(exchange, found) : undefined
+  if (barrier !== undefined) return refuse(barrier)
   await takeItems(exchange, route, { ask, found })
 }
 
@@ -167,7 +164,7 @@ async function takeItems(
   }
   const { items, sentAt, isBackfill = false } = adapted
   const call = { kind: 'adapted', format, items, sentAt, isBackfill, bytes: ask.bytes } as const
-  const answer = await collector.collect(sourceId, call)
+  const answer = await collectFrom(exchange, found, call)
   if (answer.kind === 'refused') return exchange.refuse(requestProblem(answer.reason, answer.says))
   route.remember?.(ask, found)
   route.answer(exchange.response, answer, ask)

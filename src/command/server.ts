@@ -25,6 +25,7 @@ import {
   defaultCollectorOptions,
 } from '../collect/collect-options.ts'
 import { createSourceDirectory, type SourceDirectory } from '../collect/source-directory.ts'
+import { createSourceRates } from '../collect/source-rates.ts'
 import { armedFailpoint, type ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
@@ -39,7 +40,7 @@ import type { StateStore } from '../state/state-store.ts'
 import { applyDefinitions, definitionsHashOf } from './apply-definitions.ts'
 import { collectSourcesOf } from './collect-sources.ts'
 import { readSecrets, type Secrets } from './data-dir.ts'
-import { guardServer } from './guard-server.ts'
+import { guardServer, trustedProxiesOf } from './guard-server.ts'
 import { createIntakeGate, type IntakeGate } from './intake-gate.ts'
 import { openOnlooker } from './onlooker.ts'
 import { type Owner, openOwner } from './owner-thread.ts'
@@ -248,6 +249,8 @@ function routesOf(
       sources,
       adapted: [],
       intake: () => gate.intake(),
+      rates: createSourceRates(deps.clock, values['collect.sourceEventsPerSecondMax']),
+      isTrustedProxy: trustedProxiesOf(values),
       logger: deps.logger,
       metrics: { refused: (status, code) => refused({ status: String(status), code }) },
     },

@@ -48,6 +48,8 @@ export interface ParseEventDeps {
   readonly type?: EventType
   /** The context of the whole batch; must have passed `findLimitFault`. */
   readonly batchContext?: JsonObject
+  /** Put into the context where the source keeps addresses and the producer gave none. */
+  readonly clientIp?: string
   readonly makeEventId: () => string
   readonly limits: EventLimits
 }
@@ -87,6 +89,9 @@ export function parseEvent(input: unknown, deps: ParseEventDeps): ParsedEvent {
     addGroupOrAlias(event, input)
   if (refusal !== undefined) return refusal
   addTime(event, input, deps)
+  if (deps.clientIp !== undefined && event.context?.ip === undefined) {
+    event.context = { ...event.context, ip: deps.clientIp }
+  }
   return { kind: 'event', event }
 }
 

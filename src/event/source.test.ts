@@ -13,6 +13,8 @@ describe('parseSource', () => {
         mode: 'strict',
         events: { 'A/B': { schema: 'schemas/a.json' }, C: { schema: { type: 'object' } } },
       },
+      eventsPerSecondMax: 500,
+      keepIp: true,
     })
     assert.deepEqual(parsed, {
       kind: 'source',
@@ -27,6 +29,8 @@ describe('parseSource', () => {
             C: { schema: { kind: 'inline', schema: { type: 'object' } } },
           },
         },
+        eventsPerSecondMax: 500,
+        keepIp: true,
       },
     })
   })
@@ -44,6 +48,9 @@ describe('parseSource', () => {
       '/allowedOrigins/0',
     ],
     ['an origin that is a star', { ...good, allowedOrigins: ['*'] }, '/allowedOrigins/0'],
+    ['a rate of nothing', { ...good, eventsPerSecondMax: 0 }, '/eventsPerSecondMax'],
+    ['a rate that is text', { ...good, eventsPerSecondMax: '9' }, '/eventsPerSecondMax'],
+    ['addresses that are kept perhaps', { ...good, keepIp: 'yes' }, '/keepIp'],
     ['an unknown name', { ...good, writeKey: 'x' }, '/writeKey'],
     ['an unknown mode', { ...good, trackingPlan: { mode: 'x', events: {} } }, '/trackingPlan/mode'],
     ['a plan without events', { ...good, trackingPlan: {} }, '/trackingPlan/events'],

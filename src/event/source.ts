@@ -27,6 +27,10 @@ export interface Source {
   /** Origins such as `https://shop.example`; absent means any. */
   readonly allowedOrigins?: readonly string[]
   readonly trackingPlan?: TrackingPlanDefinition
+  /** Events in a second on each collecting process; absent means what the operator set for all. */
+  readonly eventsPerSecondMax?: number
+  /** True where the client's address is put into the context of its events. */
+  readonly keepIp?: boolean
 }
 
 export interface DefinitionFault {
@@ -42,6 +46,15 @@ export type ParsedSource =
 const writeKeyCountMax = 20
 const originCountMax = 100
 const planEventCountMax = 1_000
+const eventsPerSecondLimit = 10_000_000
+const sourceFields = [
+  'name',
+  'writeKeys',
+  'allowedOrigins',
+  'trackingPlan',
+  'eventsPerSecondMax',
+  'keepIp',
+] as const
 
 const namePattern = /^[a-z0-9][a-z0-9_-]{0,63}$/
 const writeKeyPattern = /^[A-Za-z0-9._:-]{8,128}$/
@@ -51,7 +64,7 @@ export function parseSource(input: unknown): ParsedSource {
   const faults: DefinitionFault[] = []
   if (!isJsonObject(input))
     return { kind: 'refused', faults: [{ path: '', says: 'Not a mapping.' }] }
-  refuseUnknown(input, ['name', 'writeKeys', 'allowedOrigins', 'trackingPlan'], '', faults)
+  refuseUnknown(input, sourceFields, '', faults)
   const sourceId = typeof input.name === 'string' ? input.name : ''
   if (!namePattern.test(sourceId)) {
     faults.push({ path: '/name', says: 'A name has 1 to 64 of a-z, 0-9, - and _.' })
@@ -67,14 +80,29 @@ export function parseSource(input: unknown): ParsedSource {
   }
   const allowedOrigins = parseOrigins(input.allowedOrigins, faults)
   const trackingPlan = parseTrackingPlan(input.trackingPlan, faults)
+  const eventsPerSecondMax = parseRate(input.eventsPerSecondMax, faults)
+  const keepIp = input.keepIp ?? false
+  if (typeof keepIp !== 'boolean') faults.push({ path: '/keepIp', says: 'Must be true or false.' })
   if (faults.length > 0) return { kind: 'refused', faults }
   const source = {
     sourceId,
     writeKeys,
     ...(allowedOrigins === undefined ? {} : { allowedOrigins }),
     ...(trackingPlan === undefined ? {} : { trackingPlan }),
+    ...(eventsPerSecondMax === undefined ? {} : { eventsPerSecondMax }),
+    ...(keepIp === true ? { keepIp } : {}),
   }
   return { kind: 'source', source }
+}
+
+function parseRate(input: unknown, faults: DefinitionFault[]): number | undefined {
+  if (input === undefined || input === null) return undefined
+  if (Number.isInteger(input) && Number(input) >= 1 && Number(input) <= eventsPerSecondLimit) {
+    return Number(input)
+  }
+  const says = `Must be a whole number of 1 to ${eventsPerSecondLimit}.`
+  faults.push({ path: '/eventsPerSecondMax', says })
+  return undefined
 }
 
 function parseTexts(

@@ -1,0 +1,7 @@
+import type { BadClass } from './bad-input.ts'
+import { bodyClasses } from './body-classes.ts'
+import { eventClasses } from './event-classes.ts'
+import { httpClasses } from './http-classes.ts'
+
+/** All classes of bad input that concern the ways in. */
+export const badClasses: readonly BadClass[] = [...bodyClasses, ...eventClasses, ...httpClasses]

@@ -27,16 +27,13 @@ export const encodingProblem: Problem = {
   title: 'Unsupported Media Type',
   detail: 'The Content-Encoding is none of gzip, deflate, br, identity.',
 }
-const lagProblem: Problem = {
+export const lagProblem: Problem = {
   status: 429,
   code: 'overloaded',
   title: 'Too Many Requests',
   detail: 'More is sent than can be kept. Send again later.',
   retryAfterSeconds: 1,
 }
-/** The body is still being written. */
-export const overloadProblem: Problem = { ...lagProblem, shouldClose: true }
-
 /** The source sends more than it may; nobody else is held up. */
 export function rateProblem(waitMs: number): Problem {
   return {

@@ -2,8 +2,9 @@
  * Reads the body of a request to its end, inflates it, and reads it as JSON, within limits at each
  * step.
  *
- * A body over its limit is not kept, but a little more of it is read away before the answer: a
- * client that is cut off while it writes sees a broken connection and sends the same again.
+ * A body over its limit, or one for which there is no room, is not kept, but more of it is read away
+ * before the answer: a client that is cut off while it writes sees a broken connection and not why,
+ * and sends the same again at once.
  */
 
 import type { IncomingMessage } from 'node:http'
@@ -15,7 +16,8 @@ export type ReadBody =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   /** `isEnded` is false where the client was still writing. */
   | { readonly kind: 'too-large'; readonly bytes: Uint8Array; readonly isEnded: boolean }
-  | { readonly kind: 'overloaded' }
+  /** There was no room for it. Nothing is kept, and the client can hear of it. */
+  | { readonly kind: 'overloaded'; readonly isEnded: boolean }
   /** The client went away. */
   | { readonly kind: 'gone' }
 
@@ -60,21 +62,31 @@ export function readBody(
     const chunks: Buffer[] = []
     let keptBytes = 0
     let readBytes = 0
+    let isOverloaded = false
     let isDone = false
+    const dropKept = (): void => {
+      chunks.length = 0
+      budget.bytesInFlight -= keptBytes
+      keptBytes = 0
+    }
     const finish = (result: ReadBody): void => {
       if (isDone) return
       isDone = true
-      if (result.kind === 'gone' || result.kind === 'overloaded') budget.bytesInFlight -= keptBytes
+      if (result.kind === 'gone') dropKept()
       if (!request.readableEnded) request.off('data', take)
       resolve(result)
     }
+    const finishRefused = (isEnded: boolean): void => {
+      if (isOverloaded) finish({ kind: 'overloaded', isEnded })
+      else finish({ kind: 'too-large', bytes: Buffer.concat(chunks), isEnded })
+    }
     const take = (chunk: Buffer): void => {
       readBytes += chunk.length
-      if (readBytes > bytesMax) {
-        if (readBytes <= bytesMax + drainBytesMax) return
-        finish({ kind: 'too-large', bytes: Buffer.concat(chunks), isEnded: false })
+      if (readBytes > bytesMax || isOverloaded) {
+        if (readBytes > bytesMax + drainBytesMax) finishRefused(false)
       } else if (budget.bytesInFlight + chunk.length > budget.bytesMax) {
-        finish({ kind: 'overloaded' })
+        isOverloaded = true
+        dropKept()
       } else {
         chunks.push(chunk)
         keptBytes += chunk.length
@@ -84,7 +96,7 @@ export function readBody(
     request.on('data', take)
     request.on('end', () => {
       const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
-      if (readBytes > bytesMax) finish({ kind: 'too-large', bytes, isEnded: true })
+      if (readBytes > bytesMax || isOverloaded) finishRefused(true)
       else finish({ kind: 'bytes', bytes })
     })
     // A client that goes away is a close without an end, and an error only where one listens.

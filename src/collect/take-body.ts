@@ -1,6 +1,6 @@
 /** Steps that every POST to the collector takes: read the body within its limit, inflate, JSON. */
 
-import { encodingProblem, overloadProblem, requestProblem } from './collect-problem.ts'
+import { encodingProblem, lagProblem, requestProblem } from './collect-problem.ts'
 import type { Exchange } from './exchange.ts'
 import { encodingOf, type ParsedBody, parseBody, readBody } from './parse-body.ts'
 import type { CollectSource } from './source-directory.ts'
@@ -25,7 +25,7 @@ export async function takeBytes(
   const bytesMax = known.size === 'single' ? options.singleBytesMax : options.batchBytesMax
   const read = await readBody(request, bytesMax, budget)
   if (read.kind === 'gone') return
-  if (read.kind === 'overloaded') return refuse(overloadProblem)
+  if (read.kind === 'overloaded') return refuse({ ...lagProblem, shouldClose: !read.isEnded })
   try {
     if (read.kind === 'bytes') return await take(read.bytes)
     const says = `The body has more than ${bytesMax} bytes.`

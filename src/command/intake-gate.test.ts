@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseServerConfig } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
+import { silentLogger } from '../lib/logger.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
 import { createFreshness, type Freshness } from '../process/freshness.ts'
 import { createIntakeGate, type IntakeGate } from './intake-gate.ts'
@@ -34,6 +35,8 @@ interface World {
   readonly clock: TwoHandClock
   readonly freshness: Freshness
   readonly gate: IntakeGate
+  readonly queue: { bytes: number }
+  readonly bytesHigh: number
   confirmAll(): void
 }
 
@@ -49,11 +52,37 @@ function openWorld(isConfirmed = true): World {
     }
   }
   if (isConfirmed) confirmAll()
-  const gate = createIntakeGate({ clock, freshness, log }, parsed.values)
-  return { clock, freshness, gate, confirmAll }
+  const queue = { bytes: 0 }
+  const deps = { clock, freshness, log, logger: silentLogger, queueBytes: () => queue.bytes }
+  const gate = createIntakeGate(deps, parsed.values)
+  return {
+    clock,
+    freshness,
+    gate,
+    queue,
+    bytesHigh: parsed.values['log.queueBytesHigh'],
+    confirmAll,
+  }
 }
 
 describe('the intake gate', () => {
+  it('pauses at the high mark of the queue, and goes on at the low one', () => {
+    const { gate, queue, bytesHigh } = openWorld()
+    const shares: readonly (readonly [number, string])[] = [
+      [0.7, 'open'],
+      [0.76, 'closed'],
+      [0.6, 'closed'],
+      [0.49, 'open'],
+      [0.7, 'open'],
+    ]
+    for (const [share, kind] of shares) {
+      queue.bytes = share * bytesHigh
+      const intake = gate.intake()
+      assert.equal(intake.kind, kind, `at ${share}`)
+      if (intake.kind === 'closed') assert.equal(intake.reason, 'lag')
+    }
+  })
+
   it('stays open while both clocks go on together', () => {
     const { clock, gate, confirmAll } = openWorld()
     for (let hour = 0; hour < 48; hour++) {

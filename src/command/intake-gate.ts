@@ -1,13 +1,18 @@
 /**
  * Says whether events are taken now.
  *
- * Closed where the fold lags by more than the limit (429), where the wall clock and the monotonic
- * clock have come over 60 s apart (503: a jump must not fire every timer), or while stopping (503).
+ * Closed where the fold lags by more than the limit, or the log's queue has passed its high mark and
+ * not yet come down to the low one (both 429); where the wall clock and the monotonic clock have
+ * come over 60 s apart (503: a jump must not fire every timer); or while stopping (503).
+ *
+ * A request that is refused here costs neither memory nor parsing: its body is not read. The room
+ * above the high mark is for requests that are in hand already.
  */
 
 import type { Intake } from '../collect/exchange.ts'
 import type { ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { Logger } from '../lib/logger.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { Freshness } from '../process/freshness.ts'
 
@@ -23,18 +28,25 @@ export interface IntakeGateDeps {
   readonly clock: Clock
   readonly freshness: Freshness
   readonly log: EventLog
+  readonly logger: Logger
+  /** Bytes that wait for the log, where that is known before an append is refused. */
+  queueBytes(): number
 }
 
 const jumpMsMax = 60_000
 const lookMs = 100
+/** Shares of `log.queueBytesHigh`, at which an append itself is refused. */
+const queueShareHigh = 0.75
+const queueShareLow = 0.5
 const open: Intake = { kind: 'open' }
 
 export function createIntakeGate(deps: IntakeGateDeps, values: ServerValues): IntakeGate {
-  const { clock, freshness, log } = deps
+  const { clock, freshness, log, logger } = deps
   const { partitionCount } = log.identity
   const startedAtMs = clock.nowMs()
   const baseMs = startedAtMs - clock.monotonicMs()
   let isStopping = false
+  let isQueueFull = false
   let lookedAt = Number.NEGATIVE_INFINITY
   let lag = 0
   const closed = (reason: 'lag' | 'clock' | 'stopping', retryAfterSeconds: number): Intake => ({
@@ -55,6 +67,16 @@ export function createIntakeGate(deps: IntakeGateDeps, values: ServerValues): In
     lag = Math.max(0, clock.nowMs() - oldestMs)
     return lag
   }
+  const lookAtQueue = (): boolean => {
+    const queueBytes = deps.queueBytes()
+    const share = queueBytes / values['log.queueBytesHigh']
+    if (isQueueFull ? share > queueShareLow : share < queueShareHigh) return isQueueFull
+    isQueueFull = !isQueueFull
+    const says = 'intake pauses, since the log is slower than what comes: look at its disk'
+    if (isQueueFull) logger.warn({ queueBytes }, says)
+    else logger.info({ queueBytes }, 'intake goes on')
+    return isQueueFull
+  }
   return {
     lagMs,
     intake() {
@@ -62,6 +84,7 @@ export function createIntakeGate(deps: IntakeGateDeps, values: ServerValues): In
       if (Math.abs(clock.nowMs() - clock.monotonicMs() - baseMs) > jumpMsMax) {
         return closed('clock', 30)
       }
+      if (lookAtQueue()) return closed('lag', 1)
       return lagMs() > values['collect.lagMsMax'] ? closed('lag', 5) : open
     },
     stop() {

@@ -129,10 +129,14 @@ async function open(
     await applyDefinitions({ ...deps, ...stores }, folder, options)
   }
   await useDefinitions(await definitionsHashOf(stores.state))
-  const gate = createIntakeGate({ clock, freshness: owner.freshness, log: stores.log }, values)
+  const { logThread } = stores
+  const queueBytes = (): number => logThread?.queueBytes() ?? 0
+  const gate = createIntakeGate(
+    { clock, logger, queueBytes, freshness: owner.freshness, log: stores.log },
+    values,
+  )
   closers.push(() => gate.close())
   const apiKeys = await openApiKeys(dataDir, clock)
-  const { logThread } = stores
   const metrics = joinMetrics(deps.metrics, { owner, logThread, gate })
   const apiDeps = apiDepsOf({ ...deps, metrics }, { values, secrets, stores, owner, apiKeys })
   const first = routesOf(deps, { options, stores, sources, gate, apiDeps })

@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +17,7 @@ import {
   type ServerProcess,
   stopServerProcess,
 } from './server-process.ts'
+import { injectIntoSyncs } from './slow-disk.ts'
 import { writeKey, writeSmallShop } from './small-shop.ts'
 import { compareWithSeen, examineDataDir } from './verify-data-dir.ts'
 
@@ -47,8 +48,8 @@ async function failDisk(t: TestContext, how: string, endMsMax: number): Promise<
   const server = await openServerProcess(options)
   t.after(() => server.signal('SIGKILL'))
   assert.equal(await sendEvent(port, 'before'), 200)
-  const strace = await injectInto(server, how)
-  t.after(() => strace.kill('SIGKILL'))
+  const disk = await injectIntoSyncs(server, how)
+  t.after(() => disk.end())
 
   const startedAt = systemClock.monotonicMs()
   const status = sendEvent(port, 'during')
@@ -56,7 +57,7 @@ async function failDisk(t: TestContext, how: string, endMsMax: number): Promise<
   await waitUntil(isKnown, endMsMax + 2000, server)
   const knownMs = Math.round(systemClock.monotonicMs() - startedAt)
   // strace holds back even threads that were killed while it makes them wait.
-  strace.kill('SIGKILL')
+  disk.end()
   const end = await server.ended
   const endMs = Math.round(systemClock.monotonicMs() - startedAt)
   t.diagnostic(JSON.stringify({ how, knownMs, endMs, status: await status }))
@@ -73,28 +74,6 @@ async function failDisk(t: TestContext, how: string, endMsMax: number): Promise<
   assert.deepEqual(examined.findings, [])
   const seen = { acknowledged: ['before', 'after'], mails: new Map<string, number>() }
   assert.deepEqual(compareWithSeen({ ...examined, messages: new Map() }, seen), [])
-}
-
-/** From now on every sync of the server goes wrong in this way. */
-async function injectInto(server: ServerProcess, how: string): Promise<ChildProcess> {
-  const strace = spawn(
-    'strace',
-    [
-      ...['-f', '-p', String(server.pid), '-o', '/dev/null'],
-      ...['-e', 'trace=fsync,fdatasync', '-e', `inject=fsync,fdatasync:${how}`],
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  )
-  const attached = Promise.withResolvers<void>()
-  let said = ''
-  strace.stderr?.on('data', (chunk: Buffer) => {
-    said += chunk.toString()
-    if (said.includes('attached')) attached.resolve()
-  })
-  strace.on('close', () => attached.reject(new Error(`strace ended: ${said}`)))
-  attached.promise.catch(() => undefined)
-  await attached.promise
-  return strace
 }
 
 async function waitUntil(isSo: () => boolean, msMax: number, server: ServerProcess): Promise<void> {

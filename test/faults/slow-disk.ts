@@ -1,0 +1,34 @@
+import { spawn } from 'node:child_process'
+import type { ServerProcess } from './server-process.ts'
+
+export interface SlowDisk {
+  /** The disk is as fast as before. */
+  end(): void
+}
+
+/** From now on every sync of the server takes `syncMs` longer; strace holds it back. */
+export async function slowDisk(server: ServerProcess, syncMs: number): Promise<SlowDisk> {
+  return await injectIntoSyncs(server, `delay_enter=${syncMs * 1000}`)
+}
+
+/** From now on every sync of the server goes wrong as `how` says, in strace's words. */
+export async function injectIntoSyncs(server: ServerProcess, how: string): Promise<SlowDisk> {
+  const strace = spawn(
+    'strace',
+    [
+      ...['-f', '-p', String(server.pid), '-o', '/dev/null'],
+      ...['-e', 'trace=fsync,fdatasync', '-e', `inject=fsync,fdatasync:${how}`],
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  )
+  const attached = Promise.withResolvers<void>()
+  let said = ''
+  strace.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+    if (said.includes('attached')) attached.resolve()
+  })
+  strace.on('close', () => attached.reject(new Error(`strace ended: ${said}`)))
+  attached.promise.catch(() => undefined)
+  await attached.promise
+  return { end: () => strace.kill('SIGKILL') }
+}

@@ -30,14 +30,7 @@ export function wrapLog({ process, observer }: PortDeps, log: EventLog): EventLo
     read: (partition, after, countMax) =>
       process.effect('read-log', () => log.read(partition, after, countMax)),
     async wait(partitions, after, signal) {
-      const controller = new AbortController()
-      const end = (): void => controller.abort('over')
-      const forget = process.onDying(end)
-      if (signal.aborted || process.isDead) end()
-      signal.addEventListener('abort', end, { once: true })
-      await log.wait(partitions, after, controller.signal)
-      signal.removeEventListener('abort', end)
-      forget()
+      await log.wait(partitions, after, signal)
       await process.awake()
     },
     async end(partition) {

@@ -36,7 +36,6 @@ export class OwnerProcess {
   readonly random: Random
   isDead = false
   readonly #deps: ProcessDeps
-  readonly #dying = new Set<() => void>()
   #pausedUntilMs = 0
 
   constructor(deps: ProcessDeps, name: string) {
@@ -51,6 +50,11 @@ export class OwnerProcess {
     return this.#pausedUntilMs > this.#deps.timeline.nowMs
   }
 
+  /** True where an effect need not wait: waiting for nothing takes turns of a queue too. */
+  get #isAwake(): boolean {
+    return !this.isDead && !this.isPaused
+  }
+
   async awake(): Promise<void> {
     const { timeline } = this.#deps
     while (!this.isDead && this.isPaused) await timeline.sleep(this.#pausedUntilMs - timeline.nowMs)
@@ -60,14 +64,6 @@ export class OwnerProcess {
   /** Ends the process between two effects. */
   die(): void {
     this.isDead = true
-    for (const end of [...this.#dying]) end()
-    this.#dying.clear()
-  }
-
-  /** Calls `end` when the process dies, unless the returned function was called before. */
-  onDying(end: () => void): () => void {
-    this.#dying.add(end)
-    return () => this.#dying.delete(end)
   }
 
   pause(lengthMs: number): void {
@@ -79,21 +75,28 @@ export class OwnerProcess {
   /** Lets `run` happen, with what the plan holds against it. */
   async effect<Result>(name: EffectName, run: () => Promise<Result>): Promise<Result> {
     const { random, timeline } = this.#deps
-    await this.awake()
+    if (!this.#isAwake) await this.awake()
     const draw = random.unit()
     if (draw < lateShare) await timeline.sleep(lateMsMax * random.unit())
     else if (draw < jitterShare) await timeline.sleep(jitterMsMax * random.unit())
-    await this.#suffer(name, 'before')
+    if (!this.#isAwake) await this.awake()
+    const before = this.#faultAt(name, 'before')
+    if (before !== undefined) await this.#suffer(before, name, 'before')
     const result = await run()
-    if ((await this.#suffer(name, 'after')) === 'twice') await run()
+    if (!this.#isAwake) await this.awake()
+    const after = this.#faultAt(name, 'after')
+    if (after !== undefined) await this.#suffer(after, name, 'after')
+    if (after === 'twice') await run()
     return result
   }
 
-  async #suffer(name: EffectName, side: Side): Promise<FaultKind | undefined> {
-    const { plan, timeline, observer, random } = this.#deps
-    await this.awake()
-    const kind = plan.takeAtEffect(name, side, timeline.nowMs)
-    if (kind === undefined) return undefined
+  #faultAt(name: EffectName, side: Side): FaultKind | undefined {
+    const { plan, timeline } = this.#deps
+    return plan.takeAtEffect(name, side, timeline.nowMs)
+  }
+
+  async #suffer(kind: FaultKind, name: EffectName, side: Side): Promise<void> {
+    const { timeline, observer, random } = this.#deps
     observer.note(this.name, `FAULT ${kind} ${side} ${name}`)
     switch (kind) {
       case 'crash':
@@ -114,7 +117,6 @@ export class OwnerProcess {
         break
     }
     await this.awake()
-    return kind
   }
 }
 

@@ -91,22 +91,29 @@ export function nameOf(point: EffectPoint): string {
   return `${point.kind} ${point.side} ${point.effect}`
 }
 
+const pointsByName = new Map(effectPoints.map((each) => [nameOf(each), each]))
+
 /** All names, in a fixed order. */
 export const faultPointNames: readonly string[] = [...effectPoints.map(nameOf), ...worldFaults]
 
 interface Armed {
   readonly fromMs: number
   readonly name: string
+  /** Absent for what goes wrong outside of an effect. */
+  readonly point: EffectPoint | undefined
 }
 
 export class FaultPlan {
   readonly hits = new Map<string, number>()
   readonly #armed: Armed[]
-  readonly #byName = new Map<string, EffectPoint>(effectPoints.map((each) => [nameOf(each), each]))
 
   constructor(random: Random, startMs: number, lengthMs: number, faultCount: number) {
     const names = shuffle(random, faultPointNames).slice(0, faultCount)
-    this.#armed = names.map((name) => ({ name, fromMs: startMs + lengthMs * random.unit() }))
+    this.#armed = names.map((name) => ({
+      name,
+      fromMs: startMs + lengthMs * random.unit(),
+      point: pointsByName.get(name),
+    }))
   }
 
   /** Nothing goes wrong from now on. */
@@ -116,8 +123,8 @@ export class FaultPlan {
 
   takeAtEffect(effect: EffectName, side: Side, nowMs: number): FaultKind | undefined {
     for (const armed of this.#armed) {
-      if (armed.fromMs > nowMs) continue
-      const point = this.#byName.get(armed.name)
+      const { fromMs, point } = armed
+      if (fromMs > nowMs) continue
       if (point?.effect !== effect || point.side !== side) continue
       this.#hit(armed)
       return point.kind

@@ -3,6 +3,7 @@
  * without effect), rest.
  */
 
+import type { LogRecord } from '../../src/log/record.ts'
 import { createDefinitionsCache } from '../../src/process/definitions-cache.ts'
 import type { PartitionMeta } from '../../src/process/meta.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
@@ -89,8 +90,12 @@ async function rebuild(
     { workspace, partitionCount, partition },
   )
   await fold.open(await state.head(partition))
+  let records: readonly LogRecord[] = []
   while (fold.cursor < (await log.end(partition)) && fold.stopped === undefined) {
-    await fold.fold(await log.read(partition, fold.cursor, countMax), shouldPause)
+    // Not where the last piece ended: all of it is folded, or a failure took the fold back.
+    const isNext = records[0]?.offset === fold.cursor + 1
+    if (!isNext) records = await log.read(partition, fold.cursor, countMax)
+    records = records.slice(await fold.fold(records, shouldPause))
     const { commit } = fold.takeCommit(owner, log.identity.incarnation)
     await state.commit([commit])
     fold.committed(commit)

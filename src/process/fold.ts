@@ -20,7 +20,7 @@ import { foldIdentityClaim, foldIdentityPart, foldIdentityRefused } from './fold
 import { foldClaim, foldOutcome, foldResult, retryMessage, settleGrants } from './fold-message.ts'
 import { foldSuppress } from './fold-suppression.ts'
 import { aheadMsMax, metaKey, type PartitionMeta } from './meta.ts'
-import { parseTimerKey, type TimerParts } from './partition-view.ts'
+import { dueMsOf, parseTimerKey, type TimerParts } from './partition-view.ts'
 import {
   type FoldScope,
   itemCodec,
@@ -62,11 +62,11 @@ export async function foldTimers(
   scope.offset = record.offset
   for (let fired = 0; ; fired++) {
     const key = await view.firstTimer()
-    const timer = key === undefined ? undefined : parseTimerKey(key)
-    if (key === undefined || timer === undefined || timer.dueMs > targetMs) break
+    if (key === undefined || dueMsOf(key) > targetMs) break
     if (fired >= timerCountMax) return false
     if (fired === 0) await loadPeopleOf(scope, view.timersUntil(targetMs, timerCountMax))
     view.removeTimer(key)
+    const timer = parseTimerKey(key)
     meta.foldMs = Math.max(meta.foldMs, timer.dueMs)
     scope.nowMs = timer.dueMs
     await fireTimer(scope, timer.personKey, timer.what)

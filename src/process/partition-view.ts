@@ -49,11 +49,16 @@ export interface TimerParts {
   readonly what: string
 }
 
+/** Returns when a timer is due: asked far more often than whose it is. */
+export function dueMsOf(key: string): number {
+  return Number.parseInt(key.slice(timerPrefix.length, timerPrefix.length + 12), 16)
+}
+
 export function parseTimerKey(key: string): TimerParts {
   const separator = key.indexOf('\0')
   const whatAt = timerPrefix.length + 13
   return {
-    dueMs: Number.parseInt(key.slice(timerPrefix.length, timerPrefix.length + 12), 16),
+    dueMs: dueMsOf(key),
     what: key.slice(whatAt, separator),
     personKey: Buffer.from(key.slice(separator + 1), 'latin1').toString(),
   }
@@ -153,9 +158,8 @@ export class PartitionView {
   timersUntil(dueMs: number, countMax: number): readonly TimerParts[] {
     const due: TimerParts[] = []
     for (const key of this.#timers ?? []) {
-      const timer = parseTimerKey(key)
-      if (timer.dueMs > dueMs || due.length === countMax) break
-      due.push(timer)
+      if (dueMsOf(key) > dueMs || due.length === countMax) break
+      due.push(parseTimerKey(key))
     }
     return due
   }

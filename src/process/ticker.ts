@@ -5,7 +5,7 @@ import { isRetryable } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { NewRecord } from '../log/record.ts'
 import type { Owned } from './ownership.ts'
-import { parseTimerKey } from './partition-view.ts'
+import { dueMsOf } from './partition-view.ts'
 
 export interface TickerDeps {
   readonly log: EventLog
@@ -34,7 +34,7 @@ export async function appendTicks(
   for (const [index, owned] of ready.entries()) {
     const { meta } = owned.fold.scope
     const timer = timers[index]
-    const dueMs = timer === undefined ? Number.POSITIVE_INFINITY : parseTimerKey(timer).dueMs
+    const dueMs = timer === undefined ? Number.POSITIVE_INFINITY : dueMsOf(timer)
     // Where the owner's own clock is behind, ticking faster would not move it: one per `tickMs`.
     const nextTickMs = meta.ownerMs + tickMs
     const isBehind = meta.foldMs > nextTickMs && nowMs >= nextTickMs

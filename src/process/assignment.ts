@@ -50,6 +50,13 @@ export class Assignment {
     )
   }
 
+  /** Tells whether nothing has to be taken or given up now. */
+  isSettled(owneds: readonly Owned[], nowMs: number): boolean {
+    const isKept = ({ fold, isDrained }: Owned): boolean =>
+      isDrained === undefined && this.isWanted(fold.partition)
+    return this.toTake(owneds, nowMs).length === 0 && owneds.every(isKept)
+  }
+
   putOff(partition: number, nowMs: number): void {
     this.#notBefore.set(partition, nowMs + putOffMs)
   }

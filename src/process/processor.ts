@@ -120,12 +120,9 @@ class Processor {
     await this.#forwarder.run()
     const pendingCount = (partition: number): number => this.#forwarder.pendingCount(partition)
     await confirmFreshness(this.#deps, this.#owned, pendingCount)
-    if (isBusy) {
-      await this.#tick()
-      await this.#deps.nextTurn?.()
-    } else {
-      await this.#idle(signal)
-    }
+    if (isBusy) await this.#deps.nextTurn?.()
+    if (isBusy && this.#owned.some(({ fold }) => this.#hasMore(fold))) await this.#tick()
+    else await this.#idle(signal)
   }
 
   /** Folds what is left, and gives all up. What cannot be reached is left to the next owner. */
@@ -236,12 +233,11 @@ class Processor {
 
   /** Reads and folds in small steps until the end of the log, the batch's size, or the pause. */
   async #foldPartition({ fold }: Owned, shouldPause: () => boolean): Promise<boolean> {
-    const { log } = this.#deps
     const { batchCountMax } = this.#options
-    if (!log.hasMore(fold.partition, fold.cursor)) return false
+    if (!this.#hasMore(fold)) return false
     if (fold.stopped !== undefined && !(await fold.resume())) return false
     let count = 0
-    while (count < batchCountMax && !(count > 0 && shouldPause())) {
+    while (count < batchCountMax && this.#hasMore(fold) && !(count > 0 && shouldPause())) {
       const countMax = Math.min(readCountMax, batchCountMax - count)
       const records = await this.#read(fold, countMax)
       if (records.length === 0) break
@@ -250,6 +246,10 @@ class Processor {
       if (folded < records.length) return true
     }
     return count > 0
+  }
+
+  #hasMore({ partition, cursor }: PartitionFold): boolean {
+    return this.#deps.log.hasMore(partition, cursor)
   }
 
   async #read(fold: PartitionFold, countMax: number): ReturnType<EventLog['read']> {
@@ -269,13 +269,13 @@ class Processor {
     const forwarded = this.#owned.filter(({ fold }) => this.#forwarder.hasForwarded(fold.partition))
     if (forwarded.length > 0) await this.#commit(forwarded)
     const dueMs = await this.#tick()
-    const isMoving = this.#owned.some(({ isDrained }) => isDrained !== undefined)
-    const isTaking = this.#assignment.toTake(this.#owned, clock.monotonicMs()).length > 0
-    const idleMs = isMoving || isTaking ? takeLookMs : this.#options.idleMs
+    const isSettled = this.#assignment.isSettled(this.#owned, clock.monotonicMs())
+    const idleMs = isSettled ? this.#options.idleMs : takeLookMs
     const waitMs = Math.min(idleMs, Math.max(1, dueMs - clock.nowMs()))
     const woken = new AbortController()
     const wake = (): void => woken.abort('woken')
     signal.addEventListener('abort', wake, { once: true })
+    if (signal.aborted) wake()
     this.#assignment.onChange(wake)
     const folds = this.#owned.map(({ fold }) => fold).filter((fold) => fold.stopped === undefined)
     await Promise.race([

@@ -74,6 +74,15 @@ function countOf(names: readonly string[]): ReadonlyMap<string, number> {
   return counts
 }
 
+/** Returns the passage that comes due first; of several at one instant the oldest. */
+function firstOf(passages: ReadonlyMap<string, Passage>): [string, Passage] | undefined {
+  let first: [string, Passage] | undefined
+  for (const each of passages) {
+    if (first === undefined || each[1].dueMs < first[1].dueMs) first = each
+  }
+  return first
+}
+
 function expectMessages({ records }: NaivePartition): readonly string[] {
   const messages: string[] = []
   const passages = new Map<string, Passage>()
@@ -98,9 +107,8 @@ function expectMessages({ records }: NaivePartition): readonly string[] {
   }
   for (const { record, foldMs, isNewEvent, isSkipped, isRepeat } of records) {
     for (;;) {
-      const due = [...passages].filter(([, { dueMs }]) => dueMs <= foldMs)
-      const [first] = due.sort(([, left], [, right]) => left.dueMs - right.dueMs)
-      if (first === undefined) break
+      const first = firstOf(passages)
+      if (first === undefined || first[1].dueMs > foldMs) break
       walk(first[0], first[1], first[1].dueMs)
     }
     if (isSkipped || isRepeat) continue

@@ -22,6 +22,7 @@ import { addressSecret, partitionCount } from './world-definitions.ts'
 /** I7 lets this much time pass between the check and the first byte. */
 const checkMsMax = 2000
 const recentCount = 60
+const hashedLengthMin = 16_384
 
 export interface SeenHandOver {
   readonly atMs: number
@@ -59,6 +60,8 @@ export class Observer {
   onMoment: (moment: Moment, what: string) => void = () => {}
   readonly #timeline: Timeline
   readonly #hash = createHash('sha256')
+  /** The newest lines of the trace: many are hashed in one go. */
+  #unhashed = ''
   readonly #epochs: number[]
   readonly #grantedBy = new Set<string>()
   readonly #outbox = new Set<string>()
@@ -80,7 +83,8 @@ export class Observer {
   note(process: string, what: string): void {
     const line = `${this.#timeline.nowMs} ${process} ${what}`
     this.effectCount++
-    this.#hash.update(line).update('\n')
+    this.#unhashed += `${line}\n`
+    if (this.#unhashed.length > hashedLengthMin) this.#hashOn()
     this.recent.push(line)
     if (this.recent.length > 2 * recentCount) this.recent.splice(0, recentCount)
   }
@@ -91,7 +95,13 @@ export class Observer {
 
   /** SHA-256 over all that happened, in order. */
   traceHash(): string {
+    this.#hashOn()
     return this.#hash.copy().digest('hex')
+  }
+
+  #hashOn(): void {
+    this.#hash.update(this.#unhashed)
+    this.#unhashed = ''
   }
 
   appended(process: string, records: readonly NewRecord[], places: readonly Place[]): void {

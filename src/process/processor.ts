@@ -30,6 +30,7 @@ import type { PartitionFold } from './partition-fold.ts'
 import type { ProcessorOptions } from './processor-options.ts'
 import { type Effect, outboxPrefix } from './scope.ts'
 import { appendTicks } from './ticker.ts'
+import { waitForWork } from './wait-for-work.ts'
 
 export interface ProcessorDeps {
   readonly log: EventLog
@@ -265,30 +266,17 @@ class Processor {
 
   /** Nothing to fold: lets due timers fire, deletes what was forwarded, then waits. */
   async #idle(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#deps
+    const { clock } = this.#deps
     const forwarded = this.#owned.filter(({ fold }) => this.#forwarder.hasForwarded(fold.partition))
     if (forwarded.length > 0) await this.#commit(forwarded)
     const dueMs = await this.#tick()
     const isSettled = this.#assignment.isSettled(this.#owned, clock.monotonicMs())
     const idleMs = isSettled ? this.#options.idleMs : takeLookMs
     const waitMs = Math.min(idleMs, Math.max(1, dueMs - clock.nowMs()))
-    const woken = new AbortController()
-    const wake = (): void => woken.abort('woken')
-    signal.addEventListener('abort', wake, { once: true })
-    if (signal.aborted) wake()
-    this.#assignment.onChange(wake)
-    const folds = this.#owned.map(({ fold }) => fold).filter((fold) => fold.stopped === undefined)
-    await Promise.race([
-      log.wait(
-        folds.map(({ partition }) => partition),
-        folds.map(({ cursor }) => cursor),
-        woken.signal,
-      ),
-      clock.sleep(waitMs, woken.signal),
-    ])
-    wake()
-    this.#assignment.onChange(undefined)
-    signal.removeEventListener('abort', wake)
+    const given = { owned: this.#owned, assignment: this.#assignment, waitMs }
+    await waitForWork(this.#deps, given, signal)
+    // A timer that has come due is ticked now, so that the turn behind this one fires it.
+    if (!this.#owned.some(({ fold }) => this.#hasMore(fold))) await this.#tick()
   }
 
   async #commit(owneds: readonly Owned[]): Promise<void> {

@@ -26,9 +26,19 @@ export type Suppression = Record<
   { readonly reason: SuppressionReason; readonly atMs: number }
 >
 
+/** By secret, then by address: one attempt asks three times for the key of the same address. */
+const recentKeys = new WeakMap<Uint8Array, Map<string, string>>()
+const recentCountMax = 256
+
 /** Returns the identity key of an address: `address:` and its HMAC. */
 export function addressKeyOf(secret: Uint8Array, address: string): string {
-  return `address:${hmacBase64Url(secret, normalizeAddress(address), 18)}`
+  const recent = recentKeys.get(secret) ?? new Map<string, string>()
+  const known = recent.get(address)
+  if (known !== undefined) return known
+  const key = `address:${hmacBase64Url(secret, normalizeAddress(address), 18)}`
+  if (recent.size >= recentCountMax) recent.clear()
+  recentKeys.set(secret, recent.set(address, key))
+  return key
 }
 
 /** Tells whether mail of `topic` must not be sent. */

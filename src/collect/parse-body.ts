@@ -2,9 +2,9 @@
  * Reads the body of a request to its end, inflates it, and reads it as JSON, within limits at each
  * step.
  *
- * A body over its limit, or one for which there is no room, is not kept, but more of it is read away
- * before the answer: a client that is cut off while it writes sees a broken connection and not why,
- * and sends the same again at once.
+ * A body over its limit, or one for which there is no room, is not kept, but more of it is read
+ * away before the answer: a client that is cut off while it writes sees a broken connection and
+ * not why, and sends the same again at once.
  */
 
 import type { IncomingMessage } from 'node:http'

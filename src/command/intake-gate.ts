@@ -1,9 +1,9 @@
 /**
  * Says whether events are taken now.
  *
- * Closed where the fold lags by more than the limit, or the log's queue has passed its high mark and
- * not yet come down to the low one (both 429); where the wall clock and the monotonic clock have
- * come over 60 s apart (503: a jump must not fire every timer); or while stopping (503).
+ * Closed where the fold lags by more than the limit, or the log's queue has passed its high mark
+ * and not yet come down to the low one (both 429); where the wall clock and the monotonic clock
+ * have come over 60 s apart (503: a jump must not fire every timer); or while stopping (503).
  *
  * A request that is refused here costs neither memory nor parsing: its body is not read. The room
  * above the high mark is for requests that are in hand already.

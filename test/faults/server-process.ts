@@ -21,6 +21,8 @@ export interface ServerProcessOptions {
   readonly dataDir: string
   readonly port: number
   readonly definitionsDir: string
+  /** Where clients reach the server; absent: where it listens. */
+  readonly publicUrl?: string
   /** Port of the SMTP server; without one nothing is sent. */
   readonly smtpPort?: number
   /** A place in the server and a hit, see `src/lib/failpoint.ts`. */
@@ -63,7 +65,8 @@ export function startServerProcess(options: ServerProcessOptions): ServerProcess
       join(options.root ?? root, 'src/main.ts'),
       'start',
       ...['--data-dir', options.dataDir, '--port', String(options.port)],
-      ...['--definitions', options.definitionsDir, '--public-url', url],
+      ...['--definitions', options.definitionsDir],
+      ...['--public-url', options.publicUrl ?? url],
       ...['--from', 'Shop <hello@shop.example>', ...smtp],
     ],
     {

@@ -17,6 +17,8 @@ import { type ApiKeys, openApiKeys } from '../api/api-keys.ts'
 import { apiDefaults } from '../api/api-options.ts'
 import { createApi } from '../api/create-api.ts'
 import { createProfileFastPath } from '../api/profile-fast-path.ts'
+import { findBrowserClient, openBrowserClient } from '../collect/browser-client.ts'
+import { createBrowserRoutes } from '../collect/browser-routes.ts'
 import { createCollector } from '../collect/collect-batch.ts'
 import { createCollectRoutes } from '../collect/collect-http.ts'
 import {
@@ -266,10 +268,16 @@ function routesOf(
       ...(publicUrl === undefined ? {} : { publicUrl }),
     },
   )
+  const browser = createBrowserRoutes({
+    client: openBrowserClient(findBrowserClient()),
+    sources,
+    metrics: { refused: (status, code) => refused({ status: String(status), code }) },
+  })
   const profile = createProfileFastPath(given.apiDeps)
   const role = values['server.role']
+  const isCollector = role === 'all' || role === 'collect'
   return (request, response) =>
-    ((role === 'all' || role === 'collect') && collect(request, response)) ||
+    (isCollector && (collect(request, response) || browser(request, response))) ||
     ((role === 'all' || role === 'api') && profile(request, response)) ||
     options.extraRoutes?.(request, response) === true
 }

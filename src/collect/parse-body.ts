@@ -114,8 +114,13 @@ export function parseBody(
   inflatedBytesMax: number,
 ): ParsedBody | Promise<ParsedBody> {
   if (bytes.length === 0) return refuse('body-empty', 'The body is empty.')
-  if (encoding === 'identity') return parseJson(bytes)
-  return parseInflated(bytes, encoding, inflatedBytesMax)
+  if (encoding === 'identity' && !isGzipped(bytes)) return parseJson(bytes)
+  return parseInflated(bytes, encoding === 'identity' ? 'gzip' : encoding, inflatedBytesMax)
+}
+
+/** PostHog's browser client says so in the query alone. No JSON begins with these bytes. */
+function isGzipped(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b
 }
 
 async function parseInflated(

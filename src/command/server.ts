@@ -26,6 +26,7 @@ import {
   defaultCollectHttpOptions,
   defaultCollectorOptions,
 } from '../collect/collect-options.ts'
+import { posthogRoute } from '../collect/posthog-route.ts'
 import { createSourceDirectory, type SourceDirectory } from '../collect/source-directory.ts'
 import { createSourceRates } from '../collect/source-rates.ts'
 import { armedFailpoint, type ServerValues } from '../config.ts'
@@ -253,7 +254,7 @@ function routesOf(
     {
       collector,
       sources,
-      adapted: [],
+      adapted: [posthogRoute],
       intake: () => gate.intake(),
       rates: createSourceRates(deps.clock, values['collect.sourceEventsPerSecondMax']),
       isTrustedProxy: trustedProxiesOf(values),

@@ -44,6 +44,8 @@ export interface FaultyProxy {
   readonly seen: readonly Seen[]
   /** Spoils the next POST requests, one fault each. */
   spoil(faults: readonly Fault[]): void
+  /** Spoils nothing more. */
+  heal(): void
   /** Outcomes of the POST requests, in the order in which they ended. */
   outcomes(): readonly Seen['outcome'][]
   close(): Promise<void>
@@ -74,6 +76,7 @@ export async function openFaultyProxy(targetPort: number): Promise<FaultyProxy> 
     port,
     seen,
     spoil: (more) => due.push(...more),
+    heal: () => due.splice(0),
     outcomes: () => seen.filter(({ method }) => method === 'POST').map(({ outcome }) => outcome),
     close() {
       server.closeAllConnections()

@@ -98,7 +98,8 @@ describe('@rudderstack/rudder-sdk-node', () => {
       assert.deepEqual(await runClient(proxy, call), [])
       assert.deepEqual(proxy.outcomes(), [503, 'cut-request', 'cut-answer', 200])
       assert.deepEqual(await world.totalsOf(`user:${userId}`), { First: 1 })
-      const more = await world.openProxy([...spoiled, ...spoiled])
+      const busy = { kind: 'answer', status: 503 } as const
+      const more = await world.openProxy(Array(5).fill(busy))
       const failures = await runClient(more, (client) => {
         client.track({ userId: 'user of four failures', event: 'First' })
       })

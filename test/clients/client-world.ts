@@ -44,6 +44,8 @@ export interface ClientWorld {
    * to a person.
    */
   totalsOf(personKey: string): Promise<Readonly<Record<string, number>>>
+  /** Kills the server, and starts it again at the same place. */
+  killAndStart(): Promise<void>
   close(): Promise<void>
 }
 
@@ -59,7 +61,7 @@ export async function openClientWorld(): Promise<ClientWorld> {
   const publicProxy = await openFaultyProxy(port)
   const proxies = [publicProxy]
   const given = { dataDir, definitionsDir, port, publicUrl: publicProxy.url }
-  const server = await openServerProcess(given)
+  let server = await openServerProcess(given)
   const deps = { clock: systemClock, random: systemRandom }
   const apiKey = await createApiKey(dataDir, deps, { name: 'test', scopes: ['read'] })
   const log = await openSqliteEventLogReader({ dataDir, stream: 'events' })
@@ -77,6 +79,11 @@ export async function openClientWorld(): Promise<ClientWorld> {
     events: async () => (await readRecords(log)).map(({ body }) => decodeJson<Event>(body)),
     rejectedCount: async () => (await readRecords(rejected)).length,
     totalsOf: (personKey) => readTotals(server.url, apiKey, personKey),
+    async killAndStart() {
+      server.signal('SIGKILL')
+      await server.ended
+      server = await openServerProcess(given)
+    },
     async close() {
       for (const proxy of proxies) await proxy.close()
       await log.close()

@@ -51,6 +51,8 @@ export interface ForwardedSkeleton {
   /** Identity key at which the event first landed: its part. */
   readonly partKey: string
   readonly hopCount: number
+  /** Id of its record there, base 64; absent for what no client sent. */
+  readonly recordId?: string
 }
 
 /** Calls that say who somebody is; they are no activity. */
@@ -64,7 +66,8 @@ export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<vo
   const event = decodeJson<Event>(record.body)
   if (person.pointer !== undefined) {
     keepPerson(scope, person)
-    forward(scope, person.pointer, record, { partKey: record.key, hopCount: 1 })
+    const recordId = Buffer.from(record.id).toString('base64')
+    forward(scope, person.pointer, record, { partKey: record.key, hopCount: 1, recordId })
     return
   }
   claimDevice(scope, person, event)
@@ -77,6 +80,7 @@ export async function foldForwarded(scope: FoldScope, record: LogRecord): Promis
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
   if (person.pointer === undefined) {
+    if (!isNewForwarded(scope, person, skeleton)) return
     const event = decodeJson<Event>(record.body)
     await applyEvent(scope, person, record, event, skeleton.partKey, false)
   } else if (skeleton.hopCount < hopCountMax) {
@@ -109,6 +113,21 @@ function isNew(scope: FoldScope, person: Person, record: LogRecord): boolean {
   if (isCut) scope.meta.counts.horizonCut++
   person.seen = seen
   scope.meta.counts.applied++
+  return true
+}
+
+/** The device that it came by has counted it; a client may have sent it again as the user's. */
+function isNewForwarded(
+  scope: FoldScope,
+  person: Person,
+  { recordId }: ForwardedSkeleton,
+): boolean {
+  if (recordId === undefined) return true
+  const id = Buffer.from(recordId, 'base64')
+  if (hasSeen(person.seen, id, scope.nowMs)) return false
+  const { seen, isCut } = addSeen(person.seen, id, scope.nowMs)
+  if (isCut) scope.meta.counts.horizonCut++
+  person.seen = seen
   return true
 }
 

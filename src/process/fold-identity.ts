@@ -2,14 +2,14 @@
  * Identity, as messages between partitions.
  *
  * A user's first event on a device claims the device's key. The device's partition stores the
- * pointer, sends what it knows as a part, and forwards later events. Pointers only go from a device
+ * pointer, sends what it knows as a part with the ids of its events, and forwards later events with
+ * theirs: what the client sends again in the user's name is known. Pointers only go from a device
  * to a user, so there are no cycles. The first claim gets the past; a later one gets events from
  * that place on, and the losing user is told.
  */
 
 import { isJsonObject } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
-import { emptyPack } from '../profile/activity-pack.ts'
 import {
   countNames,
   cutActivity,
@@ -23,6 +23,7 @@ import {
   setTraits,
   traitPrefix,
 } from '../profile/person.ts'
+import { mergeSeen } from '../profile/seen.ts'
 import { updateAllMemberships } from './evaluate-segments.ts'
 import { withdraw } from './fold-event.ts'
 import { decodeJson } from './meta.ts'
@@ -60,7 +61,7 @@ export async function foldIdentityClaim(scope: FoldScope, record: LogRecord): Pr
   endAllEnrollments(scope, person)
   dropSegmentState(scope, person)
   const sent: SentPart = {
-    person: Buffer.from(encodePerson({ ...person, seen: emptyPack })).toString('base64'),
+    person: Buffer.from(encodePerson(person)).toString('base64'),
     traits: readTraits(scope, record.key),
   }
   const body = Buffer.from(JSON.stringify(sent))
@@ -93,6 +94,9 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
     scope.meta.counts.traitsDropped += droppedCount
   }
   cutActivity(person)
+  const { seen, isCut } = mergeSeen(person.seen, device.seen, scope.nowMs)
+  person.seen = seen
+  if (isCut) scope.meta.counts.horizonCut++
   writeTraits(scope, person.key, traits)
   updateAllMemberships(scope, person, traits)
   person.rulesHash = scope.definitions.segmentsHash

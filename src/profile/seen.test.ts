@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { sha256Bytes } from '../lib/hash.ts'
-import { addSeen, hasSeen, horizonMs, seenCountMax } from './seen.ts'
+import { addSeen, hasSeen, horizonMs, mergeSeen, seenCountMax } from './seen.ts'
 
 const nowMs = 1_800_000_000_000
 const idOf = (text: string): Uint8Array => sha256Bytes(text, 16)
@@ -35,5 +35,29 @@ describe('seen ids', () => {
     assert.equal(hasSeen(over.seen, idOf('0'), nowMs), false)
     assert.equal(hasSeen(over.seen, idOf('1'), nowMs), true)
     assert.equal(hasSeen(over.seen, idOf('one more'), nowMs), true)
+  })
+
+  it('knows what either of two has seen, the newest of too many', () => {
+    const minuteMs = 60_000
+    const manyOf = (name: string, atMs: number): Uint8Array => {
+      let seen: Uint8Array = nothing
+      for (let index = 0; index < seenCountMax; index++) {
+        seen = addSeen(seen, idOf(`${name}${index}`), atMs).seen
+      }
+      return seen
+    }
+    const old = addSeen(nothing, idOf('old'), nowMs - horizonMs - minuteMs).seen
+    const one = addSeen(old, idOf('a'), nowMs - 2 * minuteMs).seen
+    const other = addSeen(nothing, idOf('b'), nowMs - 3 * minuteMs).seen
+    const merged = mergeSeen(old, mergeSeen(one, other, nowMs).seen, nowMs)
+    assert.equal(merged.isCut, false)
+    assert.equal(merged.seen.length, 40)
+    assert.equal(hasSeen(merged.seen, idOf('a'), nowMs), true)
+    assert.equal(hasSeen(merged.seen, idOf('b'), nowMs), true)
+    const many = mergeSeen(manyOf('new', nowMs), manyOf('old', nowMs - minuteMs), nowMs)
+    assert.equal(many.isCut, true)
+    assert.equal(many.seen.length, seenCountMax * 20)
+    assert.equal(hasSeen(many.seen, idOf('new0'), nowMs), true)
+    assert.equal(hasSeen(many.seen, idOf('old1023'), nowMs), false)
   })
 })

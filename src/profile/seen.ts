@@ -1,6 +1,7 @@
 /**
  * The event ids one identity key has seen, so that an event is applied once however often it is
- * delivered.
+ * delivered. A person has also seen what their devices had: some clients put the user's id on what
+ * they send again.
  *
  * Horizon: `horizonMs` of fold time, or the newest `seenCountMax` ids, whichever is shorter. Exact
  * within it: whole ids are kept, not a filter. Layout: 20 bytes each, id (16) and fold time in
@@ -47,6 +48,31 @@ export function addSeen(
   result.set(id, result.length - entryBytes)
   result.writeUInt32BE(Math.max(0, Math.floor(nowMs / minuteMs)), result.length - 4)
   return { seen: result, isCut }
+}
+
+/**
+ * Returns what either of two has seen, the newest of too many: of a person and a device that turns
+ * out to be theirs. `isCut` as above.
+ */
+export function mergeSeen(
+  left: Uint8Array,
+  right: Uint8Array,
+  nowMs: number,
+): { readonly seen: Uint8Array; readonly isCut: boolean } {
+  const oldest = oldestMinute(nowMs)
+  const all = [...entriesOf(left), ...entriesOf(right)]
+  const kept = all.filter((entry) => entry.readUInt32BE(16) >= oldest)
+  kept.sort((one, other) => one.readUInt32BE(16) - other.readUInt32BE(16))
+  const seen = Buffer.concat(kept.slice(-seenCountMax))
+  return { seen, isCut: kept.length > seenCountMax }
+}
+
+function entriesOf(seen: Uint8Array): readonly Buffer[] {
+  const bytes = Buffer.from(seen.buffer, seen.byteOffset, seen.byteLength)
+  const count = bytes.length / entryBytes
+  return Array.from({ length: count }, (_, index) =>
+    bytes.subarray(index * entryBytes, (index + 1) * entryBytes),
+  )
 }
 
 function oldestMinute(nowMs: number): number {

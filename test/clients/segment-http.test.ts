@@ -73,6 +73,22 @@ describe("Segment's HTTP API", () => {
     assert.equal(new Set(taken.map(({ eventId }) => eventId)).size, 15)
   })
 
+  it('applies once what a client sends again in the name of the user', async () => {
+    const seen = { anonymousId: 'tab', event: 'Seen' }
+    const asUser = { ...seen, userId: 'eve' }
+    await post('/v1/track', { ...seen, messageId: 'before' })
+    await post('/v1/identify', { anonymousId: 'tab', userId: 'eve' })
+    assert.deepEqual(await world.totalsOf('user:eve'), { identify: 1, Seen: 1 })
+    await post('/v1/track', { ...asUser, messageId: 'before' })
+    await post('/v1/track', { ...seen, messageId: 'after' })
+    assert.equal((await world.totalsOf('user:eve'))['Seen'], 2, 'the one of the device is new')
+    await post('/v1/track', { ...asUser, messageId: 'after' })
+    await post('/v1/track', { ...asUser, messageId: 'first as the user' })
+    assert.equal((await world.totalsOf('user:eve'))['Seen'], 3)
+    await post('/v1/track', { ...seen, messageId: 'first as the user' })
+    assert.deepEqual(await world.totalsOf('anonymous:tab'), { identify: 1, Seen: 3 })
+  })
+
   it('gives browsers settings that lead back to it, and takes their metrics', async () => {
     const path = `/v1/projects/${writeKeys.segment}/settings`
     const settings = (await (await fetch(world.url + path)).json()) as {

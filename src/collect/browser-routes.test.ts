@@ -153,6 +153,10 @@ describe('routes for browser clients', () => {
       const { featureFlags, flags } = (await answer.json()) as Record<string, unknown>
       assert.deepEqual([answer.status, featureFlags, flags], [200, {}, {}])
     }
+    const config = await fetch(`${url}/array/wk_12345678/config`)
+    const { hasFeatureFlags } = (await config.json()) as Record<string, unknown>
+    assert.deepEqual([config.status, hasFeatureFlags], [200, false])
+    assert.equal((await fetch(`${url}/array/wk_87654321/config`)).status, 404)
     assert.equal((await fetch(`${url}/v1/m`)).status, 405)
     assert.equal((await fetch(`${url}/v1/metrics`)).status, 404)
   })

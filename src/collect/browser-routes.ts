@@ -1,6 +1,6 @@
 /**
  * What browser clients ask for besides sending events: Segment's script with its chunks, a place
- * for its own metrics, and PostHog's question for feature flags.
+ * for its own metrics, and PostHog's questions for its configuration and for feature flags.
  *
  * The script changes with the package, so a browser asks again after five minutes and mostly hears
  * 304. A chunk has its hash in its name, so it never changes. Neither names the write key: it is
@@ -39,10 +39,17 @@ export interface BrowserRoutesDeps {
   }
 }
 
+type Asked =
+  | { readonly kind: 'file'; readonly name: string; readonly writeKey?: string }
+  | { readonly kind: 'config'; readonly writeKey: string }
+  | { readonly kind: 'metrics' }
+  | { readonly kind: 'flags' }
+
 const scriptPath = /^\/analytics\.js\/v1\/([^/]{1,200})\/analytics\.min\.js$/
 const chunkPath = /^\/analytics-next\/bundles\/([\w.-]{1,100})$/
+const configPath = /^\/array\/([^/]{1,200})\/config$/
+const flagsPath = /^\/(?:flags|decide)\/?$/
 const metricsPath = '/v1/m'
-const flagsPaths: ReadonlySet<string> = new Set(['/flags', '/flags/', '/decide', '/decide/'])
 const licencePath = `/analytics-next/bundles/${licenceName}`
 
 const scriptCaching = 'public, max-age=300'
@@ -54,6 +61,15 @@ const noFlags = {
   featureFlagPayloads: {},
   errorsWhileComputingFlags: false,
 }
+/** Everything but events is off, and no script of PostHog's is to be loaded. */
+const posthogConfig = {
+  supportedCompression: ['gzip', 'gzip-js'],
+  hasFeatureFlags: false,
+  sessionRecording: false,
+  surveys: false,
+  heatmaps: false,
+  siteApps: [],
+}
 
 /** A longer body that nobody reads is not waited for. */
 const unreadBytesMax = 64 * 1024
@@ -63,46 +79,58 @@ export function createBrowserRoutes(
   deps: BrowserRoutesDeps,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   return (request, response) => {
-    const path = (request.url ?? '').replace(/\?.*$/s, '')
-    const script = scriptPath.exec(path)
-    const chunk = script === null ? chunkPath.exec(path) : null
-    const isFile = script !== null || chunk !== null
-    if (!isFile && path !== metricsPath && !flagsPaths.has(path)) return false
+    const asked = parsePath((request.url ?? '').replace(/\?.*$/s, ''))
+    if (asked === undefined) return false
     addCorsHeaders(request, response)
     const refuse = (problem: Problem): void => {
       deps.metrics.refused(problem.status, problem.code)
       answerProblem(response, problem)
     }
-    const methods = isFile ? ['GET', 'HEAD'] : ['POST']
+    const isPost = asked.kind === 'metrics' || asked.kind === 'flags'
+    const methods = isPost ? ['POST'] : ['GET', 'HEAD']
     if (request.method === 'OPTIONS') answerPreflight(response)
     else if (!methods.includes(request.method ?? '')) refuse(methodProblem(methods))
-    else if (!isFile) answerUnread(request, response, path)
+    else if (asked.kind === 'metrics' || asked.kind === 'flags') {
+      leaveUnread(request, response)
+      if (asked.kind === 'metrics') answerTakenAll(response)
+      else answerJson(response, noFlags, 'no-store')
+    } else if (!isKeyKnown(deps.sources, asked.writeKey)) refuse(keyProblem)
+    else if (asked.kind === 'config') answerJson(response, posthogConfig, scriptCaching)
+    else if (deps.client === undefined) refuse(installProblem)
     else {
-      const writeKey = script?.[1]?.replaceAll(/%3a/gi, ':')
-      const isKnown = writeKey === undefined || deps.sources.byWriteKey(writeKey) !== undefined
-      if (!isKnown) refuse(keyProblem)
-      else if (deps.client === undefined) refuse(installProblem)
-      else {
-        const name = chunk?.[1] ?? scriptName
-        deps.client.load(name).then(
-          (file) => {
-            if (file === undefined) refuse(fileProblem)
-            else answerFile(request, response, { file, name })
-          },
-          () => refuse(readProblem),
-        )
-      }
+      deps.client.load(asked.name).then(
+        (file) => {
+          if (file === undefined) refuse(fileProblem)
+          else answerFile(request, response, { file, name: asked.name })
+        },
+        () => refuse(readProblem),
+      )
     }
     return true
   }
 }
 
-function answerUnread(request: IncomingMessage, response: ServerResponse, path: string): void {
+function parsePath(path: string): Asked | undefined {
+  const script = scriptPath.exec(path)?.[1]
+  if (script !== undefined) return { kind: 'file', name: scriptName, writeKey: script }
+  const name = chunkPath.exec(path)?.[1]
+  if (name !== undefined) return { kind: 'file', name }
+  const config = configPath.exec(path)?.[1]
+  if (config !== undefined) return { kind: 'config', writeKey: config }
+  if (path === metricsPath) return { kind: 'metrics' }
+  return flagsPath.test(path) ? { kind: 'flags' } : undefined
+}
+
+/** A chunk has no key: what names it was loaded with one. */
+function isKeyKnown(sources: SourceDirectory, written: string | undefined): boolean {
+  if (written === undefined) return true
+  return sources.byWriteKey(written.replaceAll(/%3a/gi, ':')) !== undefined
+}
+
+function leaveUnread(request: IncomingMessage, response: ServerResponse): void {
   const length = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY)
   if (length > unreadBytesMax) response.setHeader('connection', 'close')
   request.resume()
-  if (path === metricsPath) answerTakenAll(response)
-  else answerJson(response, noFlags, 'no-store')
 }
 
 function answerFile(

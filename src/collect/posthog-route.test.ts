@@ -38,6 +38,22 @@ describe('posthogRoute', () => {
     assert.equal(stage.counts.accepted, 1)
   })
 
+  it('reads the form that a page sends while it is left', async (t) => {
+    const stage = await openStage(t, { adapted: [posthogRoute] })
+    const statusOf = async (text: string): Promise<number> => {
+      const body = new URLSearchParams({ data: Buffer.from(text).toString('base64') })
+      const url = `${stage.url}/e/?compression=base64`
+      return (await fetch(url, { method: 'POST', body })).status
+    }
+    const batch = [{ ...seen, properties: { title: 'Caf\u00e9 ?>' } }]
+    assert.equal(await statusOf(JSON.stringify({ api_key: writeKey, batch })), 200)
+    const [record] = await stage.log.read(0, 0, 1)
+    assert.match(Buffer.from(record?.body ?? []).toString(), /"title":"Caf\u00e9 \?>"/)
+    assert.equal(await statusOf('{"api_key":'), 401, 'of nobody, since nothing can be read')
+    assert.equal(await statusOf('7'), 401)
+    assert.deepEqual(stage.counts, { accepted: 1, rejected: 0 })
+  })
+
   it('keeps what makes no event as it was sent, and refuses what holds none', async (t) => {
     const stage = await openStage(t, { adapted: [posthogRoute] })
     const statusOf = async (body: unknown): Promise<number> => {

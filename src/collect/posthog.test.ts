@@ -55,7 +55,7 @@ describe('translatePosthog', () => {
 
   it('joins the device to the user it identifies, with set above set-once', () => {
     const $set = { email: 'ada@a.example' }
-    const $set_once = { email: 'old@a.example', since: 2026 }
+    const $set_once = { email: 'old@a.example', since: 2026, $initial_gclid: null }
     const said = { $set, $set_once, $anon_distinct_id: device, $is_identified: false }
     const expected = {
       ...{ eventId: uuid, type: 'identify', name: 'identify', context: {} },

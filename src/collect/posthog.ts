@@ -128,20 +128,20 @@ function callOf(item: JsonObject, properties: JsonObject, who: JsonObject): Json
 }
 
 function identityOf(item: JsonObject, properties: JsonObject, who: JsonObject): JsonObject {
-  const traits = {
-    ...objectOf(item.$set_once ?? properties.$set_once),
-    ...objectOf(item.$set ?? properties.$set),
-  }
+  // Browsers say null once for each tag that the address of the first page did not have.
+  const once = Object.entries(objectOf(item.$set_once ?? properties.$set_once))
+  const said = Object.fromEntries(once.filter(([, value]) => value !== null))
+  const traits = { ...said, ...objectOf(item.$set ?? properties.$set) }
   const unset = Array.isArray(properties.$unset) ? (properties.$unset as readonly Json[]) : []
   const names = unset.filter((name) => typeof name === 'string')
   const cleared = Object.fromEntries(names.map((name) => [name, null]))
-  const said = { ...who, traits: { ...cleared, ...traits } }
-  if (item.event !== '$identify') return said
+  const call = { ...who, traits: { ...cleared, ...traits } }
+  if (item.event !== '$identify') return call
   // Whoever is identified is known, whatever the client was before.
   const userId = who.userId ?? who.anonymousId ?? null
   const before = textOf(properties.$anon_distinct_id)
   const device = before === undefined || before === userId ? {} : { anonymousId: before }
-  return { traits: said.traits, userId, ...device }
+  return { traits: call.traits, userId, ...device }
 }
 
 /** The alias goes up in the distinct id, which in a browser may still be the device's own. */

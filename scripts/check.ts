@@ -12,6 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 const checks = [
   { name: 'types', program: 'tsc', parameters: ['-p', '.'] },
+  { name: 'types of the browser SDK', program: 'tsc', parameters: ['-p', 'sdk'] },
   {
     name: 'format and lint',
     program: 'biome',

@@ -26,6 +26,7 @@ COPY --from=modules /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY bin ./bin
 COPY web ./web
+COPY sdk ./sdk
 COPY examples ./examples
 COPY src ./src
 # A new volume takes over the owner of the folder it is mounted on.

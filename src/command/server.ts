@@ -27,6 +27,7 @@ import {
   defaultCollectorOptions,
 } from '../collect/collect-options.ts'
 import { posthogRoute } from '../collect/posthog-route.ts'
+import { createSdkRoutes } from '../collect/sdk-script.ts'
 import { createSourceDirectory, type SourceDirectory } from '../collect/source-directory.ts'
 import { createSourceRates } from '../collect/source-rates.ts'
 import { armedFailpoint, type ServerValues } from '../config.ts'
@@ -274,11 +275,13 @@ function routesOf(
     sources,
     metrics: { refused: (status, code) => refused({ status: String(status), code }) },
   })
+  const sdk = createSdkRoutes()
   const profile = createProfileFastPath(given.apiDeps)
   const role = values['server.role']
   const isCollector = role === 'all' || role === 'collect'
   return (request, response) =>
-    (isCollector && (collect(request, response) || browser(request, response))) ||
+    (isCollector &&
+      (collect(request, response) || browser(request, response) || sdk(request, response))) ||
     ((role === 'all' || role === 'api') && profile(request, response)) ||
     options.extraRoutes?.(request, response) === true
 }

@@ -13,7 +13,8 @@ const overlays = fileURLToPath(new URL('../../deploy/kubernetes/overlays', impor
 
 /** Of browser clients, see `src/collect/browser-routes.ts`. */
 const browserPaths = [
-  ...['/analytics.js/v1/wk/analytics.min.js', '/analytics-next/bundles/a.bundle.0.js'],
+  ...['/sdk/v1/attune.js', '/analytics.js/v1/wk/analytics.min.js'],
+  ...['/analytics-next/bundles/a.bundle.0.js'],
   ...['/v1/projects/wk/settings', '/v1/m', '/array/phc_1/config', '/flags/', '/decide/'],
 ]
 

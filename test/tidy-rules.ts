@@ -47,7 +47,7 @@ const clientLibraries: readonly (readonly [RegExp, RegExp])[] = [
   [/^(smtp-server|postal-mime)$/, /^src\/catcher\//],
 ]
 /** Not what runs in a browser. */
-const server = /^(?!sdk\/|web\/)/
+const server = /^(?!sdk\/|web\/|examples\/browser\/)/
 const clock = 'take deps.clock'
 const random = 'take deps.random'
 /** Pattern, where it is banned, where it is allowed all the same, what to do instead. */

@@ -63,6 +63,8 @@ const samples: Readonly<Record<RuleName, readonly (readonly [string, string, Reg
     ['src/log/r.ts', ' * Nobody calls Date.now() here.', null],
     ['src/command/s.ts', "console.log('x')", null],
     ['sdk/t.ts', 'setTimeout(go, 5)', null],
+    ['examples/browser/u.js', 'Date.now()', null],
+    ['examples/shop/v.ts', 'Date.now()', /examples\/shop\/v\.ts:1: Date\.now/],
   ],
   'JSON is parsed only in parsers': [
     [

@@ -13,7 +13,8 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { AdaptedItem } from './adapted-item.ts'
 import type { Problem } from './collect-answer.ts'
-import type { CollectAnswer, RequestReason } from './collect-batch.ts'
+import type { CollectAnswer } from './collect-batch.ts'
+import type { RequestReason } from './reject-reason.ts'
 import type { CollectSource, SourceDirectory } from './source-directory.ts'
 
 /** A request before its body is read. */

@@ -13,13 +13,8 @@ import type { Event, EventSkeleton, EventType } from '../event/event.ts'
 import { personKeyOf } from '../event/event.ts'
 import { type EventLimits, findLimitFault } from '../event/event-limits.ts'
 import { parseTimeMs } from '../event/event-time.ts'
-import {
-  type EventRefusalReason,
-  type ParseEventDeps,
-  parseEvent,
-  pointerOf,
-} from '../event/parse-event.ts'
-import type { PlanRefusal, TrackingPlan } from '../event/tracking-plan.ts'
+import { type ParseEventDeps, parseEvent, pointerOf } from '../event/parse-event.ts'
+import type { TrackingPlan } from '../event/tracking-plan.ts'
 import { assert } from '../lib/assert.ts'
 import type { Clock } from '../lib/clock.ts'
 import { sha256Bytes } from '../lib/hash.ts'
@@ -27,24 +22,11 @@ import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { type NewRecord, partitionOf } from '../log/record.ts'
-import type { AdaptedItem, ItemReason } from './adapted-item.ts'
+import type { AdaptedItem } from './adapted-item.ts'
+import type { RejectReason, RequestReason } from './reject-reason.ts'
+import { type BodyEncoding, nameOfSent, type Rejection, rejectedRecord } from './rejected-record.ts'
+import type { SegmentRoute } from './segment-routes.ts'
 import type { SourceDirectory } from './source-directory.ts'
-
-/** Why a whole request is refused. */
-export const requestReasons = [
-  'body-empty',
-  'body-too-large',
-  'body-not-inflatable',
-  'body-not-utf8',
-  'body-not-json',
-  'body-not-an-object',
-  'batch-missing',
-  'batch-empty',
-  'batch-too-long',
-  'context-invalid',
-] as const
-export type RequestReason = (typeof requestReasons)[number]
-export type RejectReason = EventRefusalReason | PlanRefusal['reason'] | RequestReason | ItemReason
 
 export type CollectCall = {
   /** The bytes of the request: kept where a value cannot be written again. */
@@ -125,6 +107,9 @@ export interface RefusedRequest {
   readonly says: string
   /** As they came: compressed bytes stay so. */
   readonly bytes: Uint8Array
+  readonly encoding?: BodyEncoding
+  /** Absent where the bytes are not whole, or in another format. */
+  readonly route?: SegmentRoute
   /** Events in the request where they could be counted. */
   readonly count?: number
   readonly format?: string
@@ -132,14 +117,15 @@ export interface RefusedRequest {
 
 const idBytes = 16
 
-interface Judged {
+export interface Judged {
   readonly events: NewRecord[]
   readonly rejected: NewRecord[]
   readonly reasons: RejectReason[]
   readonly results: EventResult[]
 }
 
-interface Judge {
+/** What one request, or a replay of it, is judged by. */
+export interface Judge {
   readonly deps: CollectorDeps
   readonly options: CollectorOptions
   readonly requestBytes: Uint8Array
@@ -154,11 +140,9 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
   const { metrics } = deps
 
   const rejectRequest = async (sourceId: string, refusal: RefusedRequest): Promise<void> => {
-    const { reason, bytes, format } = refusal
-    const receivedAtMs = deps.clock.nowMs()
-    const kept = { sourceId, reason, path: '', receivedAtMs, ...formatOf(format) }
-    await deps.rejected.append([rejectedRecord(kept, bytes, deps, options)])
-    metrics.rejected(sourceId, reason, refusal.count ?? 1)
+    const rejection = rejectionOfRequest(sourceId, refusal, deps.clock.nowMs())
+    await deps.rejected.append([rejectedRecord(rejection, deps, options)])
+    metrics.rejected(sourceId, refusal.reason, refusal.count ?? 1)
   }
 
   const collect = async (sourceId: string, call: CollectCall): Promise<CollectAnswer> => {
@@ -166,10 +150,8 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
     if (request.kind === 'refused') {
       const { reason, says, count } = request
       const refusal = { reason, says, count, bytes: call.bytes }
-      await rejectRequest(
-        sourceId,
-        call.kind === 'adapted' ? { ...refusal, format: call.format } : refusal,
-      )
+      const of = call.kind === 'adapted' ? { format: call.format } : { route: call }
+      await rejectRequest(sourceId, { ...refusal, ...of })
       return { kind: 'refused', reason, says }
     }
     const parseDeps: ParseEventDeps = {
@@ -228,7 +210,8 @@ type ReadRequest =
 /** What is judged, and what is kept of it where it is rejected. */
 type Item = AdaptedItem | { readonly original: unknown; readonly event: unknown }
 
-function readRequest(call: CollectCall, options: CollectorOptions): ReadRequest {
+/** Returns the events of a request, or why it has none. */
+export function readRequest(call: CollectCall, options: CollectorOptions): ReadRequest {
   if (call.kind === 'adapted') {
     const { items, sentAt } = call
     const sentAtMs = parseTimeMs(sentAt)
@@ -280,9 +263,10 @@ function refuse(reason: RequestReason, says: string, count = 1): ReadRequest {
   return { kind: 'refused', reason, says, count }
 }
 
-function judgeAll(items: readonly Item[], judge: Judge): Judged {
+/** Makes a record of each event, good or bad. Appends nothing. */
+export function judgeAll(items: readonly Item[], judge: Judge): Judged {
   const judged: Judged = { events: [], rejected: [], reasons: [], results: [] }
-  const { parseDeps, deps, options } = judge
+  const { deps, options } = judge
   for (const item of items) {
     const judgement = judgeItem(item, judge)
     if (judgement.kind === 'event') {
@@ -290,10 +274,8 @@ function judgeAll(items: readonly Item[], judge: Judge): Judged {
       judged.results.push({ status: 'accepted', eventId: judgement.event.eventId })
     } else {
       const { reason, path, says } = judgement
-      const { sourceId, receivedAtMs } = parseDeps
-      const kept = { sourceId, reason, path, receivedAtMs, ...formatOf(judge.format) }
-      const bytes = bytesOf(item.original, judge.requestBytes)
-      judged.rejected.push(rejectedRecord(kept, bytes, deps, options))
+      const rejection = rejectionOf(item, { reason, path }, judge)
+      judged.rejected.push(rejectedRecord(rejection, deps, options))
       judged.reasons.push(reason)
       judged.results.push({ status: 'rejected', reason, path, says })
     }
@@ -335,55 +317,64 @@ function eventRecord(event: Event, judge: Judge): NewRecord {
   }
 }
 
-/** The clear part of a record in the `rejected` log. */
-export interface RejectedSkeleton {
-  readonly sourceId: string
-  readonly reason: RejectReason
-  readonly path: string
-  readonly receivedAtMs: number
-  /** What the body is written in, where it is not the form of Segment's API. */
-  readonly format?: string
-}
-
-function formatOf(format: string | undefined): { readonly format?: string } {
-  return format === undefined ? {} : { format }
-}
-
-function rejectedRecord(
-  skeleton: RejectedSkeleton,
-  bytes: Uint8Array,
-  deps: CollectorDeps,
-  options: CollectorOptions,
-): NewRecord {
-  const key = `source:${skeleton.sourceId}`
+function rejectionOfRequest(
+  sourceId: string,
+  { reason, bytes, encoding, route, format }: RefusedRequest,
+  receivedAtMs: number,
+): Rejection {
+  const type = route?.kind === 'single' ? route.type : route?.kind
   return {
-    partition: partitionOf(options.workspace, key, deps.rejected.identity.partitionCount),
-    key,
-    kind: 'event',
-    id: deps.random.bytes(idBytes),
-    recordedAtMs: skeleton.receivedAtMs,
-    isBackfill: false,
-    keyId: 0,
-    skeleton,
-    body: bytes.subarray(0, options.rejectedBytesMax),
+    skeleton: {
+      ...{ sourceId, reason, path: '', receivedAtMs, form: 'request' },
+      ...(type === undefined ? {} : { type }),
+      ...(encoding === undefined || encoding === 'identity' ? {} : { encoding }),
+      ...(format === undefined ? {} : { format }),
+    },
+    bytes,
+    isBackfill: route?.isBackfill === true,
   }
 }
 
-/**
- * Returns the JSON of one item. One nested too deep to be written again is kept as the whole
- * request.
- */
-function bytesOf(item: unknown, requestBytes: Uint8Array): Uint8Array {
+/** One nested too deep to be written again is kept as the whole request. */
+function rejectionOf(
+  item: Item,
+  { reason, path }: { readonly reason: RejectReason; readonly path: string },
+  judge: Judge,
+): Rejection {
+  const { sourceId, receivedAtMs, type, sentAtMs, batchContext, clientIp } = judge.parseDeps
+  const { format } = judge
+  const event = 'event' in item ? item.event : undefined
+  const name = nameOfSent(event, type)
+  const bytes = bytesOf(item.original)
+  const context = clientIp === undefined ? batchContext : { ip: clientIp, ...batchContext }
+  return {
+    skeleton: {
+      ...{ sourceId, reason, path, receivedAtMs, form: bytes === undefined ? 'around' : 'event' },
+      ...(name === undefined ? {} : { name }),
+      ...(type === undefined ? {} : { type }),
+      ...(sentAtMs === undefined ? {} : { sentAtMs }),
+      ...(format === undefined ? {} : { format }),
+    },
+    bytes: bytes ?? judge.requestBytes,
+    translated: format === undefined || event === undefined ? undefined : bytesOf(event),
+    context: context === undefined ? undefined : Buffer.from(JSON.stringify(context)),
+    isBackfill: judge.isBackfill,
+  }
+}
+
+/** Returns JSON text; nothing where it is nested deeper than can be written. */
+function bytesOf(item: unknown): Uint8Array | undefined {
   if (item instanceof Uint8Array) return item
   try {
     return Buffer.from(JSON.stringify(item, keepNumber))
   } catch (error) {
-    if (error instanceof RangeError) return requestBytes
+    if (error instanceof RangeError) return undefined
     throw error
   }
 }
 
-/** JSON text would say null for 1e400, which is read as Infinity. */
+/** JSON text would say null for 1e400, which is read as Infinity: written as it came, it stays. */
 function keepNumber(_name: string, value: unknown): unknown {
-  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
+  if (typeof value !== 'number' || Number.isFinite(value)) return value
+  return JSON.rawJSON(value > 0 ? '1e400' : '-1e400')
 }

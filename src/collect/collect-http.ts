@@ -124,7 +124,11 @@ async function takeBody(
   known: { readonly found: CollectSource | undefined; readonly bytes: Uint8Array },
 ): Promise<void> {
   const { deps, refuse } = exchange
-  const parsed = await takeJson(exchange, { size: route.kind, found: known.found }, known.bytes)
+  const parsed = await takeJson(
+    exchange,
+    { size: route.kind, route, found: known.found },
+    known.bytes,
+  )
   if (parsed === undefined) return
   const found = known.found ?? sourceOfBody(deps.sources, parsed.body)
   if (found === undefined) return refuse(keyProblem)

@@ -3,8 +3,8 @@
 import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Problem } from './collect-answer.ts'
-import type { RequestReason } from './collect-batch.ts'
 import type { Intake } from './exchange.ts'
+import type { RequestReason } from './reject-reason.ts'
 
 const tooLargeReasons: ReadonlySet<RequestReason> = new Set(['body-too-large', 'batch-too-long'])
 

@@ -10,7 +10,8 @@
 import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, inflateRaw } from 'node:zlib'
-import type { RequestReason } from './collect-batch.ts'
+import type { RequestReason } from './reject-reason.ts'
+import { type BodyEncoding, bodyEncodings } from './rejected-record.ts'
 
 export type ReadBody =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
@@ -30,9 +31,6 @@ export interface BodyBudget {
   readonly bytesMax: number
   bytesInFlight: number
 }
-
-export const bodyEncodings = ['identity', 'gzip', 'deflate', 'br'] as const
-export type BodyEncoding = (typeof bodyEncodings)[number]
 
 const drainBytesMax = 1024 * 1024
 
@@ -138,7 +136,8 @@ async function parseInflated(
   }
 }
 
-function inflateBody(
+/** Rejects with a `RangeError` where the output passes the limit. */
+export function inflateBody(
   bytes: Uint8Array,
   encoding: Exclude<BodyEncoding, 'identity'>,
   bytesMax: number,

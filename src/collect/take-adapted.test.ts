@@ -5,9 +5,9 @@ import { isJsonObject } from '../lib/json.ts'
 import type { AdaptedItem } from './adapted-item.ts'
 import type { AdaptedRoute, Ask } from './adapter.ts'
 import { answerJson } from './collect-answer.ts'
-import type { RejectedSkeleton } from './collect-batch.ts'
 import { keyProblem } from './collect-problem.ts'
 import { openStage, type Stage, writeKey } from './collect-stage.fixture.ts'
+import { decodeRejected } from './rejected-record.ts'
 import { createAdaptedTable } from './take-adapted.ts'
 
 /** A format of one line for each event: `name person`. The key is in the path, or in the body. */
@@ -45,9 +45,10 @@ function send(stage: Stage, path: string, body: unknown): Promise<Response> {
 /** Returns reason, path, format and body of all that was rejected. */
 async function keptOf(stage: Stage): Promise<readonly (readonly unknown[])[]> {
   const records = await stage.rejected.read(0, 0, 100)
-  return records.map(({ skeleton, body }) => {
-    const { reason, path, format } = skeleton as unknown as RejectedSkeleton
-    return [reason, path, format, Buffer.from(body).toString()]
+  return records.map((record) => {
+    const { skeleton, bytes } = decodeRejected(record)
+    const { reason, path, format } = skeleton
+    return [reason, path, format, Buffer.from(bytes).toString()]
   })
 }
 

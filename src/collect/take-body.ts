@@ -3,6 +3,7 @@
 import { encodingProblem, lagProblem, requestProblem } from './collect-problem.ts'
 import type { Exchange } from './exchange.ts'
 import { encodingOf, type ParsedBody, parseBody, readBody } from './parse-body.ts'
+import type { SegmentRoute } from './segment-routes.ts'
 import type { CollectSource } from './source-directory.ts'
 
 export interface BodyKnown {
@@ -10,6 +11,8 @@ export interface BodyKnown {
   readonly found: CollectSource | undefined
   /** Name of the format, where it is not Segment's. */
   readonly format?: string
+  /** What the path says, where it is. */
+  readonly route?: SegmentRoute
 }
 
 /**
@@ -59,12 +62,13 @@ export async function takeJson(
   const { reason, says } = parsed
   if (known.found !== undefined) {
     const { sourceId } = known.found.source
-    await deps.collector.rejectRequest(sourceId, { ...formatOf(known), reason, says, bytes })
+    const refusal = { ...formatOf(known), reason, says, bytes, encoding }
+    await deps.collector.rejectRequest(sourceId, refusal)
   }
   refuse(requestProblem(reason, says))
   return undefined
 }
 
-function formatOf({ format }: BodyKnown): { readonly format?: string } {
-  return format === undefined ? {} : { format }
+function formatOf({ format, route }: BodyKnown): Pick<BodyKnown, 'format' | 'route'> {
+  return { ...(format === undefined ? {} : { format }), ...(route === undefined ? {} : { route }) }
 }

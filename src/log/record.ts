@@ -36,6 +36,7 @@ export const recordKinds = [
   'continue',
   'filled',
   'rules',
+  'resolution',
 ] as const
 export type RecordKind = (typeof recordKinds)[number]
 

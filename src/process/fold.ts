@@ -123,6 +123,7 @@ export async function foldRecord(
     case 'continue':
     case 'filled':
     case 'rules':
+    case 'resolution':
       throw new Error(`records of kind ${record.kind} are not folded by this version`)
   }
 }

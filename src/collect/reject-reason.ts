@@ -1,0 +1,19 @@
+import type { EventRefusalReason } from '../event/parse-event.ts'
+import type { PlanRefusal } from '../event/tracking-plan.ts'
+import type { ItemReason } from './adapted-item.ts'
+
+/** Why a whole request is refused. */
+export const requestReasons = [
+  'body-empty',
+  'body-too-large',
+  'body-not-inflatable',
+  'body-not-utf8',
+  'body-not-json',
+  'body-not-an-object',
+  'batch-missing',
+  'batch-empty',
+  'batch-too-long',
+  'context-invalid',
+] as const
+export type RequestReason = (typeof requestReasons)[number]
+export type RejectReason = EventRefusalReason | PlanRefusal['reason'] | RequestReason | ItemReason

@@ -1,5 +1,6 @@
 /** What the API needs from outside; `command/` connects it. */
 
+import type { WorkList } from '../collect/work-list.ts'
 import type { StatePlace } from '../delivery/read-state.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -19,6 +20,8 @@ export interface ApiDeps {
   readonly blobs: Pick<BlobStore, 'get'>
   readonly log: EventLog
   readonly rejected: EventLog
+  /** What is open in it. */
+  readonly workList: WorkList
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger

@@ -14,7 +14,7 @@ import type { Clock } from '../lib/clock.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import type { Random } from '../lib/random.ts'
 
-export const scopes = ['read', 'render', 'write', 'admin'] as const
+export const scopes = ['read', 'render', 'write', 'repair', 'admin'] as const
 export type Scope = (typeof scopes)[number]
 
 export interface ApiKey {

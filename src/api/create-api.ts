@@ -21,6 +21,7 @@ import { addItemRoutes } from './item-routes.ts'
 import { addMessageRoutes } from './message-routes.ts'
 import { problemOfError, sendProblem } from './problem.ts'
 import { addProfileRoutes } from './profile-routes.ts'
+import { addRejectedRoutes } from './rejected-routes.ts'
 import { addRenderRoutes } from './render-routes.ts'
 import { addStatusRoutes } from './status-routes.ts'
 import { addSuppressionRoutes } from './suppression-routes.ts'
@@ -68,6 +69,7 @@ export function createApi(
   addSuppressionRoutes(app, deps, options)
   addStatusRoutes(app, deps)
   addEventRoutes(app, deps, options)
+  addRejectedRoutes(app, deps)
   app.register(async (scope) => addTrackingRoutes(scope, deps, options))
   return app
 }

@@ -32,6 +32,24 @@ function recordsIn(text: string): readonly Record<string, unknown>[] {
 }
 
 describe('GET /api/v1/events/stream', () => {
+  it('shows what became of rejected events as what it is', async (t) => {
+    const world = await openWorld(t)
+    const seen = await follow(world, '?kind=rejected,resolution')
+    const bytes = Buffer.from('{"event":"Seen"}')
+    const body: unknown = JSON.parse(bytes.toString())
+    const call = { kind: 'single', type: 'track', isBackfill: false, body, bytes } as const
+    await world.collector.collect('web', call)
+    const limits = { countMax: 10, says: 'a test of ours' }
+    await world.deps.workList.dismiss({ source: 'web' }, limits)
+    await until(() => recordsIn(seen.text).length === 2)
+    const [rejected, resolution] = recordsIn(seen.text)
+    equal(rejected?.['reason'], 'id-missing')
+    equal(resolution?.['kind'], 'resolution')
+    equal(resolution?.['name'], 'dismissed')
+    equal(resolution?.['reason'], undefined)
+    seen.stop()
+  })
+
   it('shows new records of both logs to each client by the kinds it asked for', async (t) => {
     const world = await openWorld(t)
     const events = await follow(world, '?kind=event,rejected')

@@ -16,7 +16,7 @@ import type { LogRecord } from '../log/record.ts'
 export interface ShownRecord {
   readonly partition: number
   readonly offset: number
-  /** The record's kind; `rejected` for those of the `rejected` log. */
+  /** The record's kind; `rejected` for an event of the `rejected` log. */
   readonly kind: string
   /**
    * Of an event its name, of a result or an outcome what it says; of a rejected event its source.
@@ -120,7 +120,8 @@ function tell(watcher: Watcher, records: readonly ShownRecord[]): void {
       }
       watcher.missedCount = 0
     }
-    const id = `${record.kind === 'rejected' ? 'r' : 'e'}${record.partition}-${record.offset}`
+    const isOfRejected = record.kind === 'rejected' || record.kind === 'resolution'
+    const id = `${isOfRejected ? 'r' : 'e'}${record.partition}-${record.offset}`
     const text = `id: ${id}\nevent: record\ndata: ${JSON.stringify(record)}\n\n`
     if (!client.take(text)) watcher.missedCount++
   }
@@ -217,13 +218,17 @@ function showRecord(record: LogRecord): ShownRecord {
 function showRejected(record: LogRecord): ShownRecord {
   const { partition, offset, key, recordedAtMs } = record
   const skeleton = (record.skeleton ?? {}) as Readonly<Record<string, unknown>>
+  const at = new Date(recordedAtMs).toISOString()
+  if (record.kind === 'resolution') {
+    return { partition, offset, kind: record.kind, name: String(skeleton['outcome']), key, at }
+  }
   return {
     partition,
     offset,
     kind: 'rejected',
     name: String(skeleton['sourceId'] ?? ''),
     key,
-    at: new Date(recordedAtMs).toISOString(),
+    at,
     reason: String(skeleton['reason'] ?? ''),
     path: String(skeleton['path'] ?? ''),
   }

@@ -7,6 +7,7 @@ import { deepStrictEqual } from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import type { Message } from '../campaign/message.ts'
+import type { Collector } from '../collect/collect-batch.ts'
 import type { HandOverRequest, Mailer } from '../delivery/mailer.ts'
 import { findMessage, findPerson } from '../delivery/read-state.ts'
 import { type Event, type EventSkeleton, personKeyOf } from '../event/event.ts'
@@ -32,6 +33,7 @@ import { createInlineRenderer } from '../template/render-pool.ts'
 import type { ApiDeps, Health } from './api-deps.ts'
 import type { ApiKey, Scope } from './api-keys.ts'
 import { type ApiOptions, apiDefaults } from './api-options.ts'
+import { createCollecting } from './collecting.fixture.ts'
 import { createApi } from './create-api.ts'
 
 export const workspace = 'default'
@@ -86,6 +88,8 @@ const workerOptions: WorkerOptions = {
 }
 
 export interface World {
+  /** Takes events of the source `web`. */
+  readonly collector: Collector
   readonly deps: ApiDeps
   readonly app: FastifyInstance
   readonly log: MemoryEventLog
@@ -127,6 +131,7 @@ export async function openWorld(
   const { keys, apiKeys } = createKeys()
   const place = { state, workspace, partitionCount }
   const stop = new AbortController()
+  const { collector, workList } = createCollecting({ log, rejected, clock: systemClock, random })
   const base = { log, blobs, clock: systemClock, random, logger: silentLogger, freshness }
   const advise: ApiDeps['advise'] = (request) => Promise.resolve(advisor.advise(request))
   const worker = runWorker(
@@ -138,6 +143,7 @@ export async function openWorld(
     ...base,
     place,
     rejected,
+    workList,
     metrics: createMetrics(),
     apiKeys,
     signingKeys,
@@ -161,6 +167,7 @@ export async function openWorld(
     await until(() => everyPartition().every((one) => freshness.confirmedAtMs(one) >= sinceMs))
   }
   const world: World = {
+    collector,
     deps,
     app,
     log,
@@ -318,7 +325,7 @@ function createCommits(): {
 function createKeys(): Pick<World, 'keys'> & { readonly apiKeys: ApiDeps['apiKeys'] } {
   const keyOf = (scope: Scope): string => `atk_${sha256Hex(scope).slice(0, 43)}`
   const known = new Map<string, ApiKey>(
-    (['read', 'render', 'write', 'admin'] as const).map((scope) => [
+    (['read', 'render', 'write', 'repair', 'admin'] as const).map((scope) => [
       keyOf(scope),
       { name: scope, scopes: [scope], createdAtMs: 0, hash: sha256Hex(keyOf(scope)) },
     ]),
@@ -330,6 +337,7 @@ function createKeys(): Pick<World, 'keys'> & { readonly apiKeys: ApiDeps['apiKey
       read: headerOf('read'),
       render: headerOf('render'),
       write: headerOf('write'),
+      repair: headerOf('repair'),
       admin: headerOf('admin'),
     },
   }

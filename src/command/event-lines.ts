@@ -120,7 +120,7 @@ export function describeRecord(record: LogRecord, isRejected: boolean): ShownEve
   const text = (name: string): string => String(skeleton[name] ?? '')
   const named = ['name', 'result', 'outcome', 'reason', 'hash'].map(text).find((one) => one !== '')
   const shared = { at: showTime(recordedAtMs), partition, offset, isBackfill }
-  if (isRejected) {
+  if (isRejected && record.kind === 'event') {
     const source = text('sourceId')
     const rejection = { reason: text('reason'), path: text('path') }
     return { ...shared, kind: 'rejected', source, person: '', name: '', ...rejection }

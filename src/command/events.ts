@@ -112,10 +112,11 @@ async function waitForMore(cursors: readonly LogCursor[], signal: AbortSignal): 
 
 function wantedBy(flags: EventFlags): (record: LogRecord, isRejected: boolean) => boolean {
   const { kind } = flags
-  if (flags.rejected === true || kind === 'rejected') return (_record, isRejected) => isRejected
+  if (flags.rejected === true || kind === 'rejected') {
+    return (record, isRejected) => isRejected && record.kind === 'event'
+  }
   if (kind === 'all') return () => true
-  if (kind === 'event') return (record, isRejected) => isRejected || record.kind === kind
-  return (record, isRejected) => !isRejected && record.kind === kind
+  return (record) => record.kind === kind
 }
 
 const help = `

@@ -15,6 +15,8 @@ export function joinMetrics(
     readonly owner: Owner
     readonly logThread: LogThread | undefined
     readonly gate: IntakeGate
+    /** Absent where this process has no list of rejected events. */
+    readonly readRejected: (() => Promise<void>) | undefined
   },
 ): Metrics {
   const { owner, logThread, gate } = from
@@ -29,6 +31,7 @@ export function joinMetrics(
     ...metrics,
     async render() {
       const [health, measures] = await Promise.all([owner.health(), owner.takeMeasures()])
+      await from.readRejected?.()
       addMeasures(measures)
       queueBytes({}, logThread?.queueBytes() ?? 0)
       lagRecords({}, health.ownedLagCount)

@@ -19,7 +19,7 @@ import { createApi } from '../api/create-api.ts'
 import { createProfileFastPath } from '../api/profile-fast-path.ts'
 import { findBrowserClient, openBrowserClient } from '../collect/browser-client.ts'
 import { createBrowserRoutes } from '../collect/browser-routes.ts'
-import { createCollector } from '../collect/collect-batch.ts'
+import type { CollectMetrics } from '../collect/collect-batch.ts'
 import { createCollectRoutes } from '../collect/collect-http.ts'
 import {
   collectServerOptions,
@@ -30,6 +30,7 @@ import { posthogRoute } from '../collect/posthog-route.ts'
 import { createSdkRoutes } from '../collect/sdk-script.ts'
 import { createSourceDirectory, type SourceDirectory } from '../collect/source-directory.ts'
 import { createSourceRates } from '../collect/source-rates.ts'
+import type { WorkList } from '../collect/work-list.ts'
 import { armedFailpoint, type ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
@@ -43,11 +44,13 @@ import type { BlobStore } from '../state/blob-store.ts'
 import type { StateStore } from '../state/state-store.ts'
 import { applyDefinitions, definitionsHashOf } from './apply-definitions.ts'
 import { collectSourcesOf } from './collect-sources.ts'
+import { type Collecting, createCollecting } from './collecting.ts'
 import { readSecrets, type Secrets } from './data-dir.ts'
 import { guardServer, trustedProxiesOf } from './guard-server.ts'
 import { createIntakeGate, type IntakeGate } from './intake-gate.ts'
 import { openOnlooker } from './onlooker.ts'
 import { type Owner, openOwner } from './owner-thread.ts'
+import { createRejectedMetrics } from './rejected-metrics.ts'
 import { joinMetrics } from './server-metrics.ts'
 import { openServerStores, type Stores } from './server-stores.ts'
 import { type StoreOptions, storeOptionsOf } from './store-options.ts'
@@ -141,10 +144,17 @@ async function open(
   )
   closers.push(() => gate.close())
   const apiKeys = await openApiKeys(dataDir, clock)
-  const metrics = joinMetrics(deps.metrics, { owner, logThread, gate })
-  const apiDeps = apiDepsOf({ ...deps, metrics }, { values, secrets, stores, owner, apiKeys })
-  const first = routesOf(deps, { options, stores, sources, gate, apiDeps })
   const isApi = role === 'all' || role === 'api'
+  const collecting = createCollecting(
+    { ...deps, ...stores, sources, metrics: measure(deps) },
+    values,
+  )
+  const { rejectedIndex, workList } = collecting
+  const readRejected = isApi ? createRejectedMetrics(deps.metrics, rejectedIndex, clock) : undefined
+  const metrics = joinMetrics(deps.metrics, { owner, logThread, gate, readRejected })
+  const given = { values, secrets, stores, owner, apiKeys, workList }
+  const apiDeps = apiDepsOf({ ...deps, metrics }, given)
+  const first = routesOf(deps, { options, collecting, sources, gate, apiDeps })
   const api = createApi(apiDeps, { ...apiDefaults, isHealthOnly: !isApi }, (handle) =>
     createServer(collectServerOptions, (request, response) => {
       if (!first(request, response)) handle(request, response)
@@ -188,9 +198,10 @@ function apiDepsOf(
     readonly stores: Stores
     readonly owner: Owner
     readonly apiKeys: ApiKeys
+    readonly workList: WorkList
   },
 ): ApiDeps {
-  const { values, secrets, stores, owner, apiKeys } = given
+  const { values, secrets, stores, owner, apiKeys, workList } = given
   const publicUrl = values['server.publicUrl']?.replace(/\/$/, '')
   const from = values['delivery.from']
   return {
@@ -201,6 +212,7 @@ function apiDepsOf(
     blobs: stores.blobs,
     log: stores.log,
     rejected: stores.rejected,
+    workList,
     place: {
       state: stores.state,
       workspace: defaultCollectorOptions.workspace,
@@ -208,6 +220,19 @@ function apiDepsOf(
     },
     ...(publicUrl === undefined ? {} : { publicUrl }),
     ...(from === undefined ? {} : { from }),
+  }
+}
+
+/** Counts what the collector made durable. */
+function measure({ metrics }: ServerDeps): CollectMetrics {
+  const events = metrics.counter('attune_collect_events_total')
+  const rejectedBy = metrics.counter('attune_collect_rejected_total')
+  return {
+    accepted: (_sourceId, count) => events({ outcome: 'accepted' }, count),
+    rejected: (_sourceId, reason, count) => {
+      events({ outcome: 'rejected' }, count)
+      rejectedBy({ reason }, count)
+    },
   }
 }
 
@@ -219,41 +244,19 @@ function routesOf(
   deps: ServerDeps,
   given: {
     readonly options: ServerOptions
-    readonly stores: Stores
+    readonly collecting: Collecting
     readonly sources: SourceDirectory
     readonly gate: IntakeGate
     readonly apiDeps: ApiDeps
   },
 ): ExtraRoutes {
-  const { options, stores, sources, gate } = given
+  const { options, sources, gate } = given
   const { values } = options
-  const events = deps.metrics.counter('attune_collect_events_total')
-  const rejectedBy = deps.metrics.counter('attune_collect_rejected_total')
   const refused = deps.metrics.counter('attune_collect_refused_total')
-  const collector = createCollector(
-    {
-      ...deps,
-      log: stores.log,
-      rejected: stores.rejected,
-      sources,
-      metrics: {
-        accepted: (_sourceId, count) => events({ outcome: 'accepted' }, count),
-        rejected: (_sourceId, reason, count) => {
-          events({ outcome: 'rejected' }, count)
-          rejectedBy({ reason }, count)
-        },
-      },
-    },
-    {
-      ...defaultCollectorOptions,
-      batchCountMax: values['collect.batchCountMax'],
-      limits: { ...defaultCollectorOptions.limits, eventBytesMax: values['collect.eventBytesMax'] },
-    },
-  )
   const publicUrl = values['server.publicUrl']
   const collect = createCollectRoutes(
     {
-      collector,
+      collector: given.collecting.collector,
       sources,
       adapted: [posthogRoute],
       intake: () => gate.intake(),

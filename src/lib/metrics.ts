@@ -44,6 +44,16 @@ export const metricTable = {
     labels: [],
     says: '1 while intake is refused with 429 or 503 because a queue is full or the fold lags.',
   },
+  attune_rejected_open_events: {
+    kind: 'gauge',
+    labels: ['reason'],
+    says: 'Rejected events neither replayed nor dismissed. Each API process shows all: no sum.',
+  },
+  attune_rejected_oldest_seconds: {
+    kind: 'gauge',
+    labels: [],
+    says: 'Age of the oldest of them at most, 0 if there is none.',
+  },
   attune_log_append_seconds: {
     kind: 'histogram',
     labels: [],

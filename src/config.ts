@@ -370,7 +370,7 @@ function isSafePublicUrl(url: URL): boolean {
   return url.protocol === 'https:' || isLoopback(url.hostname)
 }
 
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
 

@@ -33,6 +33,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   restore: async () => (await import('./command/restore.ts')).addRestoreCommand,
   move: async () => (await import('./command/move.ts')).addMoveCommand,
   skip: async () => (await import('./command/skip.ts')).addSkipCommand,
+  rejected: async () => (await import('./command/rejected.ts')).addRejectedCommand,
 }
 
 const program = new Command('attune')

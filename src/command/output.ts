@@ -45,6 +45,13 @@ export function addDataFlags(command: Command): Command {
     .option('--no-color', 'print without colours')
 }
 
+/** What JSON leaves as it is, and a terminal may obey. */
+const unprintable = /[\x7f-\x9f]/g
+
+function escapeCharacter(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}
+
 export function createOutput(flags: Pick<OutputFlags, 'json' | 'color'>): Output {
   const { stdout, stderr } = process
   stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -61,7 +68,7 @@ export function createOutput(flags: Pick<OutputFlags, 'json' | 'color'>): Output
   return {
     isJson: flags.json === true,
     line,
-    json: (value) => line(JSON.stringify(value)),
+    json: (value) => line(JSON.stringify(value).replace(unprintable, escapeCharacter)),
     async table(rows) {
       for (const text of alignColumns(rows)) await line(text)
     },

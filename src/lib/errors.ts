@@ -76,6 +76,10 @@ export const catalog = {
     retryable: true,
     remedy: 'Is the server running? Start it with `attune start`.',
   },
+  SERVER_REFUSED: {
+    retryable: false,
+    remedy: 'Mend what is named above: the key, its scope (`attune keys`), or what is asked.',
+  },
 } as const satisfies Record<string, { retryable: boolean; remedy: string }>
 
 export type ErrorCode = keyof typeof catalog

@@ -35,12 +35,18 @@ export interface Ran {
 /** Runs a command to its end; `closeAfter` closes its stdout at the first bytes. */
 export async function runCommand(
   given: readonly string[],
-  options: { readonly closeAfter?: boolean } = {},
+  options: {
+    readonly closeAfter?: boolean
+    readonly environment?: Readonly<Record<string, string>>
+    /** Kills the process with SIGKILL after so long. */
+    readonly killAfterMs?: number
+  } = {},
 ): Promise<Ran> {
   const child = spawn(process.execPath, [mainPath, ...given], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'] },
-    timeout: commandMsMax,
+    env: { PATH: process.env['PATH'], ...options.environment },
+    timeout: options.killAfterMs ?? commandMsMax,
+    ...(options.killAfterMs === undefined ? {} : { killSignal: 'SIGKILL' }),
   })
   let stdout = ''
   let stderr = ''

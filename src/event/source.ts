@@ -6,6 +6,9 @@
  */
 
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
+import { type DefinitionFault, refuseUnknown } from './definition-fault.ts'
+import { parseSecretRef, type SecretRef, secretNames } from './secret-ref.ts'
+import { parseWebhook, type WebhookDefinition } from './webhook-definition.ts'
 
 export const trackingPlanModes = ['lenient', 'strict'] as const
 export type TrackingPlanMode = (typeof trackingPlanModes)[number]
@@ -31,12 +34,10 @@ export interface Source {
   readonly eventsPerSecondMax?: number
   /** True where the client's address is put into the context of its events. */
   readonly keepIp?: boolean
-}
-
-export interface DefinitionFault {
-  /** JSON pointer into the definition. */
-  readonly path: string
-  readonly says: string
+  /** What `POST /v1/hooks/<name of the source>` takes. */
+  readonly webhook?: WebhookDefinition
+  /** Set where the pixels of the source must be signed. */
+  readonly pixelSecret?: SecretRef
 }
 
 export type ParsedSource =
@@ -54,6 +55,8 @@ const sourceFields = [
   'trackingPlan',
   'eventsPerSecondMax',
   'keepIp',
+  'webhook',
+  'pixel',
 ] as const
 
 const namePattern = /^[a-z0-9][a-z0-9_-]{0,63}$/
@@ -64,11 +67,42 @@ export function parseSource(input: unknown): ParsedSource {
   const faults: DefinitionFault[] = []
   if (!isJsonObject(input))
     return { kind: 'refused', faults: [{ path: '', says: 'Not a mapping.' }] }
-  refuseUnknown(input, sourceFields, '', faults)
+  refuseUnknown(input, sourceFields, { path: '', faults })
   const sourceId = typeof input.name === 'string' ? input.name : ''
   if (!namePattern.test(sourceId)) {
     faults.push({ path: '/name', says: 'A name has 1 to 64 of a-z, 0-9, - and _.' })
   }
+  const webhook = parseWebhook(input.webhook, faults)
+  const writeKeys = parseWriteKeys(input, webhook, faults)
+  const allowedOrigins = parseOrigins(input.allowedOrigins, faults)
+  const trackingPlan = parseTrackingPlan(input.trackingPlan, faults)
+  const eventsPerSecondMax = parseRate(input.eventsPerSecondMax, faults)
+  const keepIp = input.keepIp ?? false
+  if (typeof keepIp !== 'boolean') faults.push({ path: '/keepIp', says: 'Must be true or false.' })
+  const pixelSecret = parsePixel(input.pixel, faults)
+  if (faults.length > 0) return { kind: 'refused', faults }
+  const source = {
+    sourceId,
+    writeKeys,
+    ...(allowedOrigins === undefined ? {} : { allowedOrigins }),
+    ...(trackingPlan === undefined ? {} : { trackingPlan }),
+    ...(eventsPerSecondMax === undefined ? {} : { eventsPerSecondMax }),
+    ...(keepIp === true ? { keepIp } : {}),
+    ...(webhook === undefined ? {} : { webhook }),
+    ...(pixelSecret === undefined ? {} : { pixelSecret }),
+  }
+  return { kind: 'source', source }
+}
+
+/** A source of signed webhooks needs no write key; any other has one at least. */
+function parseWriteKeys(
+  input: JsonObject,
+  webhook: WebhookDefinition | undefined,
+  faults: DefinitionFault[],
+): readonly string[] {
+  const isProved = webhook !== undefined && (webhook.kind !== 'generic' || 'signature' in webhook)
+  const isBroken = webhook === undefined && isJsonObject(input.webhook)
+  if (input.writeKeys === undefined && (isProved || isBroken)) return []
   const writeKeys = parseTexts(input.writeKeys, writeKeyCountMax, '/writeKeys', faults)
   writeKeys.forEach((key, index) => {
     if (writeKeyPattern.test(key)) return
@@ -78,21 +112,21 @@ export function parseSource(input: unknown): ParsedSource {
   if (new Set(writeKeys).size < writeKeys.length) {
     faults.push({ path: '/writeKeys', says: 'A write key stands here twice.' })
   }
-  const allowedOrigins = parseOrigins(input.allowedOrigins, faults)
-  const trackingPlan = parseTrackingPlan(input.trackingPlan, faults)
-  const eventsPerSecondMax = parseRate(input.eventsPerSecondMax, faults)
-  const keepIp = input.keepIp ?? false
-  if (typeof keepIp !== 'boolean') faults.push({ path: '/keepIp', says: 'Must be true or false.' })
-  if (faults.length > 0) return { kind: 'refused', faults }
-  const source = {
-    sourceId,
-    writeKeys,
-    ...(allowedOrigins === undefined ? {} : { allowedOrigins }),
-    ...(trackingPlan === undefined ? {} : { trackingPlan }),
-    ...(eventsPerSecondMax === undefined ? {} : { eventsPerSecondMax }),
-    ...(keepIp === true ? { keepIp } : {}),
+  return writeKeys
+}
+
+function parsePixel(input: unknown, faults: DefinitionFault[]): SecretRef | undefined {
+  if (input === undefined || input === null) return undefined
+  if (!isJsonObject(input)) {
+    faults.push({ path: '/pixel', says: 'Must be a mapping with secretFile or secretVariable.' })
+    return undefined
   }
-  return { kind: 'source', source }
+  refuseUnknown(input, [...secretNames, 'secret'], { path: '/pixel', faults })
+  const secret = parseSecretRef(input, '/pixel', faults)
+  if (secret === undefined) {
+    faults.push({ path: '/pixel', says: 'Needs secretFile or secretVariable.' })
+  }
+  return secret
 }
 
 function parseRate(input: unknown, faults: DefinitionFault[]): number | undefined {
@@ -137,7 +171,7 @@ function parseTrackingPlan(
     faults.push({ path: '/trackingPlan', says: 'Must be a mapping with mode and events.' })
     return undefined
   }
-  refuseUnknown(input, ['mode', 'events'], '/trackingPlan', faults)
+  refuseUnknown(input, ['mode', 'events'], { path: '/trackingPlan', faults })
   const mode = trackingPlanModes.find((each) => each === (input.mode ?? 'lenient'))
   if (mode === undefined) {
     faults.push({ path: '/trackingPlan/mode', says: `Must be ${trackingPlanModes.join(' or ')}.` })
@@ -164,16 +198,4 @@ function parseSchemaRef(input: unknown, path: string, faults: DefinitionFault[])
   const says = 'Must be a JSON Schema, or the relative path of a .json file.'
   faults.push({ path: `${path}/schema`, says })
   return { kind: 'inline', schema: {} }
-}
-
-function refuseUnknown(
-  input: JsonObject,
-  known: readonly string[],
-  path: string,
-  faults: DefinitionFault[],
-): void {
-  for (const name of Object.keys(input)) {
-    if (known.includes(name)) continue
-    faults.push({ path: `${path}/${name}`, says: `Unknown name; known are ${known.join(', ')}.` })
-  }
 }

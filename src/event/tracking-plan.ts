@@ -15,11 +15,12 @@ import { Ajv, type ValidateFunction } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import type { DefinitionFault } from './definition-fault.ts'
 import { todaysEventName } from './ecommerce.ts'
 import type { Event } from './event.ts'
 import { utf8Bytes } from './event-limits.ts'
 import { createBoundedPattern, findPatternFault } from './safe-pattern.ts'
-import type { DefinitionFault, TrackingPlanMode } from './source.ts'
+import type { TrackingPlanMode } from './source.ts'
 
 export interface PlanRefusal {
   readonly kind: 'refused'

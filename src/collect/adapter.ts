@@ -41,12 +41,18 @@ export interface Ask extends AskBytes {
 /** `in-body` where the body names the sender; a problem is answered at once, and nothing kept. */
 export type Sender = CollectSource | Problem | 'in-body'
 
+/** What becomes of what is neither accepted nor rejected: a repeat, or dropped on purpose. */
+export const ignoredOutcomes = ['duplicate', 'dropped'] as const
+export type IgnoredOutcome = (typeof ignoredOutcomes)[number]
+
 export type Verdict =
   | { readonly kind: 'go' }
-  /** Nothing to take, and nothing wrong: answered as a request without events. */
-  | { readonly kind: 'done' }
+  /** Nothing to take, and nothing wrong: answered as a request without events, and counted. */
+  | { readonly kind: 'done'; readonly outcome: IgnoredOutcome }
   /** Answered, and nothing kept: strangers fill no disk. */
   | { readonly kind: 'refused'; readonly problem: Problem }
+  /** Kept whole in the `rejected` log. */
+  | { readonly kind: 'rejected'; readonly reason: RequestReason; readonly says: string }
 
 export type Adapted =
   | {
@@ -55,6 +61,8 @@ export type Adapted =
       /** When the request left, by the producer's clock, in any form that events take. */
       readonly sentAt?: unknown
       readonly isBackfill?: boolean
+      /** Items that the source's definition, or the format, has no use for. */
+      readonly droppedCount?: number
     }
   /** Kept whole in the `rejected` log. */
   | {

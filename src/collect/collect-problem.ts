@@ -21,6 +21,14 @@ export const originProblem: Problem = {
   title: 'Forbidden',
   detail: 'The source does not take events from pages of this origin.',
 }
+/** The definition names a secret that this process cannot read: the sender tries again later. */
+export const secretProblem: Problem = {
+  status: 503,
+  code: 'secret-unreadable',
+  title: 'Service Unavailable',
+  detail: 'What is sent cannot be checked now. Send it again later.',
+  retryAfterSeconds: 60,
+}
 export const encodingProblem: Problem = {
   status: 415,
   code: 'encoding-unknown',

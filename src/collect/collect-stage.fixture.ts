@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
+import type { Event } from '../event/event.ts'
 import type { Source } from '../event/source.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { silentLogger } from '../lib/logger.ts'
@@ -17,6 +18,8 @@ import {
   defaultCollectorOptions,
 } from './collect-options.ts'
 import type { Intake } from './exchange.ts'
+import type { RejectReason } from './reject-reason.ts'
+import { decodeRejected } from './rejected-record.ts'
 import { createSourceDirectory } from './source-directory.ts'
 import { createSourceRates } from './source-rates.ts'
 
@@ -28,6 +31,7 @@ export interface Stage {
   readonly log: MemoryEventLog
   readonly rejected: MemoryEventLog
   readonly counts: { accepted: number; rejected: number }
+  readonly ignored: { duplicate: number; dropped: number }
   readonly refusals: string[]
 }
 
@@ -35,6 +39,8 @@ export interface StageOptions {
   readonly append?: EventLog['append']
   readonly intake?: Intake
   readonly adapted?: readonly AdaptedRoute[]
+  /** Besides `web` and `shop`. */
+  readonly sources?: readonly Source[]
   readonly requestTimeoutMs?: number
   /** What the source `web` has besides its name and keys. */
   readonly web?: Partial<Source>
@@ -48,6 +54,7 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
   const log = createMemoryEventLog({ identity: { incarnation: 'a', partitionCount: 1 } })
   const rejected = createMemoryEventLog({ identity: { incarnation: 'b', partitionCount: 1 } })
   const counts = { accepted: 0, rejected: 0 }
+  const ignored = { duplicate: 0, dropped: 0 }
   const refusals: string[] = []
   const web: Source = { sourceId: 'web', writeKeys: [writeKey, 'id:secret1'], ...options.web }
   const shop: Source = {
@@ -55,7 +62,9 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
     writeKeys: ['wk_shop_1234'],
     allowedOrigins: ['https://shop.example'],
   }
-  const sources = createSourceDirectory([{ source: web }, { source: shop }])
+  const sources = createSourceDirectory(
+    [web, shop, ...(options.sources ?? [])].map((source) => ({ source })),
+  )
   const collector = createCollector(
     {
       log: options.append === undefined ? log : { ...log, append: options.append },
@@ -79,7 +88,10 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
       rates: createSourceRates(options.clock ?? systemClock, undefined),
       isTrustedProxy: (address) => address === '127.0.0.1',
       logger: silentLogger,
-      metrics: { refused: (status, code) => refusals.push(`${status} ${code}`) },
+      metrics: {
+        refused: (status, code) => refusals.push(`${status} ${code}`),
+        ignored: (outcome, count) => (ignored[outcome] += count),
+      },
     },
     { ...defaultCollectHttpOptions, publicUrl: 'https://in.example', ...options.http },
   )
@@ -97,5 +109,28 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
     return new Promise((resolve) => server.close(resolve))
   })
   const { port } = server.address() as AddressInfo
-  return { url: `http://127.0.0.1:${port}`, port, log, rejected, counts, refusals }
+  return { url: `http://127.0.0.1:${port}`, port, log, rejected, counts, ignored, refusals }
+}
+
+/** Returns the events of the log, oldest first. */
+export async function eventsOf(stage: Stage): Promise<readonly Event[]> {
+  const records = await stage.log.read(0, 0, 10_000)
+  return records.map(({ body }) => JSON.parse(Buffer.from(body).toString()) as Event)
+}
+
+export interface Kept {
+  readonly reason: RejectReason
+  readonly path: string
+  readonly format: string | undefined
+  readonly text: string
+}
+
+/** Returns what was rejected, oldest first. */
+export async function keptOf(stage: Stage): Promise<readonly Kept[]> {
+  const records = await stage.rejected.read(0, 0, 10_000)
+  return records.map((record) => {
+    const { skeleton, bytes } = decodeRejected(record)
+    const { reason, path, format } = skeleton
+    return { reason, path, format, text: Buffer.from(bytes).toString() }
+  })
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from '../lib/logger.ts'
-import type { AdaptedRoute } from './adapter.ts'
+import type { AdaptedRoute, IgnoredOutcome } from './adapter.ts'
 import type { Problem } from './collect-answer.ts'
 import type { Collector } from './collect-batch.ts'
 import type { CollectHttpOptions } from './collect-options.ts'
@@ -30,6 +30,8 @@ export interface CollectHttpDeps {
   readonly metrics: {
     /** Counts an answer other than 200, by status and code. */
     refused(status: number, code: string): void
+    /** Counts what was answered 200 and is neither accepted nor rejected. */
+    ignored(outcome: IgnoredOutcome, count: number): void
   }
 }
 

@@ -14,6 +14,8 @@ export const requestReasons = [
   'batch-empty',
   'batch-too-long',
   'context-invalid',
+  'query-invalid',
+  'signature-wrong',
 ] as const
 export type RequestReason = (typeof requestReasons)[number]
 export type RejectReason = EventRefusalReason | PlanRefusal['reason'] | RequestReason | ItemReason

@@ -6,8 +6,7 @@ import type { AdaptedItem } from './adapted-item.ts'
 import type { AdaptedRoute, Ask } from './adapter.ts'
 import { answerJson } from './collect-answer.ts'
 import { keyProblem } from './collect-problem.ts'
-import { openStage, type Stage, writeKey } from './collect-stage.fixture.ts'
-import { decodeRejected } from './rejected-record.ts'
+import { keptOf, openStage, type Stage, writeKey } from './collect-stage.fixture.ts'
 import { createAdaptedTable } from './take-adapted.ts'
 
 /** A format of one line for each event: `name person`. The key is in the path, or in the body. */
@@ -42,16 +41,6 @@ function send(stage: Stage, path: string, body: unknown): Promise<Response> {
   return fetch(stage.url + path, { method: 'POST', body: JSON.stringify(body) })
 }
 
-/** Returns reason, path, format and body of all that was rejected. */
-async function keptOf(stage: Stage): Promise<readonly (readonly unknown[])[]> {
-  const records = await stage.rejected.read(0, 0, 100)
-  return records.map((record) => {
-    const { skeleton, bytes } = decodeRejected(record)
-    const { reason, path, format } = skeleton
-    return [reason, path, format, Buffer.from(bytes).toString()]
-  })
-}
-
 describe('a format other than Segment', () => {
   it('takes its items as events, and keeps what is rejected as it was sent', async (t) => {
     const stage = await openStage(t, { adapted: [lines] })
@@ -62,8 +51,8 @@ describe('a format other than Segment', () => {
     const statuses = results.map(({ status }) => status)
     assert.deepEqual(statuses, ['accepted', 'rejected', 'rejected', 'accepted'])
     assert.deepEqual(await keptOf(stage), [
-      ['id-missing', '', 'lines', '"Opened"'],
-      ['item-unreadable', '', 'lines', '7'],
+      { reason: 'id-missing', path: '', format: 'lines', text: '"Opened"' },
+      { reason: 'item-unreadable', path: '', format: 'lines', text: '7' },
     ])
     assert.deepEqual(stage.counts, { accepted: 2, rejected: 2 })
     assert.equal(await stage.log.end(0), 2)
@@ -92,7 +81,7 @@ describe('a format other than Segment', () => {
     assert.equal((await post(known, '{}', { 'content-encoding': 'gzip, gzip' })).status, 415)
     assert.equal((await post('/lines', '{')).status, 400)
     assert.equal((await post('/lines', 'x'.repeat(101))).status, 413)
-    const kept = (await keptOf(stage)).map(([reason, , format]) => [reason, format])
+    const kept = (await keptOf(stage)).map(({ reason, format }) => [reason, format])
     const reasons = ['body-not-json', 'body-empty', 'batch-missing']
     assert.deepEqual(
       kept,
@@ -139,7 +128,7 @@ describe('a format other than Segment', () => {
   it('lets a route read the bytes before anything else does', async (t) => {
     const verify: AdaptedRoute['verify'] = ({ bytes }) => {
       const text = Buffer.from(bytes).toString()
-      if (text === 'ping') return Promise.resolve({ kind: 'done' })
+      if (text === 'ping') return Promise.resolve({ kind: 'done', outcome: 'dropped' })
       if (text.includes('ada')) return Promise.resolve({ kind: 'go' })
       return Promise.resolve({ kind: 'refused', problem: keyProblem })
     }

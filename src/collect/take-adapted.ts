@@ -13,6 +13,7 @@ import { collectFrom, findBarrier } from './admit.ts'
 import { answerPreflight } from './collect-answer.ts'
 import { intakeProblem, keyProblem, methodProblem, requestProblem } from './collect-problem.ts'
 import type { Exchange } from './exchange.ts'
+import type { RequestReason } from './reject-reason.ts'
 import type { CollectSource } from './source-directory.ts'
 import { takeBytes, takeJson } from './take-body.ts'
 import { writeKeyOfHeaders } from './write-key.ts'
@@ -132,7 +133,11 @@ async function takeProved(
     assert(given.found !== undefined, 'the sender of what is proved is known by the head')
     const verdict = await route.verify(sent, given.found)
     if (verdict.kind === 'refused') return refuse(verdict.problem)
-    if (verdict.kind === 'done') return route.answer(response, noEvents, sent)
+    if (verdict.kind === 'done') {
+      deps.metrics.ignored(verdict.outcome, 1)
+      return route.answer(response, noEvents, sent)
+    }
+    if (verdict.kind === 'rejected') return reject(exchange, route, { ...given, ...verdict })
   }
   const known = { size: route.size, format: route.format, found: given.found }
   const hasJson = route.method === 'POST' && route.hasJson?.(sent) !== false
@@ -151,21 +156,37 @@ async function takeItems(
   route: AdaptedRoute,
   given: { readonly ask: Ask; readonly found: CollectSource },
 ): Promise<void> {
-  const { collector } = exchange.deps
+  const { deps, response, refuse } = exchange
   const { ask, found } = given
-  const { sourceId } = found.source
-  const { format } = route
   const adapted = route.adapt(ask, found)
-  if (adapted.kind === 'refused') {
-    const { reason, says, count } = adapted
-    const refusal = { format, reason, says, bytes: ask.bytes }
-    await collector.rejectRequest(sourceId, count === undefined ? refusal : { ...refusal, count })
-    return exchange.refuse(requestProblem(reason, says))
-  }
-  const { items, sentAt, isBackfill = false } = adapted
+  if (adapted.kind === 'refused') return reject(exchange, route, { ...given, ...adapted })
+  const { format } = route
+  const { items, sentAt, isBackfill = false, droppedCount = 0 } = adapted
   const call = { kind: 'adapted', format, items, sentAt, isBackfill, bytes: ask.bytes } as const
   const answer = await collectFrom(exchange, found, call)
-  if (answer.kind === 'refused') return exchange.refuse(requestProblem(answer.reason, answer.says))
+  if (answer.kind === 'refused') return refuse(requestProblem(answer.reason, answer.says))
+  if (droppedCount > 0) deps.metrics.ignored('dropped', droppedCount)
   route.remember?.(ask, found)
-  route.answer(exchange.response, answer, ask)
+  route.answer(response, answer, ask)
+}
+
+/** Keeps the whole request, then refuses it. */
+async function reject(
+  exchange: Exchange,
+  route: AdaptedRoute,
+  given: {
+    readonly ask: AskBytes
+    readonly found: CollectSource | undefined
+    readonly reason: RequestReason
+    readonly says: string
+    readonly count?: number
+  },
+): Promise<void> {
+  const { reason, says, count = 1, ask } = given
+  if (given.found !== undefined) {
+    const refusal = { format: route.format, reason, says, bytes: ask.bytes, count }
+    await exchange.deps.collector.rejectRequest(given.found.source.sourceId, refusal)
+    exchange.deps.rates.take(given.found, 1)
+  }
+  exchange.refuse(requestProblem(reason, says))
 }

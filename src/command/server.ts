@@ -17,6 +17,7 @@ import { type ApiKeys, openApiKeys } from '../api/api-keys.ts'
 import { apiDefaults } from '../api/api-options.ts'
 import { createApi } from '../api/create-api.ts'
 import { createProfileFastPath } from '../api/profile-fast-path.ts'
+import { createAdaptedRoutes } from '../collect/adapted-routes.ts'
 import { findBrowserClient, openBrowserClient } from '../collect/browser-client.ts'
 import { createBrowserRoutes } from '../collect/browser-routes.ts'
 import type { CollectMetrics } from '../collect/collect-batch.ts'
@@ -26,12 +27,11 @@ import {
   defaultCollectHttpOptions,
   defaultCollectorOptions,
 } from '../collect/collect-options.ts'
-import { posthogRoute } from '../collect/posthog-route.ts'
 import { createSdkRoutes } from '../collect/sdk-script.ts'
 import { createSourceDirectory, type SourceDirectory } from '../collect/source-directory.ts'
 import { createSourceRates } from '../collect/source-rates.ts'
 import type { WorkList } from '../collect/work-list.ts'
-import { armedFailpoint, type ServerValues } from '../config.ts'
+import { armedFailpoint, processEnvironment, type ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
@@ -252,18 +252,22 @@ function routesOf(
 ): ExtraRoutes {
   const { options, sources, gate } = given
   const { values } = options
+  const events = deps.metrics.counter('attune_collect_events_total')
   const refused = deps.metrics.counter('attune_collect_refused_total')
   const publicUrl = values['server.publicUrl']
   const collect = createCollectRoutes(
     {
       collector: given.collecting.collector,
       sources,
-      adapted: [posthogRoute],
+      adapted: createAdaptedRoutes({ ...deps, environment: processEnvironment() }),
       intake: () => gate.intake(),
       rates: createSourceRates(deps.clock, values['collect.sourceEventsPerSecondMax']),
       isTrustedProxy: trustedProxiesOf(values),
       logger: deps.logger,
-      metrics: { refused: (status, code) => refused({ status: String(status), code }) },
+      metrics: {
+        refused: (status, code) => refused({ status: String(status), code }),
+        ignored: (outcome, count) => events({ outcome }, count),
+      },
     },
     {
       ...defaultCollectHttpOptions,

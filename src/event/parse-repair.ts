@@ -15,12 +15,12 @@
  */
 
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
+import type { DefinitionFault } from './definition-fault.ts'
 import { defaultEventLimits, findLimitFault, hasControl } from './event-limits.ts'
 import { pointerOf } from './parse-event.ts'
 import type { Place, Repair, RepairStep } from './repair.ts'
 import { type CastTarget, castTargets, everyItem, type Match } from './repair.ts'
 import { findPatternFault } from './safe-pattern.ts'
-import type { DefinitionFault } from './source.ts'
 
 export type ParsedRepair =
   | { readonly kind: 'repair'; readonly repair: Repair }

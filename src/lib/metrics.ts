@@ -27,7 +27,7 @@ export const metricTable = {
   attune_collect_events_total: {
     kind: 'counter',
     labels: ['outcome'],
-    says: 'Events sent to the collector, by outcome: accepted, rejected or duplicate.',
+    says: 'Events sent to the collector, by outcome: accepted, rejected, duplicate or dropped.',
   },
   attune_collect_rejected_total: {
     kind: 'counter',

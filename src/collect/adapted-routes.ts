@@ -1,8 +1,10 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { AdaptedRoute } from './adapter.ts'
+import { createHookRoute } from './hook-route.ts'
 import { createPixelRoute } from './pixel-route.ts'
 import { posthogRoute } from './posthog-route.ts'
+import { createReplayCache, defaultReplayOptions } from './replay-cache.ts'
 import { createSecretReader } from './secret-reader.ts'
 
 export interface AdaptedRoutesDeps {
@@ -15,9 +17,11 @@ export interface AdaptedRoutesDeps {
 /** Returns the routes of all formats other than Segment's. */
 export function createAdaptedRoutes(deps: AdaptedRoutesDeps): readonly AdaptedRoute[] {
   const secrets = createSecretReader(deps)
+  const replays = createReplayCache(deps.clock, defaultReplayOptions)
   return [
     posthogRoute,
     createPixelRoute({ secrets }, 'page'),
     createPixelRoute({ secrets }, 'track'),
+    createHookRoute({ clock: deps.clock, secrets, replays }),
   ]
 }

@@ -116,6 +116,7 @@ export interface RefusedRequest {
 }
 
 const idBytes = 16
+const noneTaken = { acceptedCount: 0, rejectedCount: 0, results: [] } as const
 
 export interface Judged {
   readonly events: NewRecord[]
@@ -173,6 +174,8 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       plan: deps.sources.byId(sourceId)?.plan,
       parseDeps,
     })
+    // A request in another format may hold nothing that is kept.
+    if (judged.results.length === 0) return { kind: 'taken', ...noneTaken }
     if (judged.rejected.length === 0) await deps.log.append(judged.events)
     else {
       await Promise.all([

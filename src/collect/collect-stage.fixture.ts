@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { Event } from '../event/event.ts'
 import type { Source } from '../event/source.ts'
+import { assert } from '../lib/assert.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom } from '../lib/random.ts'
@@ -116,6 +117,15 @@ export async function openStage(t: TestContext, options: StageOptions = {}): Pro
 export async function eventsOf(stage: Stage): Promise<readonly Event[]> {
   const records = await stage.log.read(0, 0, 10_000)
   return records.map(({ body }) => JSON.parse(Buffer.from(body).toString()) as Event)
+}
+
+/** Returns the events without their time of receipt, which no test can know. */
+export async function factsOf(stage: Stage): Promise<readonly Omit<Event, 'receivedAtMs'>[]> {
+  return (await eventsOf(stage)).map((event) => {
+    const { receivedAtMs, ...facts } = event
+    assert(receivedAtMs > 0, 'an event was received')
+    return facts
+  })
 }
 
 export interface Kept {

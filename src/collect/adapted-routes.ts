@@ -1,6 +1,7 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { AdaptedRoute } from './adapter.ts'
+import { cloudEventsRoute } from './cloud-events.ts'
 import { createHookRoute } from './hook-route.ts'
 import { createPixelRoute } from './pixel-route.ts'
 import { posthogRoute } from './posthog-route.ts'
@@ -23,5 +24,6 @@ export function createAdaptedRoutes(deps: AdaptedRoutesDeps): readonly AdaptedRo
     createPixelRoute({ secrets }, 'page'),
     createPixelRoute({ secrets }, 'track'),
     createHookRoute({ clock: deps.clock, secrets, replays }),
+    cloudEventsRoute,
   ]
 }

@@ -29,6 +29,12 @@ export const secretProblem: Problem = {
   detail: 'What is sent cannot be checked now. Send it again later.',
   retryAfterSeconds: 60,
 }
+export const mediaTypeProblem: Problem = {
+  status: 415,
+  code: 'media-type-unknown',
+  title: 'Unsupported Media Type',
+  detail: 'The Content-Type is none that this path takes.',
+}
 export const encodingProblem: Problem = {
   status: 415,
   code: 'encoding-unknown',

@@ -26,10 +26,22 @@ const extensionCountMax = 20
 /** Lower case letters and digits; the specification asks for at most 20 of them. */
 const extensionPattern = /^[a-z0-9]{1,20}$/
 const eventIdLengthMax = 100
-const known: ReadonlySet<string> = new Set([
-  ...['specversion', 'id', 'source', 'type', 'time', 'subject', 'dataschema', 'datacontenttype'],
-  ...['data', 'data_base64'],
-])
+/** Attributes and what each becomes; the guide prints this table. */
+export const cloudEventFields = {
+  specversion: 'must be 1.0',
+  id: '`messageId`, with the source: `<source> <id>`, or its hash',
+  source: 'the same, and `context.cloudEvent.source`',
+  type: 'name of a track event',
+  time: '`timestamp`',
+  subject: '`userId`, where the data names nobody; `context.cloudEvent.subject`',
+  dataschema: '`context.cloudEvent.dataschema`',
+  datacontenttype: 'must be that of JSON, where there is data',
+  data: '`properties`; what is no object is the property `data`',
+  'data.userId': '`userId`',
+  'data.anonymousId': '`anonymousId`',
+  data_base64: 'rejected: is no JSON',
+  'any other': '`context.cloudEvent`: 20 of texts, numbers and booleans',
+} as const
 
 type Mode = 'structured' | 'batch' | 'binary'
 
@@ -196,7 +208,7 @@ function eventIdOf(source: string, id: string): string {
 function extensionsOf(event: JsonObject): JsonObject {
   const extensions = Object.entries(event).filter(
     ([name, value]) =>
-      !known.has(name) &&
+      !Object.hasOwn(cloudEventFields, name) &&
       extensionPattern.test(name) &&
       /^(string|number|boolean)$/.test(typeof value),
   )

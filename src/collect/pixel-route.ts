@@ -31,12 +31,24 @@ const gifHead = {
   'cross-origin-resource-policy': 'cross-origin',
 } as const
 
-/** Names of a query that have a meaning; `p.<name>` is a property. Others are not looked at. */
-export const pixelNames = [
-  ...['writeKey', 'userId', 'anonymousId', 'messageId', 'timestamp', 'event', 'name', 'category'],
-  ...['properties', 'url', 'referrer', 'title', 'sig'],
-] as const
-type PixelName = (typeof pixelNames)[number]
+/** Names of a query and what each becomes; the guide prints this table. Others have no meaning. */
+export const pixelNames = {
+  writeKey: 'names the source',
+  userId: '`userId`',
+  anonymousId: '`anonymousId`',
+  messageId: '`messageId`',
+  timestamp: '`timestamp`',
+  event: 'name of a track event',
+  name: 'name of a page, in its properties',
+  category: 'category of a page, in its properties',
+  'p.<name>': 'property `<name>`, a text',
+  properties: 'properties of any type: a JSON object',
+  url: '`context.page.url` and `path`; without it the header Referer',
+  referrer: '`context.page.referrer`',
+  title: '`context.page.title`',
+  sig: 'the signature, last of all',
+} as const
+type PixelName = Exclude<keyof typeof pixelNames, 'p.<name>'>
 
 const nameCountMax = 100
 const namePattern = /^[\w.~ -]{1,128}$/
@@ -120,7 +132,7 @@ type ReadQuery =
 function readQuery(text: string): ReadQuery {
   const pairs = text.split('&', nameCountMax + 1)
   if (pairs.length > nameCountMax) return refuse(`The query has over ${nameCountMax} names.`)
-  const known: ReadonlySet<string> = new Set(pixelNames)
+  const known: ReadonlySet<string> = new Set(Object.keys(pixelNames))
   const names = new Set<string>()
   const named = new Map<string, string>()
   const properties = new Map<string, Json>()

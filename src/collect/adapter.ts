@@ -13,7 +13,7 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { AdaptedItem } from './adapted-item.ts'
 import type { Problem } from './collect-answer.ts'
-import type { CollectAnswer } from './collect-batch.ts'
+import type { TakenAnswer } from './collect-batch.ts'
 import type { RequestReason } from './reject-reason.ts'
 import type { CollectSource, SourceDirectory } from './source-directory.ts'
 
@@ -71,8 +71,6 @@ export type Adapted =
       readonly says: string
       readonly count?: number
     }
-
-export type TakenAnswer = Extract<CollectAnswer, { readonly kind: 'taken' }>
 
 export interface AdaptedRoute {
   /** Written beside what is rejected, so that it can be read again. */

@@ -12,7 +12,7 @@ import { hashId } from '../lib/hash.ts'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
 import type { AdaptedItem } from './adapted-item.ts'
 import type { Adapted, AdaptedRoute, Ask, AskBytes, AskHead, Sender } from './adapter.ts'
-import { answerJson, answerPreflight } from './collect-answer.ts'
+import { answerEach, answerPreflight } from './collect-answer.ts'
 import { keyProblem, mediaTypeProblem } from './collect-problem.ts'
 import { present } from './hook-fields.ts'
 import { singleHeader } from './signature.ts'
@@ -53,10 +53,7 @@ export const cloudEventsRoute: AdaptedRoute = {
   findSource,
   hasJson: (ask) => modeOf(ask.headers) !== 'binary' || hasJsonData(ask),
   adapt,
-  answer(response, taken) {
-    const { acceptedCount: accepted, rejectedCount: rejected, results } = taken
-    answerJson(response, { success: true, accepted, rejected, results }, 'no-store')
-  },
+  answer: answerEach,
   answerOptions,
 }
 

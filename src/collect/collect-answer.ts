@@ -5,6 +5,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Source } from '../event/source.ts'
+import type { TakenAnswer } from './collect-batch.ts'
 
 export interface Problem {
   readonly status: number
@@ -60,9 +61,33 @@ const takenHead = {
   'cache-control': 'no-store',
 }
 
+/**
+ * Answers that every event of the request is safe; what became of each only where the request asks
+ * for it, by `Prefer: return=representation` or `verbose=1` in its query.
+ */
+export function answerTaken(
+  response: ServerResponse,
+  taken: TakenAnswer,
+  asked: { readonly prefer: unknown; readonly query: string },
+): void {
+  if (isVerbose(asked.prefer, asked.query)) answerEach(response, taken)
+  else answerTakenAll(response)
+}
+
 /** Answers that every event of the request is safe: the one answer that is given all the time. */
 export function answerTakenAll(response: ServerResponse): void {
   response.writeHead(200, takenHead).end(takenBody)
+}
+
+/** Answers what became of each event. */
+export function answerEach(response: ServerResponse, taken: TakenAnswer): void {
+  const { acceptedCount: accepted, rejectedCount: rejected, results } = taken
+  answerJson(response, { success: true, accepted, rejected, results }, 'no-store')
+}
+
+function isVerbose(prefer: unknown, query: string): boolean {
+  if (typeof prefer === 'string' && /\breturn=representation\b/.test(prefer)) return true
+  return /(?:^|&)verbose=1(?:&|$)/.test(query)
 }
 
 export function answerProblem(response: ServerResponse, problem: Problem): void {

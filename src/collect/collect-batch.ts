@@ -70,6 +70,8 @@ export type CollectAnswer =
     }
   | { readonly kind: 'refused'; readonly reason: RequestReason; readonly says: string }
 
+export type TakenAnswer = Extract<CollectAnswer, { readonly kind: 'taken' }>
+
 /** Counts of what is durable: accepted + rejected = received. */
 export interface CollectMetrics {
   accepted(sourceId: string, count: number): void

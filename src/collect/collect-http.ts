@@ -19,7 +19,7 @@ import {
   answerJson,
   answerPreflight,
   answerProblem,
-  answerTakenAll,
+  answerTaken,
   type Problem,
   settingsOf,
 } from './collect-answer.ts'
@@ -135,7 +135,7 @@ async function takeBody(
   const barrier = known.found === undefined ? findBarrier(exchange, found) : undefined
   if (barrier !== undefined) return refuse(barrier)
   const call: CollectCall = { ...route, body: parsed.body, bytes: parsed.bytes }
-  answerTaken(exchange, await collectFrom(exchange, found, call))
+  answerCollected(exchange, await collectFrom(exchange, found, call))
 }
 
 function sourceOfBody(sources: SourceDirectory, body: unknown): CollectSource | undefined {
@@ -143,21 +143,11 @@ function sourceOfBody(sources: SourceDirectory, body: unknown): CollectSource | 
   return typeof writeKey === 'string' ? sources.byWriteKey(writeKey) : undefined
 }
 
-function answerTaken(exchange: Exchange, answer: CollectAnswer): void {
+function answerCollected(exchange: Exchange, answer: CollectAnswer): void {
   if (answer.kind === 'refused') {
     exchange.refuse(requestProblem(answer.reason, answer.says))
     return
   }
-  if (!isVerbose(exchange)) {
-    answerTakenAll(exchange.response)
-    return
-  }
-  const { acceptedCount: accepted, rejectedCount: rejected, results } = answer
-  answerJson(exchange.response, { success: true, accepted, rejected, results }, 'no-store')
-}
-
-function isVerbose(exchange: Exchange): boolean {
-  const { prefer } = exchange.request.headers
-  if (typeof prefer === 'string' && /\breturn=representation\b/.test(prefer)) return true
-  return /(?:^|&)verbose=1(?:&|$)/.test(exchange.query)
+  const { request, query, response } = exchange
+  answerTaken(response, answer, { prefer: request.headers.prefer, query })
 }

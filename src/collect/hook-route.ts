@@ -11,7 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { isJsonObject } from '../lib/json.ts'
 import type { Adapted, AdaptedRoute, Ask, AskBytes, Verdict } from './adapter.ts'
-import { answerTakenAll, type Problem } from './collect-answer.ts'
+import { answerTaken, type Problem } from './collect-answer.ts'
 import { keyProblem, secretProblem } from './collect-problem.ts'
 import { adaptGeneric, proveGeneric } from './generic-hook.ts'
 import { HookFields } from './hook-fields.ts'
@@ -55,7 +55,8 @@ export function createHookRoute(deps: HookRouteDeps): AdaptedRoute {
     remember(ask, found) {
       for (const key of replayKeysOf(ask, found)) deps.replays.add(key)
     },
-    answer: (response) => answerTakenAll(response),
+    answer: (response, taken, { headers, query }) =>
+      answerTaken(response, taken, { prefer: headers.prefer, query: query.toString() }),
   }
 }
 

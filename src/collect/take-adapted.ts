@@ -8,9 +8,10 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import type { AdaptedRoute, Ask, AskBytes, AskHead, TakenAnswer } from './adapter.ts'
+import type { AdaptedRoute, Ask, AskBytes, AskHead } from './adapter.ts'
 import { collectFrom, findBarrier } from './admit.ts'
 import { answerPreflight } from './collect-answer.ts'
+import type { TakenAnswer } from './collect-batch.ts'
 import { intakeProblem, keyProblem, methodProblem, requestProblem } from './collect-problem.ts'
 import type { Exchange } from './exchange.ts'
 import type { RequestReason } from './reject-reason.ts'

@@ -37,7 +37,7 @@ export const metricTable = {
   attune_collect_refused_total: {
     kind: 'counter',
     labels: ['status', 'code'],
-    says: 'Requests to the collector that were not answered 200, by status and code.',
+    says: 'Requests to the collector that were refused, by status and code; pixels show 200.',
   },
   attune_collect_paused: {
     kind: 'gauge',

@@ -4,7 +4,7 @@
  * and logs that add up to the unit.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../../src/lib/clock.ts'
@@ -27,6 +27,7 @@ import {
   seriesOf,
   type Tally,
 } from './outcome.ts'
+import { wayEnvironment, waySources } from './way-classes.ts'
 import { exchangeRaw, type WireAnswer, WireClient, writeRequest } from './wire.ts'
 
 export interface FuzzOptions {
@@ -54,9 +55,17 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzResult> {
   const folder = await mkdtemp(join(tmpdir(), 'attune-fuzz-'))
   try {
     await writeSmallShop(join(folder, 'shop'))
+    for (const [path, text] of Object.entries(waySources)) {
+      await writeFile(join(folder, 'shop', path), text)
+    }
     const dataDir = join(folder, 'data')
     const port = await freePort()
-    const server = await openServerProcess({ dataDir, definitionsDir: join(folder, 'shop'), port })
+    const server = await openServerProcess({
+      dataDir,
+      definitionsDir: join(folder, 'shop'),
+      port,
+      environment: wayEnvironment,
+    })
     try {
       const sent = await sendAll(server, port, options)
       const { code } = await stopServerProcess(server)

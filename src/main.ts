@@ -21,6 +21,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   demo: async () => (await import('./command/demo.ts')).addDemoCommand,
   init: async () => (await import('./command/init.ts')).addInitCommand,
   validate: async () => (await import('./command/validate.ts')).addValidateCommand,
+  import: async () => (await import('./command/import.ts')).addImportCommand,
   events: async () => (await import('./command/events.ts')).addEventsCommand,
   profile: async () => (await import('./command/profile.ts')).addProfileCommand,
   messages: async () => (await import('./command/messages.ts')).addMessagesCommand,

@@ -80,6 +80,14 @@ export const catalog = {
     retryable: false,
     remedy: 'Mend what is named above: the key, its scope (`attune keys`), or what is asked.',
   },
+  INPUT_UNREADABLE: {
+    retryable: false,
+    remedy: 'Is the file there, readable and whole? What was read before stays imported.',
+  },
+  INPUT_CHANGED: {
+    retryable: false,
+    remedy: 'Give the input that was begun with, or --again to import this one from its start.',
+  },
 } as const satisfies Record<string, { retryable: boolean; remedy: string }>
 
 export type ErrorCode = keyof typeof catalog

@@ -19,12 +19,13 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { identifyFile, identityBytesMax } from '../collect/import-id.ts'
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
-import { hasHandleTail, openImportInput, type TailMark } from './import-input.ts'
+import { hasHandleTail, type ImportInput, openImportInput, type TailMark } from './import-input.ts'
 import {
   type Chunk,
   findPlace,
   type ImportedFile,
   type ImportRun,
+  importInput,
   importRows,
   openReader,
 } from './import-run.ts'
@@ -40,6 +41,8 @@ export const followDefaults: FollowOptions = { pollMs: 200, quietMs: 2000 }
 
 const chunkBytes = 256 * 1024
 const neighbourCountMax = 1000
+/** Looks at a folder whose names are being moved. */
+const lookCountMax = 10
 /** Bytes of the beginning that are compared at each look. */
 const beginBytesMax = 512
 
@@ -123,9 +126,12 @@ class Follower {
   }
 
   async #findRotated(saved: SavedPlace): Promise<Neighbour | undefined> {
-    for (const neighbour of await this.#neighbours()) {
-      if (neighbour.identity !== saved.identity) continue
-      if (await hasTailAt(neighbour.path, saved)) return neighbour
+    const same = (await this.#neighbours()).filter(({ identity }) => identity === saved.identity)
+    for (const neighbour of same) {
+      const input = await this.#open(neighbour)
+      const hasTail = (await input?.hasTail(saved.offset, saved)) === true
+      await input?.close()
+      if (hasTail) return neighbour
     }
     return undefined
   }
@@ -144,16 +150,30 @@ class Follower {
   }
 
   /** Reads a file that nobody writes any more, from its saved place, to its end. */
-  async #readRotated({ path, identity }: Neighbour): Promise<void> {
-    const run = this.#run
-    const input = await openImportInput(path)
-    const found = await findPlace(run, { identity, input })
-    const file = { name: path, identity, saved: found?.place, savedId: found?.id }
-    const reader = openReader(run, { ...file, head: input.head, isWhole: input.isWhole })
-    run.report.begin(path, input)
-    const chunks = input.chunks(reader.from.offset, found?.place)
-    const followed = { ...file, followedPath: this.#path }
-    this.done.push(await importRows(run, { file: followed, reader, chunks }))
+  async #readRotated(neighbour: Neighbour): Promise<void> {
+    const input = await this.#open(neighbour)
+    if (input === undefined) {
+      this.#run.report.say(`${neighbour.path}: it is gone; lines of it may be missing`)
+      return
+    }
+    try {
+      this.done.push(await importInput(this.#run, input, this.#path))
+    } finally {
+      await input.close()
+    }
+  }
+
+  /** Opens a file by its first line: its name may belong to another one by now. */
+  async #open({ path, identity }: Neighbour): Promise<ImportInput | undefined> {
+    let now = path
+    for (let look = 0; look < lookCountMax; look++) {
+      const input = await openIdentified(now, this.#run)
+      if (input?.identity === identity) return input.input
+      await input?.input.close()
+      const all = await this.#neighbours()
+      now = all.find((one) => one.identity === identity)?.path ?? path
+    }
+    return undefined
   }
 
   /**
@@ -213,21 +233,45 @@ class Follower {
     return undefined
   }
 
-  /** Returns the files beside the followed one whose names begin with its name. */
+  /**
+   * Returns the files beside the followed one whose names begin with its name. Looks again where
+   * names were moved on during the look.
+   */
   async #neighbours(): Promise<readonly Neighbour[]> {
-    const folder = dirname(this.#path)
-    const name = basename(this.#path)
-    const found: Neighbour[] = []
-    for (const entry of (await readdir(folder)).sort()) {
-      const isOther = entry.startsWith(`${name}.`) || entry.startsWith(`${name}-`)
-      if (!isOther || found.length >= neighbourCountMax) continue
-      const neighbour = await identifyAt(join(folder, entry), this.#run)
-      // While a file is compressed, both are there.
-      const isTwice = found.some((one) => one.identity === neighbour?.identity)
-      if (neighbour !== undefined && !isTwice) found.push(neighbour)
+    for (let look = 1; ; look++) {
+      const before = await namesBeside(this.#path)
+      const found: Neighbour[] = []
+      for (const path of before.keys()) {
+        const opened = await openIdentified(path, this.#run)
+        if (opened === undefined) continue
+        const { identity, input } = opened
+        const { mtimeMs, inode } = input
+        await input.close()
+        // While a file is compressed, both are there.
+        const isTwice = found.some((one) => one.identity === identity)
+        if (!isTwice) found.push({ path, identity, mtimeMs, inode })
+      }
+      const after = await namesBeside(this.#path)
+      const isSame =
+        before.size === after.size && [...before].every(([path, ino]) => after.get(path) === ino)
+      if (isSame || look >= lookCountMax) return found
     }
-    return found
   }
+}
+
+/** Returns the paths beside `path` that begin with its name, with their inodes. */
+async function namesBeside(path: string): Promise<ReadonlyMap<string, number>> {
+  const folder = dirname(path)
+  const name = basename(path)
+  const found = new Map<string, number>()
+  for (const entry of (await readdir(folder)).sort()) {
+    const isOther = entry.startsWith(`${name}.`) || entry.startsWith(`${name}-`)
+    if (!isOther || found.size >= neighbourCountMax) continue
+    const beside = join(folder, entry)
+    const stats = await stat(beside).catch(() => undefined)
+    if (stats?.isFile() === true) found.set(beside, stats.ino)
+  }
+  return found
 }
 
 interface TailGiven extends FollowOptions {
@@ -303,24 +347,22 @@ class LiveTail {
   }
 }
 
-/** Returns what identifies a file that may be compressed; nothing where it cannot be read. */
-async function identifyAt(path: string, run: ImportRun): Promise<Neighbour | undefined> {
+/** Opens a file that may be compressed; nothing where it cannot be read. */
+async function openIdentified(
+  path: string,
+  run: ImportRun,
+): Promise<{ readonly input: ImportInput; readonly identity: string } | undefined> {
   try {
-    const { mtimeMs, ino } = await stat(path)
     const input = await openImportInput(path)
-    await input.close()
     const identity = identifyFile(input.head, run.format.identityLineCount, input.isWhole)
-    return identity === undefined ? undefined : { path, identity, mtimeMs, inode: ino }
-  } catch {
-    // Gone since, or half compressed: another look will show it.
+    if (identity !== undefined) return { input, identity }
+    await input.close()
     return undefined
+  } catch (error) {
+    // Gone since, or half compressed: another look will show it.
+    if (error instanceof OperatingError) return undefined
+    throw error
   }
-}
-
-async function hasTailAt(path: string, saved: SavedPlace): Promise<boolean> {
-  const input = await openImportInput(path)
-  await input.close()
-  return (await input.hasTail(saved.offset, saved)) === true
 }
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {

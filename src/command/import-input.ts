@@ -5,8 +5,7 @@
  * decompression, so that a log that was compressed meanwhile goes on at the same place.
  */
 
-import { createReadStream } from 'node:fs'
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
@@ -21,13 +20,15 @@ export interface ImportInput {
   readonly isWhole: boolean
   /** Size as stored, for the progress; undefined for standard input. */
   readonly storedBytes: number | undefined
+  /** Of the file as it was opened; 0 for standard input. */
+  readonly mtimeMs: number
+  readonly inode: number
   /** Bytes taken from the store so far. */
   readBytes(): number
   /** Tells whether the bytes before `offset` are those of the hash; undefined = cannot look. */
   hasTail(offset: number, tail: TailMark): Promise<boolean | undefined>
   /** Yields what is behind `offset`; called once. */
   chunks(offset: number, tail?: TailMark): AsyncIterable<Buffer>
-  /** For an input whose chunks are not wanted. */
   close(): Promise<void>
 }
 
@@ -38,48 +39,67 @@ export interface TailMark {
 
 const chunkBytes = 256 * 1024
 
+/** Opens a file once: it is the same file from then on, whatever its name is given to. */
 export async function openImportInput(path: string): Promise<ImportInput> {
+  return path === '-' ? await openStdin() : await openFile(path)
+}
+
+async function openStdin(): Promise<ImportInput> {
   const counted = { bytes: 0 }
-  const isStdin = path === '-'
-  const storedBytes = isStdin ? undefined : await sizeOf(path)
-  const bytes = openBytes(path, counted)
-  const head: Buffer[] = []
-  let headBytes = 0
-  let isWhole = false
-  const iterator = bytes.chunks[Symbol.asyncIterator]()
-  while (headBytes < identityBytesMax) {
-    const next = await readNext(iterator, path)
-    if (next === undefined) {
-      isWhole = true
-      break
-    }
-    head.push(next)
-    headBytes += next.length
-  }
-  const first = Buffer.concat(head)
-  const isPlain = !isStdin && !isGzip(await peek(path))
+  const iterator = inflated(count(process.stdin, counted))
+  const { head, isWhole } = await readHead(iterator, '-')
   return {
-    name: isStdin ? 'stdin' : path,
-    head: first,
+    name: 'stdin',
+    head,
     isWhole,
-    storedBytes,
+    ...{ storedBytes: undefined, mtimeMs: 0, inode: 0 },
     readBytes: () => counted.bytes,
-    async hasTail(offset, mark) {
-      if (isStdin) return undefined
-      if (isPlain) return await hasPlainTail(path, offset, mark)
-      return await hasStreamTail(openBytes(path, { bytes: 0 }).chunks, offset, mark)
-    },
-    chunks(offset, mark) {
-      if (isPlain && (offset > first.length || !isWhole)) {
-        void iterator.return?.()
-        counted.bytes = offset
-        return plainChunks(path, offset, counted)
-      }
-      return passTo(chainAgain(first, iterator, path), { offset, mark, path })
-    },
-    async close() {
-      await iterator.return?.()
-    },
+    hasTail: async () => undefined,
+    chunks: (offset, mark) => passTo(chainAgain(head, iterator, '-'), { offset, mark, path: '-' }),
+    async close() {},
+  }
+}
+
+async function openFile(path: string): Promise<ImportInput> {
+  const handle = await openOrRefuse(path)
+  try {
+    const { size, mtimeMs, ino } = await handle.stat()
+    const counted = { bytes: 0 }
+    const begin = Buffer.alloc(2)
+    await handle.read(begin, 0, begin.length, 0)
+    const isPacked = isGzip(begin)
+    const chunksFrom = (offset: number, into: Counted): AsyncIterable<Buffer> =>
+      isPacked ? inflated(count(streamOf(handle), into)) : plainChunks(handle, offset, into)
+    const beginning = chunksFrom(0, { bytes: 0 })[Symbol.asyncIterator]()
+    const { head, isWhole } = await readHead(beginning, path)
+    await beginning.return?.()
+    return {
+      name: path,
+      head,
+      isWhole,
+      ...{ storedBytes: size, mtimeMs, inode: ino },
+      readBytes: () => counted.bytes,
+      async hasTail(offset, mark) {
+        if (!isPacked) return await hasHandleTail(handle, offset, mark)
+        return await hasStreamTail(chunksFrom(0, { bytes: 0 }), offset, mark)
+      },
+      chunks(offset, mark) {
+        const chunks = named(chunksFrom(offset, counted), path)
+        return isPacked ? passTo(chunks, { offset, mark, path }) : chunks
+      },
+      close: () => handle.close(),
+    }
+  } catch (error) {
+    await handle.close()
+    throw error instanceof OperatingError ? error : unreadable(path, error)
+  }
+}
+
+async function openOrRefuse(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'r')
+  } catch (error) {
+    throw unreadable(path, error)
   }
 }
 
@@ -91,45 +111,40 @@ function isGzip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x1f && bytes[1] === 0x8b
 }
 
-async function sizeOf(path: string): Promise<number> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw unreadable(path, error)
+function streamOf(handle: FileHandle): Readable {
+  return handle.createReadStream({ start: 0, autoClose: false })
+}
+
+async function readHead(
+  iterator: AsyncIterator<Buffer>,
+  path: string,
+): Promise<{ readonly head: Buffer; readonly isWhole: boolean }> {
+  const head: Buffer[] = []
+  for (let bytes = 0; bytes < identityBytesMax; ) {
+    const next = await readNext(iterator, path)
+    if (next === undefined) return { head: Buffer.concat(head), isWhole: true }
+    head.push(next)
+    bytes += next.length
+  }
+  return { head: Buffer.concat(head), isWhole: false }
+}
+
+/** Inflates what is compressed, and passes on what is not. */
+async function* inflated(source: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+  const first = await source.next()
+  if (first.done === true) return
+  if (!isGzip(first.value)) {
+    yield first.value
+    yield* source
+    return
+  }
+  const gunzip = createGunzip({ chunkSize: chunkBytes })
+  const feeding = pipeline(Readable.from(chain(first.value, source)), gunzip)
+  feeding.catch(() => {
+    // The same error comes out of the loop below.
   })
-  if (found.isDirectory()) throw unreadable(path, new Error('it is a folder'))
-  return found.size
-}
-
-async function peek(path: string): Promise<Buffer> {
-  const handle = await open(path, 'r')
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0)
-    return buffer.subarray(0, bytesRead)
-  } finally {
-    await handle.close()
-  }
-}
-
-/** Opens from the beginning, and inflates what is compressed. */
-function openBytes(path: string, counted: Counted): { readonly chunks: AsyncIterable<Buffer> } {
-  const raw: Readable = path === '-' ? process.stdin : createReadStream(path)
-  async function* inflated(): AsyncGenerator<Buffer> {
-    const source = count(raw, counted)
-    const first = await source.next()
-    if (first.done === true) return
-    if (!isGzip(first.value)) {
-      yield first.value
-      yield* source
-      return
-    }
-    const gunzip = createGunzip({ chunkSize: chunkBytes })
-    const feeding = pipeline(Readable.from(chain(first.value, source)), gunzip)
-    feeding.catch(() => {
-      // The same error comes out of the loop below.
-    })
-    for await (const chunk of gunzip) yield chunk as Buffer
-    await feeding
-  }
-  return { chunks: inflated() }
+  for await (const chunk of gunzip) yield chunk as Buffer
+  await feeding
 }
 
 async function* count(raw: Readable, counted: Counted): AsyncGenerator<Buffer> {
@@ -169,21 +184,27 @@ async function readNext(
   }
 }
 
+async function* named(chunks: AsyncIterable<Buffer>, path: string): AsyncGenerator<Buffer> {
+  const iterator = chunks[Symbol.asyncIterator]()
+  for (;;) {
+    const next = await readNext(iterator, path)
+    if (next === undefined) return
+    yield next
+  }
+}
+
 async function* plainChunks(
-  path: string,
+  handle: FileHandle,
   offset: number,
   counted: Counted,
 ): AsyncGenerator<Buffer> {
-  const stream = createReadStream(path, { start: offset })
-  const iterator = count(stream, counted)
-  try {
-    for (;;) {
-      const next = await readNext(iterator, path)
-      if (next === undefined) return
-      yield next
-    }
-  } finally {
-    stream.destroy()
+  counted.bytes = offset
+  for (;;) {
+    const chunk = Buffer.alloc(chunkBytes)
+    const { bytesRead } = await handle.read(chunk, 0, chunkBytes, counted.bytes)
+    if (bytesRead === 0) return
+    counted.bytes += bytesRead
+    yield chunk.subarray(0, bytesRead)
   }
 }
 
@@ -206,15 +227,6 @@ async function* passTo(
     at = end
   }
   if (at < offset) throw otherBytes(path, offset)
-}
-
-async function hasPlainTail(path: string, offset: number, mark: TailMark): Promise<boolean> {
-  const handle = await open(path, 'r')
-  try {
-    return await hasHandleTail(handle, offset, mark)
-  } finally {
-    await handle.close()
-  }
 }
 
 /** Tells whether the bytes before `offset` of a file as it is stored are those of the mark. */

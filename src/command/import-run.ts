@@ -64,11 +64,27 @@ const noKnown: KnownItems = new Map()
 
 export async function importFile(run: ImportRun, path: string): Promise<ImportedFile> {
   const input = await openImportInput(path)
+  try {
+    return await importInput(run, input)
+  } finally {
+    await input.close()
+  }
+}
+
+/** Imports one file, from its saved place to its end; `followedPath` names the log it came from. */
+export async function importInput(
+  run: ImportRun,
+  input: ImportInput,
+  followedPath?: string,
+): Promise<ImportedFile> {
   const identity = identifyFile(input.head, run.format.identityLineCount, input.isWhole)
   assert(identity !== undefined, 'the head of a file identifies it')
-  const found = run.isAgain ? undefined : await findPlace(run, { identity, input })
+  // A log that is followed again was begun again by its first file; these are its others.
+  const isAgain = run.isAgain && followedPath === undefined
+  const found = isAgain ? undefined : await findPlace(run, { identity, input })
   const name = input.name
-  const file = { name, identity, saved: found?.place, savedId: found?.id }
+  const followed = followedPath === undefined ? {} : { followedPath }
+  const file = { name, identity, saved: found?.place, savedId: found?.id, ...followed }
   const reader = openReader(run, { ...file, head: input.head, isWhole: input.isWhole })
   run.report.begin(name, input)
   if (found !== undefined) tellResumed(run, found.place, name)

@@ -1,7 +1,7 @@
 /**
  * Brings, starts and ends the real servers that Attune can run on, without Docker.
  *
- *     node scripts/services.ts fetch                      Kafka and DynamoDB Local, by Maven
+ *     node scripts/services.ts fetch                      Kafka, DynamoDB Local, a Singer tap
  *     node scripts/services.ts up --kafka 3 --redis       leaves them running, prints addresses
  *     node scripts/services.ts status --json
  *     node scripts/services.ts down
@@ -22,6 +22,7 @@ import { hasProgram, serviceCacheFolder } from './service-cache.ts'
 import { dynamodbIsMissing, fetchDynamodb, hasDynamodb, startDynamodb } from './service-dynamodb.ts'
 import { fetchKafka, hasKafka, kafkaIsMissing, startKafka } from './service-kafka.ts'
 import { hasRedis, startRedis } from './service-redis.ts'
+import { fetchSinger } from './service-singer.ts'
 
 interface Wanted {
   readonly kafka?: 1 | 3
@@ -70,6 +71,7 @@ function isSame({ pid, command }: HeldProcess): boolean {
 }
 
 function fetchAll(): void {
+  fetchTap()
   if (!hasProgram('mvn')) {
     const says = 'Maven (mvn) is not here, and Kafka and DynamoDB Local come by it.'
     if (process.env['CI'] === 'true') throw new Error(says)
@@ -79,6 +81,16 @@ function fetchAll(): void {
   console.log(`Kafka: ${fetchKafka()}`)
   console.log(`DynamoDB Local: ${fetchDynamodb()}`)
   if (!hasProgram('java')) console.error('Java is not here; both need Java 17 or newer to run.')
+}
+
+function fetchTap(): void {
+  if (hasProgram('python3')) {
+    console.log(`Singer tap: ${fetchSinger()}`)
+    return
+  }
+  const says = 'Python (python3 with pip) is not here, and the Singer tap comes by it.'
+  if (process.env['CI'] === 'true') throw new Error(says)
+  console.error(`${says} Its test will be skipped.`)
 }
 
 function missingOf(wanted: Wanted): readonly string[] {
@@ -212,7 +224,9 @@ function createProgram(): Command {
     )
   program
     .command('fetch')
-    .description('bring Kafka and DynamoDB Local by Maven, unless they are here')
+    .description(
+      'bring Kafka and DynamoDB Local by Maven, a Singer tap by pip, unless they are here',
+    )
     .action(fetchAll)
   program
     .command('up')

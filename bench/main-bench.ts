@@ -18,6 +18,7 @@ import { benchFold } from './fold.bench.ts'
 import { benchFoldShared } from './fold-shared.bench.ts'
 import { benchFreshness } from './freshness.bench.ts'
 import { benchDeliver, benchTriggerToHandover } from './handover.bench.ts'
+import { benchImport } from './import.bench.ts'
 import { benchProfileRead } from './profile-read.bench.ts'
 import { benchRender } from './render.bench.ts'
 import { benchStart } from './start.bench.ts'
@@ -26,6 +27,7 @@ import { benchStart } from './start.bench.ts'
 const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new Map([
   ['fold', benchFold],
   ['fold-shared', benchFoldShared],
+  ['import', benchImport],
   ['collect-single', benchCollectSingle],
   ['freshness', benchFreshness],
   ['trigger-to-handover', benchTriggerToHandover],

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
 import type { JsonObject } from '../lib/json.ts'
 import { parseImportMap } from './import-map.ts'
 import { createStreamReader, eventNameOf, parseSingerLine, type SingerMessage } from './singer.ts'
@@ -78,6 +79,37 @@ describe('a Singer tap', () => {
     assert.notEqual(idOf(people, ada), idOf(people, { ...ada, email: 'b@shop.example' }))
     const other = schemaOf('other', ['id', 'customer_id', 'created_at', 'price'], ['id'])
     assert.notEqual(idOf(orders, order), idOf(other, order))
+  })
+
+  it('never throws for a line, and makes an event or a refusal of every record', () => {
+    const opened = createStreamReader(orders, undefined)
+    assert.equal(opened.kind, 'reader')
+    const { reader } = opened as Extract<typeof opened, { kind: 'reader' }>
+    const value = fc.jsonValue({ maxDepth: 3 })
+    const record = fc.dictionary(fc.constantFrom('id', 'customer_id', 'created_at', 'x'), value)
+    const message = fc.record(
+      {
+        type: fc.constantFrom('RECORD', 'state', 'Schema', 'BATCH', 7),
+        stream: fc.oneof(fc.constant('shop-order_items'), value),
+        record: fc.oneof(record, value),
+        schema: fc.oneof(fc.record({ properties: value }), value),
+        key_properties: value,
+      },
+      { requiredKeys: [] },
+    )
+    const line = fc.oneof(
+      message.map((each) => JSON.stringify(each)),
+      fc.string(),
+    )
+    fc.assert(
+      fc.property(line, (text) => {
+        const parsed = parseSingerLine(Buffer.from(text).toString('latin1'))
+        if (parsed.kind === 'schema') createStreamReader(parsed, undefined)
+        if (parsed.kind !== 'record') return
+        assert.match(reader.read(parsed.record).kind, /^(events|refused)$/)
+      }),
+      { numRuns: 500 },
+    )
   })
 
   it('is read as a definition says', () => {

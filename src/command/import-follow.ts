@@ -315,7 +315,8 @@ class LiveTail {
         this.offset += bytesRead
         this.readBytes += bytesRead
         this.#renamedAtMs = undefined
-        yield chunk.subarray(0, bytesRead)
+        // What is kept of a few bytes shall not hold a whole chunk.
+        yield Buffer.from(chunk.subarray(0, bytesRead))
         continue
       }
       if (await this.#isLeft()) {

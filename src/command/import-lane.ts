@@ -64,6 +64,8 @@ interface Batch {
   bytes: number
   rowCount: number
   knownCount: number
+  /** Known items of these rows. */
+  metCount: number
   offset: number
   line: number
   ends: readonly number[]
@@ -84,7 +86,9 @@ export class ImportLane {
   #savedAtMs: number
   #offset: number
   #line: number
-  #passedItemCount = 0
+  /** Of the known items, how many stand before the place; no doubt is left when all do. */
+  #metCount = 0
+  #isDoubtOver: boolean
 
   constructor(deps: LaneDeps, options: LaneOptions) {
     this.#deps = deps
@@ -95,6 +99,7 @@ export class ImportLane {
     this.#tails = new TailKeeper(options.from.offset)
     this.#batch = emptyBatch(this.#offset, this.#line)
     this.#savedAtMs = deps.clock.monotonicMs()
+    this.#isDoubtOver = options.known.size === 0
   }
 
   get counts(): ImportCounts {
@@ -132,7 +137,7 @@ export class ImportLane {
   async finish(isEnd: boolean): Promise<void> {
     await this.#send()
     while (this.#underWay.length > 0) await this.#settle()
-    if (isEnd) this.#passedItemCount = Number.POSITIVE_INFINITY
+    this.#isDoubtOver ||= isEnd
     await this.#save()
   }
 
@@ -167,11 +172,13 @@ export class ImportLane {
     const { known } = this.#options
     let itemCount = 0
     let isRefused = false
-    this.#passedItemCount += items.length
     for (const item of items) {
       const status = known.size === 0 ? undefined : known.get(String(item['messageId']))
       if (status === 'rejected') isRefused = true
-      if (status !== undefined) continue
+      if (status !== undefined) {
+        batch.metCount++
+        continue
+      }
       batch.items.push(item)
       batch.bytes += this.#deps.target.windowCountMax === 1 ? bytesOf(item) : itemBytes
       itemCount++
@@ -213,6 +220,7 @@ export class ImportLane {
     assert(results.length === batch.items.length, 'a target answers each item')
     counts.rows += batch.rowCount
     counts.known += batch.knownCount
+    this.#metCount += batch.metCount
     for (const [reason, count] of Object.entries(batch.dropped)) {
       const known = reason as DropReason
       counts.dropped[known] = (counts.dropped[known] ?? 0) + count
@@ -259,20 +267,19 @@ export class ImportLane {
   }
 
   /**
-   * A killed process had at most its window in doubt. Until that much is passed, what it left lies
-   * behind the older ends and not behind newer ones.
+   * What a killed process wrote and did not note lies behind the older ends, and not behind newer
+   * ones: they stay until all of it was met in the file, since this process may be killed too.
    */
   async #endsToSave(): Promise<readonly number[]> {
-    const { target } = this.#deps
     const { known, knownEnds } = this.#options
-    const doubtCount = (target.windowCountMax + 1) * target.batchCountMax
-    if (known.size > 0 && this.#passedItemCount < doubtCount) return knownEnds
-    return this.#underWay[0]?.batch.ends ?? (await target.ends())
+    this.#isDoubtOver ||= this.#metCount >= known.size
+    if (!this.#isDoubtOver) return knownEnds
+    return this.#underWay[0]?.batch.ends ?? (await this.#deps.target.ends())
   }
 }
 
 function emptyBatch(offset: number, line: number): Batch {
-  const counts = { bytes: 0, rowCount: 0, knownCount: 0 }
+  const counts = { bytes: 0, rowCount: 0, knownCount: 0, metCount: 0 }
   return { items: [], rows: [], dropped: {}, ...counts, offset, line, ends: [] }
 }
 

@@ -75,12 +75,12 @@ describe('an import that is killed', () => {
       }
       child.kill(isAtCommit ? 0 : 'SIGKILL')
       const { code, stderr } = await ended
-      // Null is a process that was killed.
-      assert.ok(code === null || code === 1, stderr)
+      // Null is a process that was killed. On a slow machine the import may end before the last.
+      assert.ok(code === null || code === 0 || code === 1, stderr)
       if (code === null && (await countRecords(world.dataDir)) > atStart) killedWithin++
     }
     const { code, stdout, stderr } = await runImport([...given, '--json'])
-    assert.equal(code === 0 || code === 1, true, stderr)
+    assert.ok(code === 0 || code === 1, stderr)
     assert.ok(killedWithin >= 5, `only ${killedWithin} kills came within the import; seed ${seed}`)
     const good = Array.from({ length: rowCount }, (_, index) => index).filter(
       (index) => !isBad(index),

@@ -2,7 +2,8 @@
  * What was fetched of one partition, behind one place, until its readers have taken it.
  *
  * Offsets here are ours: one above Kafka's, so `next` is both the last offset fetched and Kafka's
- * offset of what comes then. What was read stays for a while, for a second reader just behind.
+ * offset of what comes then. What was read stays for a while, for a second reader just behind; what
+ * was taken last stays whole, since a reader may come back for what it did not get to.
  */
 
 import { decodeRecord, type LogRecord } from './record.ts'
@@ -30,6 +31,8 @@ export class KafkaFollow {
   unreadBytes = 0
   #readBytes = 0
   #readThrough: number
+  /** The place behind which was read last: what comes then is not dropped. */
+  #takenAfter: number
   #entries: FollowEntry[] = []
   /** Entries before it were dropped. */
   #head = 0
@@ -41,6 +44,7 @@ export class KafkaFollow {
     this.base = after
     this.next = after
     this.#readThrough = after
+    this.#takenAfter = after
     this.usedAtMs = nowMs
     this.movedAtMs = nowMs
   }
@@ -73,7 +77,9 @@ export class KafkaFollow {
     const from = this.#indexBehind(after)
     const taken = this.#entries.slice(from, from + countMax)
     const through = taken.at(-1)?.offset
+    this.#takenAfter = after
     if (through !== undefined && through > this.#readThrough) this.#markRead(through)
+    this.#drop()
     return taken.map(({ offset, value }) => decodeRecord(this.partition, offset, value))
   }
 
@@ -116,14 +122,15 @@ export class KafkaFollow {
       this.#readBytes += bytes
     }
     this.#readThrough = through
-    this.#drop(to)
   }
 
-  #drop(readEnd: number): void {
-    while (this.#readBytes > readBytesKept && this.#head < readEnd) {
+  #drop(): void {
+    const to = Math.min(this.#takenAfter, this.#readThrough)
+    while (this.#readBytes > readBytesKept) {
       const entry = this.#entries[this.#head]
-      this.#readBytes -= (entry?.value.length ?? 0) + entryBytes
-      this.base = entry?.offset ?? this.base
+      if (entry === undefined || entry.offset > to) break
+      this.#readBytes -= entry.value.length + entryBytes
+      this.base = entry.offset
       this.#head++
     }
     if (this.#head > 512 && this.#head * 2 > this.#entries.length) {

@@ -8,7 +8,7 @@ import { decodePerson, personPrefix } from '../profile/person.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { type StateReader, valueBytesMax } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
-import { PartitionFold } from './partition-fold.ts'
+import { loadCount, PartitionFold } from './partition-fold.ts'
 
 const startMs = 1_800_000_000_000
 const viewed = 'Product Viewed'
@@ -58,6 +58,18 @@ describe('a partition fold', () => {
     assert.equal(await countViewed(state), 4)
     const [traits] = await state.scan(0, 'trait/', '', 9)
     assert.match(Buffer.from(traits?.value ?? []).toString(), /"step7"/)
+  })
+})
+
+describe('a pause of the fold', () => {
+  it('comes behind the records whose keys were read, so that none is read twice', async () => {
+    const { log, state } = await createWorld()
+    for (let index = 0; index < 2 * loadCount; index++) await log.append([event(index)])
+    const fold = await openFold(log, state)
+    const records = await log.read(0, fold.cursor, 2 * loadCount)
+    assert.equal(await fold.fold(records, () => true), loadCount)
+    await commitFold(fold, state)
+    assert.equal(await fold.fold(records.slice(loadCount), () => true), loadCount)
   })
 })
 

@@ -45,8 +45,8 @@ const timerCountMax = 200
  */
 const changeCountHigh = commitCountMax / 4
 const skipScanCount = 1000
-/** Records whose keys are read in one call of the store. */
-const loadCount = 64
+/** Records whose keys are read in one call of the store; a pause comes after them. */
+export const loadCount = 64
 const itemKeyPrefix = 'item:'
 
 export interface FoldDeps {
@@ -142,8 +142,9 @@ export class PartitionFold {
   }
 
   /**
-   * Folds records in order until `shouldPause` or the commit is large enough. Answers how many were
-   * folded. Where one fails, nothing since the last commit is: read from the cursor again.
+   * Folds records in order until `shouldPause`, which is asked after each `loadCount`, or until the
+   * commit is large enough. Answers how many were folded. Where one fails, nothing since the last
+   * commit is: read from the cursor again.
    */
   async fold(records: readonly LogRecord[], shouldPause: () => boolean): Promise<number> {
     if (this.stopped !== undefined) return 0
@@ -152,14 +153,14 @@ export class PartitionFold {
       return 0
     }
     for (let from = 0; from < records.length; from += loadCount) {
-      // Read ahead in small steps: what is loaded and not folded before the pause is read for
-      // nothing.
+      // What is loaded is folded before a pause: it would be read again after it.
+      if (from > 0 && shouldPause()) return from
       const step = records.slice(from, from + loadCount)
       await this.#view.load(step.flatMap(keysToLoad))
       for (const [index, record] of step.entries()) {
         const done = from + index
         const isFull = this.#view.changeCount >= changeCountHigh
-        if (done > 0 && (isFull || shouldPause())) return done
+        if (done > 0 && isFull) return done
         if (record.offset === this.#refused?.offset && !(await this.#stopBefore(this.#refused))) {
           return done
         }

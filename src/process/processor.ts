@@ -26,7 +26,7 @@ import type { DefinitionsOf } from './fold.ts'
 import { Forwarder } from './forwarder.ts'
 import type { Freshness } from './freshness.ts'
 import { type Owned, Ownership } from './ownership.ts'
-import type { PartitionFold } from './partition-fold.ts'
+import { loadCount, type PartitionFold } from './partition-fold.ts'
 import type { ProcessorOptions } from './processor-options.ts'
 import { type Effect, outboxPrefix } from './scope.ts'
 import { appendTicks } from './ticker.ts'
@@ -67,8 +67,6 @@ export interface Published {
 const retryMs = 1000
 /** Looks for the release of a former owner. */
 const takeLookMs = 30
-/** Records read at a time: those read and not folded before a pause are read again. */
-const readCountMax = 256
 
 /** Runs until `signal` aborts; resolves after the work in hand is committed and forwarded. */
 export async function runProcessor(
@@ -239,7 +237,7 @@ class Processor {
     if (fold.stopped !== undefined && !(await fold.resume())) return false
     let count = 0
     while (count < batchCountMax && this.#hasMore(fold) && !(count > 0 && shouldPause())) {
-      const countMax = Math.min(readCountMax, batchCountMax - count)
+      const countMax = Math.min(loadCount, batchCountMax - count)
       const records = await this.#read(fold, countMax)
       if (records.length === 0) break
       const folded = await fold.fold(records, shouldPause)

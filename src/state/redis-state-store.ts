@@ -111,7 +111,7 @@ class RedisStateStore implements StateStore {
     const attempted = `read state of partition ${partition}`
     const names = keys.map((key) => common + key)
     const reply = await this.#link.call(attempted, 'mget', names)
-    return (reply as readonly (Buffer | null)[]).map(decodeValue)
+    return decodeValues(reply as readonly (Buffer | null)[])
   }
 
   async scan(
@@ -215,15 +215,27 @@ function decodeHead(reply: unknown, attempted: string): Head {
   return { epoch: Number(epoch), nonce, offset: Number(offset), lastRecordId, incarnation }
 }
 
-/** A reply is a piece of a larger buffer, which it would keep alive. */
-function decodeValue(reply: Buffer | null): Uint8Array | undefined {
-  return reply === null ? undefined : new Uint8Array(reply)
+/**
+ * A reply is a piece of what came over the socket, which it would keep alive. All values of a call
+ * are copied into one buffer: one for each would cost more than reading it.
+ */
+function decodeValues(replies: readonly (Buffer | null)[]): readonly (Uint8Array | undefined)[] {
+  const bytes = replies.reduce((sum, reply) => sum + (reply?.length ?? 0), 0)
+  const all = Buffer.allocUnsafeSlow(bytes)
+  let at = 0
+  return replies.map((reply) => {
+    if (reply === null) return undefined
+    const from = at
+    at += reply.copy(all, from)
+    return all.subarray(from, at)
+  })
 }
 
 function decodeScan(reply: unknown, attempted: string): readonly Entry[] {
   const [keys = [], values = []] = reply as readonly (readonly (Buffer | null)[])[]
+  const decoded = decodeValues(values)
   return keys.map((key, at) => {
-    const value = decodeValue(values[at] ?? null)
+    const value = decoded[at]
     if (value === undefined) throw new OperatingError('STORE_CORRUPT', `${attempted}: no value`)
     return { key: textOf(key), value }
   })

@@ -40,6 +40,8 @@ function anOwned(committedOffset: number): Owned & { fold: { committedOffset: nu
   }
 }
 
+const idle = { pendingCount: () => 0, isBusy: false }
+
 describe('freshness of a log that answers slowly', () => {
   it('is asked for once, is not waited for, and is that of the question', async () => {
     const { log, askedCount, answer } = slowLog()
@@ -49,18 +51,35 @@ describe('freshness of a log that answers slowly', () => {
     const owned = anOwned(0)
     const askedMs = systemClock.nowMs()
     const began = systemClock.monotonicMs()
-    for (let turn = 0; turn < 3; turn++) await confirmFreshness(deps, [owned], () => 0)
+    for (let turn = 0; turn < 3; turn++) await confirmFreshness(deps, [owned], idle)
     assert.ok(systemClock.monotonicMs() - began < 500, 'the fold goes on')
     assert.equal(askedCount(), 1)
     assert.equal(freshness.confirmedAtMs(0), 0, 'nothing is confirmed that is not known')
     await systemClock.sleep(30)
     answer()
     await systemClock.sleep(1)
-    await confirmFreshness(deps, [owned], () => 0)
+    await confirmFreshness(deps, [owned], idle)
     assert.equal(freshness.confirmedAtMs(0), 0, 'the state has not reached the end')
     owned.fold.committedOffset = 1
-    await confirmFreshness(deps, [owned], () => 0)
+    await confirmFreshness(deps, [owned], idle)
     const confirmedMs = freshness.confirmedAtMs(0)
     assert.ok(confirmedMs >= askedMs && confirmedMs < systemClock.nowMs() - 20)
+  })
+  it('is not waited for at all where there is more to fold', async () => {
+    const { log, askedCount, answer } = slowLog()
+    const freshness = createFreshness(new SharedArrayBuffer(8))
+    const asked: string[] = []
+    const clock = { ...systemClock, sleep: async () => void asked.push('sleep') }
+    const deps = { log, clock, freshness }
+    const owned = anOwned(1)
+    for (let turn = 0; turn < 3; turn++) {
+      await confirmFreshness(deps, [owned], { ...idle, isBusy: true })
+    }
+    assert.deepEqual(asked, [])
+    assert.equal(askedCount(), 1)
+    answer()
+    await systemClock.sleep(1)
+    await confirmFreshness(deps, [owned], { ...idle, isBusy: true })
+    assert.ok(freshness.confirmedAtMs(0) > 0)
   })
 })

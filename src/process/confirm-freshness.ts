@@ -7,6 +7,13 @@ import type { Owned } from './ownership.ts'
 const askMsMax = 20
 const promiseTurnCount = 12
 
+export interface ConfirmOptions {
+  /** Number of entries of a partition that have not reached the log. */
+  pendingCount(partition: number): number
+  /** True where there is more to fold: a log elsewhere is then asked, and not waited for. */
+  readonly isBusy: boolean
+}
+
 /**
  * Confirms freshness where the state has reached what was the log's end when it was last looked at,
  * and nothing waits to be sent to other partitions.
@@ -14,7 +21,7 @@ const promiseTurnCount = 12
 export async function confirmFreshness(
   deps: { readonly log: EventLog; readonly clock: Clock; readonly freshness: Freshness },
   owned: readonly Owned[],
-  pendingCount: (partition: number) => number,
+  { pendingCount, isBusy }: ConfirmOptions,
 ): Promise<void> {
   const atMs = deps.clock.nowMs()
   const asks = owned
@@ -24,7 +31,10 @@ export async function confirmFreshness(
   // A log on this machine answers from memory: no timer is set for it.
   const isAsking = (): boolean => owned.some(({ isMarking }) => isMarking === true)
   for (let turn = 0; turn < promiseTurnCount && isAsking(); turn++) await Promise.resolve()
-  if (isAsking()) {
+  if (isAsking() && isBusy) {
+    // A question that fails is asked again by a later turn.
+    asked.catch(() => undefined)
+  } else if (isAsking()) {
     // Where the answer takes longer the fold goes on, and finds the mark in a later turn.
     const late = new AbortController()
     await Promise.race([asked, deps.clock.sleep(askMsMax, late.signal)])

@@ -115,12 +115,13 @@ class Processor {
 
   async turn(signal: AbortSignal): Promise<void> {
     await this.#takeAndGiveUp()
-    const isBusy = await this.#round()
+    const isFolding = await this.#round()
     await this.#forwarder.run()
     const pendingCount = (partition: number): number => this.#forwarder.pendingCount(partition)
-    await confirmFreshness(this.#deps, this.#owned, pendingCount)
-    if (isBusy) await this.#deps.nextTurn?.()
-    if (isBusy && this.#owned.some(({ fold }) => this.#hasMore(fold))) await this.#tick()
+    const isBusy = isFolding && this.#owned.some(({ fold }) => this.#hasMore(fold))
+    await confirmFreshness(this.#deps, this.#owned, { pendingCount, isBusy })
+    if (isFolding) await this.#deps.nextTurn?.()
+    if (isFolding && this.#owned.some(({ fold }) => this.#hasMore(fold))) await this.#tick()
     else await this.#idle(signal)
   }
 

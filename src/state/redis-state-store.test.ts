@@ -98,40 +98,56 @@ if (single && cluster) {
   describeStateStore('redis cluster', (t) => openStore(t, cluster))
 }
 
-it('puts everything back when a command of a commit fails', { skip }, async (t) => {
+it('takes the last change of a key, and keys of another type', { skip }, async (t) => {
   const service = theSingle()
-  const keyPrefix = 'broken'
-  const store = await openStore(t, service, { keyPrefix })
+  const store = await openStore(t, service, { keyPrefix: 'other' })
   await store.acquire(0, 1, 'n1')
   await store.commit([aCommit({ changes: [put('a', 'old'), put('b', 'old')] })])
-  await service.command(0, 'RPUSH', '{broken:0}:list', 'no text')
-  const before = await service.command(0, 'HGETALL', '{broken:0}head')
-  const next = { previousOffset: 1, offset: 2 }
-  for (const last of [put('list', 'x'), { key: 'list', value: undefined }]) {
-    const changes = [
-      ...[put('a', 'new'), put('c', 'new'), { key: 'b', value: undefined }, put('a', 'newer')],
-      ...[put('b', 'again'), { key: 'c', value: undefined }, last, put('d', 'late')],
-    ]
-    await assert.rejects(store.commit([aCommit({ ...next, changes })]), { code: 'STORE_CORRUPT' })
-    assert.deepEqual(await texts(store, 'a', 'b', 'c', 'd'), ['old', 'old', '-', '-'])
-    assert.deepEqual(await keysOf(store), ['a', 'b'])
-    assert.equal(await service.command(0, 'HGETALL', '{broken:0}head'), before)
-  }
-  const good = aCommit({ ...next, changes: [put('c', 'new')] })
-  assert.deepEqual(await store.commit([good]), ['committed'])
+  for (const key of ['d', 'e']) await service.command(0, 'RPUSH', `{other:0}:${key}`, 'no text')
+  const changes = [
+    ...[put('a', 'new'), put('c', 'new'), { key: 'b', value: undefined }, put('a', 'newer')],
+    ...[put('b', 'again'), { key: 'c', value: undefined }, put('d', 'new')],
+    { key: 'e', value: undefined },
+  ]
+  const next = aCommit({ previousOffset: 1, offset: 2, changes })
+  assert.deepEqual(await store.commit([next]), ['committed'])
+  assert.deepEqual(await texts(store, 'a', 'b', 'c', 'd'), ['newer', 'again', '-', 'new'])
+  assert.deepEqual(await keysOf(store), ['a', 'b', 'd'])
+  assert.equal(await service.command(0, 'EXISTS', '{other:0}:e'), '0')
 })
 
-it('puts everything back when the index fails', { skip }, async (t) => {
+it('changes nothing when the index fails', { skip }, async (t) => {
   const service = theSingle()
   const store = await openStore(t, service, { keyPrefix: 'indexless' })
   await store.acquire(0, 1, 'n1')
   await store.commit([aCommit({ changes: [put('a', 'old')] })])
   await service.command(0, 'SET', '{indexless:0}index', 'no sorted set')
+  const before = await service.command(0, 'HGETALL', '{indexless:0}head')
   const changes = [put('a', 'new'), put('b', 'new')]
   const commit = aCommit({ previousOffset: 1, offset: 2, changes })
   await assert.rejects(store.commit([commit]), { code: 'STORE_CORRUPT' })
   assert.deepEqual(await texts(store, 'a', 'b'), ['old', '-'])
-  assert.equal((await store.head(0)).offset, 1)
+  assert.equal(await service.command(0, 'HGETALL', '{indexless:0}head'), before)
+})
+
+it('changes nothing where a command of a commit is not allowed', { skip }, async (t) => {
+  const service = await startOwn(t)
+  const store = await openStore(t, service, { keyPrefix: 'rights' })
+  await store.acquire(0, 1, 'n1')
+  await store.commit([aCommit({ changes: [put('a', 'old'), put('b', 'old')] })])
+  const before = await service.command(0, 'HGETALL', '{rights:0}head')
+  const changes = [put('a', 'new'), put('c', 'new'), { key: 'b', value: undefined }]
+  const commit = aCommit({ previousOffset: 1, offset: 2, changes })
+  for (const name of ['hincrby', 'hset', 'zadd', 'zrem', 'mset', 'del']) {
+    await service.command(0, 'ACL', 'SETUSER', 'default', `-${name}`)
+    await assert.rejects(store.commit([commit]), { code: 'STORE_MISCONFIGURED' }, name)
+    await service.command(0, 'ACL', 'SETUSER', 'default', '+@all')
+    assert.deepEqual(await texts(store, 'a', 'b', 'c'), ['old', 'old', '-'])
+    assert.deepEqual(await keysOf(store), ['a', 'b'])
+    assert.equal(await service.command(0, 'HGETALL', '{rights:0}head'), before)
+  }
+  assert.deepEqual(await store.commit([commit]), ['committed'])
+  assert.deepEqual(await texts(store, 'a', 'b', 'c'), ['new', '-', 'new'])
 })
 
 it('refuses a commit whole while Redis is full, and takes it when there is room', {

@@ -172,15 +172,26 @@ class RedisStateStore implements StateStore {
   }
 
   async #commitOne(commit: PartitionCommit): Promise<CommitAnswer> {
-    const { partition, changes } = commit
+    const { partition } = commit
     const keys = this.#keysOf(partition)
-    const names = [keys.head, keys.index, ...changes.map(({ key }) => keys.common + key)]
-    const values = changes.flatMap(({ value }) => (value === undefined ? [] : [value]))
-    const letters = changes.map(({ value }) => (value === undefined ? 'd' : 'p')).join('')
+    // A later change of a key is over the earlier.
+    const changes = new Map(commit.changes.map(({ key, value }) => [key, value]))
+    const put: string[] = []
+    const values: Uint8Array[] = []
+    const deleted: string[] = []
+    for (const [key, value] of changes) {
+      if (value === undefined) {
+        deleted.push(keys.common + key)
+      } else {
+        put.push(keys.common + key)
+        values.push(value)
+      }
+    }
+    const names = [keys.head, keys.index, ...put, ...deleted]
     const attempted = `commit state of partition ${partition}`
     for (let count = 0; count < renumberCountMax; count++) {
       const guard = guardOf(commit, this.#numbers.get(partition))
-      const rest = [letters, `${Buffer.byteLength(keys.common)}`, ...values]
+      const rest = [`${put.length}`, `${Buffer.byteLength(keys.common)}`, ...values]
       const reply = await this.#link.run(attempted, commitScript, names, [...guard, ...rest])
       const { answer, number } = decodeAnswer(reply, attempted)
       this.#numbers.set(partition, number)

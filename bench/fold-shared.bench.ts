@@ -49,7 +49,7 @@ export async function benchFoldShared(world: BenchWorld): Promise<void> {
     value: one.rate,
     unit: 'events/s',
     baseline: one.bare,
-    note: `one worker on ${shared}; ${one.cpuMicros.toFixed(1)} us of CPU an event in the worker`,
+    note: `one worker on ${shared}; ${says(one)}`,
   })
   const two = await foldWith(world, 2)
   printFigure({
@@ -57,8 +57,14 @@ export async function benchFoldShared(world: BenchWorld): Promise<void> {
     value: two.rate,
     unit: 'events/s',
     baseline: one.rate,
-    note: `two workers against one on the same cores; they folded ${two.shares.join(' and ')}`,
+    note:
+      `two workers against one on the same cores, ${says(two)}; ` +
+      `they folded ${two.shares.join(' and ')}`,
   })
+}
+
+function says({ cpuMicros }: Folded): string {
+  return `${cpuMicros.toFixed(1)} us of CPU an event in the whole worker`
 }
 
 interface Folded {

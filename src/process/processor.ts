@@ -31,6 +31,7 @@ import type { ProcessorOptions } from './processor-options.ts'
 import { type Effect, outboxPrefix } from './scope.ts'
 import { appendTicks } from './ticker.ts'
 import { waitForWork } from './wait-for-work.ts'
+import { createWaitingCommit, type WaitingCommit } from './waiting-commit.ts'
 
 export interface ProcessorDeps {
   readonly log: EventLog
@@ -102,6 +103,7 @@ class Processor {
   readonly #assignment: Assignment
   readonly #ownership: Ownership
   readonly #forwarder: Forwarder
+  readonly #commitWaiting: WaitingCommit
   #owned: Owned[] = []
   #next = 0
 
@@ -111,6 +113,7 @@ class Processor {
     this.#assignment = assignment
     this.#ownership = new Ownership(deps, options)
     this.#forwarder = new Forwarder(deps.log)
+    this.#commitWaiting = createWaitingCommit(deps, retryMs)
   }
 
   async turn(signal: AbortSignal): Promise<void> {
@@ -220,7 +223,7 @@ class Processor {
       this.#next = (this.#next + some.length) % inTurn.length
       // All have ended before one's failure is looked at: a fold is never run twice at a time.
       const folded = await Promise.allSettled(
-        some.map((owned) => this.#foldPartition(owned, shouldPause)),
+        some.map((owned) => this.#foldAndCommit(owned, shouldPause)),
       )
       for (const each of folded) {
         if (each.status === 'rejected') throw each.reason
@@ -228,6 +231,14 @@ class Processor {
       }
     }
     if (isBusy) await this.#commit(this.#owned.filter(({ fold }) => fold.hasChanges()))
+    return isBusy
+  }
+
+  /** Where a commit is a round trip, it is on its way while the other partitions are folded. */
+  async #foldAndCommit(owned: Owned, shouldPause: () => boolean): Promise<boolean> {
+    const isBusy = await this.#foldPartition(owned, shouldPause)
+    const isAlone = this.#options.sideBySideCount === 1
+    if (isBusy && !isAlone && owned.fold.hasChanges()) await this.#commit([owned])
     return isBusy
   }
 
@@ -289,7 +300,7 @@ class Processor {
         .map((key) => ({ key, value: undefined }))
       return { owned, effects, commit: { ...commit, changes: [...commit.changes, ...deletes] } }
     })
-    const answers = await this.#commitRetrying(taken.map(({ commit }) => commit))
+    const answers = await this.#commitWaiting(taken.map(({ commit }) => commit))
     const isCommitted = (index: number): boolean => answers[index] === 'committed'
     for (const { owned, commit, effects } of taken.filter((_, index) => isCommitted(index))) {
       owned.fold.committed(commit)
@@ -320,23 +331,6 @@ class Processor {
       const { partition } = owned.fold
       const says = 'the store has lost commits; folding them again from the log'
       this.#deps.logger.error({ partition, attempted }, says)
-    }
-  }
-
-  /**
-   * What cannot be reached is waited for: the batch is kept, nothing more is folded meanwhile. The
-   * store knows a commit that it took already.
-   */
-  async #commitRetrying(commits: readonly PartitionCommit[]): Promise<readonly string[]> {
-    const { state, clock, logger } = this.#deps
-    for (;;) {
-      try {
-        return await state.commit(commits)
-      } catch (error) {
-        if (!isRetryable(error)) throw error
-        logger.warn({ error: String(error) }, 'the state cannot be committed; trying again in 1 s')
-        await clock.sleep(retryMs)
-      }
     }
   }
 

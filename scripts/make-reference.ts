@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { serverTable } from '../src/config.ts'
+import { eventNameRows, propertyRows } from '../src/event/event-mapping.ts'
 import { catalog } from '../src/lib/errors.ts'
 import { type MetricSpec, metricTable } from '../src/lib/metrics.ts'
 import { type OptionSpec, type OptionTable, rangeOf } from '../src/lib/option.ts'
@@ -23,6 +24,7 @@ export function makeReference(): Readonly<Record<string, string>> {
     'config/reference.jsonc': printReference(serverTable),
     'docs/reference/configuration.md': printConfiguration(serverTable),
     'docs/reference/errors.md': printErrors(),
+    'docs/reference/event-mapping.md': printEventMapping(),
     'docs/reference/metrics.md': printMetrics(metricTable),
     'docs/reference/bad-input.md': printBadInput(badClasses),
   }
@@ -117,6 +119,54 @@ function printBadInput(classes: readonly BadClass[]): string {
 
 function printable(says: string): string {
   return says.replaceAll('|', '\\|')
+}
+
+/** Prints the tables of `event-mapping.ts`. */
+function printEventMapping(): string {
+  const listOf = (names: readonly string[] = []): string =>
+    names.map((name) => `\`${name}\``).join(', ') || '-'
+  const names = eventNameRows.map(
+    ({ name, older }) => `| \`${name}\` | ${older.join(', ') || '-'} |`,
+  )
+  const places = { event: 'event', product: 'product', both: 'event, product' } as const
+  const properties = propertyRows.map(
+    ({ name, at, reads, renamed, copied }) =>
+      `| \`${name}\` | ${places[at]} | ${reads} | ${listOf(renamed)} | ${listOf(copied)} |`,
+  )
+  const head = ['| property | of | read | renamed from | copied from |', '|---|---|---|---|---|']
+  return [
+    ...['# Normal form of events', '', notice, ''],
+    'Whatever way an event comes in, it is kept in one form: that of version 2 of the ecommerce',
+    'spec of Segment. Rules, templates and schemas of a tracking plan speak of this form.',
+    ...['', '## Names', ''],
+    'A name is known in any case and with its words joined by blanks, `_`, `-`, `.` or nothing:',
+    '`product_viewed` and `Completed Order` are `Product Viewed` and `Order Completed`. Other',
+    'names stay as they are. Rules and campaigns may use any of the spellings.',
+    ...['', '| name | other names |', '|---|---|', ...names],
+    ...['', '## Properties', ''],
+    'Of these events only; of others the currency alone. "Product" is each of `products`, and',
+    'the event itself where it is about one product (`Product Viewed`).',
+    '',
+    '- **renamed**: the property gets its new name, unless the event has that one already.',
+    '- **copied**: where the property is missing, the first of these stands for it and stays.',
+    '- **number**: a text such as `12.50` becomes a number. `1,234.50`, `12,50` and `1e3` may',
+    '  mean two things: they are left, and count as no number.',
+    '- **currency**: three letters become capitals. Anything else is left.',
+    ...['', ...head, ...properties, ''],
+    '## What was changed is told',
+    '',
+    'The list `changes` of an event says what is not as it was sent: `renamed` and `copied` with',
+    'the new name in `to`, `read` with the value that stood there in `was`, and `left` for what',
+    'the mapping could not read. Paths are JSON pointers into the event as it was sent; `*`',
+    'stands for each of the products, or for those that `at` lists. The event can be made again',
+    'from it.',
+    '',
+    'Time: `timestamp` is corrected by how wrong the clock was when the event was sent',
+    '(`sentAt`), and kept within ten years back and five minutes ahead; `timeNote` says so. The',
+    'context is kept as it is, consent included; the address of the client is added only where',
+    'the source says `keepIp: true`.',
+    '',
+  ].join('\n')
 }
 
 interface Key {

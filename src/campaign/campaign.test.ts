@@ -34,6 +34,11 @@ describe('a campaign', () => {
     assert.deepEqual(parsed.campaign.exits, ['Order Completed'])
   })
 
+  it('knows an event by any of its spellings', () => {
+    const spelled = { trigger: { event: 'product_added' }, exit: [{ event: 'Completed Order' }] }
+    assert.deepEqual(parseCampaign({ ...reminder, ...spelled }), parseCampaign(reminder))
+  })
+
   it('names all faults at once, with their paths', () => {
     const faults = faultsOf({
       ...reminder,

@@ -3,6 +3,7 @@
  * `campaigns/<name>.yaml`.
  */
 
+import { todaysEventName } from '../event/normal-form.ts'
 import { parseDurationMs } from '../lib/duration.ts'
 import { isJsonObject, type Json } from '../lib/json.ts'
 
@@ -71,7 +72,9 @@ export function parseCampaign(input: unknown):
 function readTrigger(input: Json | undefined, faults: Fault[]): Trigger | undefined {
   if (isJsonObject(input)) {
     refuseUnknown(input, ['event', 'segment', 'on'], 'trigger', faults)
-    if (typeof input['event'] === 'string') return { kind: 'event', event: input['event'] }
+    if (typeof input['event'] === 'string') {
+      return { kind: 'event', event: todaysEventName(input['event']) }
+    }
     if (typeof input['segment'] === 'string' && (input['on'] ?? 'entry') === 'entry') {
       return { kind: 'segment-entry', segment: input['segment'] }
     }
@@ -138,7 +141,8 @@ function readExits(input: Json | undefined, faults: Fault[]): readonly string[] 
     return []
   }
   return input.flatMap((exit: Json, index) => {
-    if (isJsonObject(exit) && typeof exit['event'] === 'string') return [exit['event']]
+    if (isJsonObject(exit) && typeof exit['event'] === 'string')
+      return [todaysEventName(exit['event'])]
     faults.push({ path: `exit[${index}]`, says: 'must be {event: NAME}' })
     return []
   })

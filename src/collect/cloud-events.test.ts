@@ -74,6 +74,7 @@ const track = {
       traceparent: '00-0af7-b7ad-01',
     },
   },
+  changes: [{ kind: 'read', path: '/properties/currency', was: 'eur' }],
 }
 
 describe('a CloudEvent', () => {

@@ -5,6 +5,7 @@
  */
 
 import type { JsonObject } from '../lib/json.ts'
+import type { EventChange } from './normal-form.ts'
 
 export const eventTypes = ['track', 'identify', 'page', 'screen', 'group', 'alias'] as const
 export type EventType = (typeof eventTypes)[number]
@@ -40,6 +41,8 @@ export interface Event {
   /** Of an identify or group call. */
   readonly traits?: JsonObject
   readonly context?: JsonObject
+  /** What is not as it was sent: see `normal-form.ts`. */
+  readonly changes?: readonly EventChange[]
 }
 
 /** The clear part of an `event` record. */

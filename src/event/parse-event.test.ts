@@ -75,7 +75,61 @@ describe('parseEvent', () => {
       receivedAtMs,
       properties: { total: 5, currency: 'USD' },
       context: { locale: 'de' },
+      changes: [
+        { kind: 'read', path: '/event', was: 'Completed Order' },
+        { kind: 'read', path: '/properties/currency', was: 'usd' },
+      ],
     })
+  })
+
+  it('keeps all of the context, and what a consent manager says in it', () => {
+    const context = {
+      ...{ locale: 'de', ip: '0.0.0.0', page: { url: 'https://shop.example/' }, odd: [1] },
+      consent: { categoryPreferences: { Analytics: true, Advertising: false } },
+    }
+    const event = accept({ type: 'page', anonymousId: 'a', context })
+    assert.deepEqual(event.context, context)
+    assert.equal(event.changes, undefined)
+  })
+
+  it('tells the name of a page that its properties name otherwise', () => {
+    const event = accept({ type: 'page', userId: 'u', name: 'Home', properties: { name: 'Start' } })
+    assert.deepEqual(event.properties, { name: 'Start' })
+    assert.deepEqual(event.changes, [{ kind: 'left', path: '/name', was: 'Home' }])
+  })
+
+  it("corrects a wrong clock by the time of sending, of the batch before the event's", () => {
+    const skews = fc.integer({ min: -400 * 86_400_000, max: 400 * 86_400_000 })
+    const agos = fc.integer({ min: 0, max: 30 * 86_400_000 })
+    const property = fc.property(skews, agos, fc.boolean(), (skewMs, agoMs, isBatch) => {
+      const sentAtMs = receivedAtMs + skewMs
+      const times = {
+        timestamp: new Date(sentAtMs - agoMs).toISOString(),
+        sentAt: new Date(isBatch ? 0 : sentAtMs).toISOString(),
+      }
+      const over = isBatch ? { sentAtMs } : {}
+      const event = accept({ type: 'page', userId: 'u', ...times }, over)
+      assert.equal(event.occurredAtMs, receivedAtMs - agoMs)
+      assert.equal(event.receivedAtMs, receivedAtMs)
+    })
+    fc.assert(property)
+  })
+
+  it('bounds any time that a producer may state, and says so', () => {
+    const times = fc.oneof(fc.maxSafeNat(), fc.date({ noInvalidDate: true }))
+    const property = fc.property(times, times, (timestamp, sentAt) => {
+      const event = accept(
+        JSON.parse(JSON.stringify({ type: 'page', userId: 'u', timestamp, sentAt })),
+      )
+      const { pastMsMax, futureMsMax } = defaultEventLimits
+      assert.ok(event.occurredAtMs >= receivedAtMs - pastMsMax)
+      assert.ok(event.occurredAtMs <= receivedAtMs + futureMsMax)
+      const isAtBound =
+        event.occurredAtMs === receivedAtMs - pastMsMax ||
+        event.occurredAtMs === receivedAtMs + futureMsMax
+      if (isAtBound) assert.match(event.timeNote ?? '', /bounded/)
+    })
+    fc.assert(property)
   })
 
   it('puts the name of a page among its properties', () => {

@@ -7,11 +7,11 @@
  */
 
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
-import { todaysEventName, withCurrencyInCapitals } from './ecommerce.ts'
 import { type Event, type EventType, eventTypes } from './event.ts'
 import { type EventLimits, findLimitFault, limitReasons } from './event-limits.ts'
 import { parseTimeMs, readEventTime } from './event-time.ts'
 import { hasControlOrBreak, readId } from './identity-field.ts'
+import { type EventChange, toNormalForm } from './normal-form.ts'
 
 export const eventRefusalReasons = [
   ...limitReasons,
@@ -133,7 +133,7 @@ function addName(event: Draft, input: JsonObject): EventRefusal | undefined {
   if (hasControlOrBreak(name)) {
     return refuse('event-name-invalid', '/event', 'The name has a control character.')
   }
-  event.name = todaysEventName(name)
+  event.name = name
   return undefined
 }
 
@@ -148,36 +148,47 @@ function addObjects(
   if (values !== undefined && !isJsonObject(values)) return refuseNotObject(field)
   const context = input.context ?? undefined
   if (context !== undefined && !isJsonObject(context)) return refuseNotObject('context')
+  const changes: EventChange[] = []
   if (isAboutPerson) {
     if (values !== undefined) event.traits = values
   } else if (event.type === 'page' || event.type === 'screen') {
-    const named = withPageName(values, input)
+    const named = withPageName(values, input, changes)
     if (named !== undefined) event.properties = named
+  } else if (event.type === 'track') {
+    const normal = toNormalForm(event.name, values)
+    event.name = normal.name
+    if (normal.properties !== undefined) event.properties = normal.properties
+    changes.push(...normal.changes)
   } else if (values !== undefined) {
-    event.properties = withCurrencyInCapitals(values)
+    event.properties = values
   }
   if (context === undefined) {
     if (batchContext !== undefined) event.context = batchContext
   } else {
     event.context = batchContext === undefined ? context : { ...batchContext, ...context }
   }
+  if (changes.length > 0) event.changes = changes
   return undefined
 }
 
 /**
  * Puts the `name` and `category` of a page or screen call among its properties, where rules can see
- * them.
+ * them. One that stands there already wins; the other is told among the changes.
  */
 function withPageName(
   properties: JsonObject | undefined,
   input: JsonObject,
+  changes: EventChange[],
 ): JsonObject | undefined {
-  const { name, category } = input
-  const hasName = typeof name === 'string' && name !== '' && properties?.name === undefined
-  const hasCategory =
-    typeof category === 'string' && category !== '' && properties?.category === undefined
-  if (!hasName && !hasCategory) return properties
-  return { ...properties, ...(hasName ? { name } : {}), ...(hasCategory ? { category } : {}) }
+  let named = properties
+  for (const field of ['name', 'category'] as const) {
+    const value = input[field]
+    if (typeof value !== 'string' || value === '') continue
+    const stated = properties?.[field]
+    if (stated === undefined) named = { ...named, [field]: value }
+    else if (stated !== value) changes.push({ kind: 'left', path: `/${field}`, was: value })
+  }
+  return named
 }
 
 function addGroupOrAlias(event: Draft, input: JsonObject): EventRefusal | undefined {

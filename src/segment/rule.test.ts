@@ -43,6 +43,11 @@ describe('parseRule', () => {
     })
   })
 
+  it('knows an event by any of its spellings', () => {
+    const rule = (event: string) => parseRule({ event, within: '4h' })
+    assert.deepEqual(rule('completed_order'), rule('Order Completed'))
+  })
+
   it('reports all faults at once, each with its path', () => {
     const parsed = parseRule({
       all: [

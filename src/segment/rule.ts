@@ -15,6 +15,7 @@
  * pointer.
  */
 
+import { todaysEventName } from '../event/normal-form.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { isJsonObject } from '../lib/json.ts'
 import { parseWindowMs, windowMsMax } from './duration.ts'
@@ -201,7 +202,8 @@ class RuleReader {
 
   #readEvent(input: JsonObject, path: string): Rule | undefined {
     this.#refuseOthers(input, ['event', 'count', 'within', 'where'], path)
-    const event = this.#readName(input['event'], `${path}/event`)
+    const named = this.#readName(input['event'], `${path}/event`)
+    const event = named === undefined ? undefined : todaysEventName(named)
     const tests = this.#readCount(input['count'], `${path}/count`)
     const windowMs = parseWindowMs(input['within'])
     if (input['within'] !== undefined && windowMs === undefined) {

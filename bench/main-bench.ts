@@ -22,6 +22,7 @@ import { benchImport } from './import.bench.ts'
 import { benchProfileRead } from './profile-read.bench.ts'
 import { benchRender } from './render.bench.ts'
 import { benchStart } from './start.bench.ts'
+import { benchValidate } from './validate.bench.ts'
 
 /** In the order in which they run: `start` ends the server that `collect-batch` has filled. */
 const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new Map([
@@ -35,6 +36,7 @@ const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new M
   ['collect-batch', benchCollectBatch],
   ['profile-read', benchProfileRead],
   ['render', benchRender],
+  ['validate', benchValidate],
   ['start', benchStart],
 ])
 const syncCount = 200

@@ -18,13 +18,17 @@ interface Stage {
   readonly log: MemoryEventLog
   readonly rejected: MemoryEventLog
   readonly counts: { accepted: number; rejected: number }
+  readonly marked: string[]
 }
 
 function createStage(): Stage {
   const log = createMemoryEventLog({ identity: { incarnation: 'a', partitionCount } })
   const rejected = createMemoryEventLog({ identity: { incarnation: 'b', partitionCount } })
   const counts = { accepted: 0, rejected: 0 }
-  const created = createTrackingPlan('lenient', new Map([['Planned', { required: ['price'] }]]))
+  const marked: string[] = []
+  const schema = { kind: 'inline', schema: { required: ['price'] } } as const
+  const events = { Planned: { mode: 'strict', schema }, Wished: { schema } } as const
+  const created = createTrackingPlan({ mode: 'lenient', events })
   const plan = created.kind === 'plan' ? created.plan : assert.fail()
   const source = { sourceId: 'web', writeKeys: ['wk_12345678'] }
   const deps = {
@@ -36,9 +40,11 @@ function createStage(): Stage {
     metrics: {
       accepted: (_: string, count: number) => (counts.accepted += count),
       rejected: (_: string, _reason: string, count: number) => (counts.rejected += count),
+      marked: (source: string, event: string) => marked.push(`${source} ${event}`),
     },
   }
-  return { collector: createCollector(deps, defaultCollectorOptions), log, rejected, counts }
+  const collector = createCollector(deps, defaultCollectorOptions)
+  return { collector, log, rejected, counts, marked }
 }
 
 async function readAll(log: MemoryEventLog): Promise<readonly LogRecord[]> {
@@ -104,6 +110,21 @@ describe('createCollector', () => {
     })
     assert.deepEqual(JSON.parse(textOf(kept[0])), bad)
     assert.deepEqual(stage.counts, { accepted: 1, rejected: 3 })
+  })
+
+  it('takes and marks an event that its schema refuses where the plan is lenient', async () => {
+    const stage = createStage()
+    const wished = { ...view, event: 'Wished', properties: { a: 1 } }
+    const answer = await sendBatch(stage, {
+      batch: [wished, { ...wished, properties: { price: 1 } }],
+    })
+    assert.equal(answer.kind === 'taken' ? answer.acceptedCount : 0, 2)
+    const [marked, plain] = (await readAll(stage.log)).map((record) => JSON.parse(textOf(record)))
+    const says = "The tracking plan refuses this: must have required property 'price'."
+    assert.deepEqual(marked.planFault, { path: '/properties', says })
+    assert.equal(plain.planFault, undefined)
+    assert.deepEqual(stage.marked, ['web Wished'])
+    assert.equal((await readAll(stage.rejected)).length, 0)
   })
 
   it('marks events of the past', async () => {

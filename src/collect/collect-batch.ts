@@ -76,6 +76,8 @@ export type TakenAnswer = Extract<CollectAnswer, { readonly kind: 'taken' }>
 export interface CollectMetrics {
   accepted(sourceId: string, count: number): void
   rejected(sourceId: string, reason: RejectReason, count: number): void
+  /** Of the accepted: those that their schema refuses. Absent where nobody counts them. */
+  marked?(sourceId: string, eventName: string): void
 }
 
 export interface CollectorDeps {
@@ -124,6 +126,8 @@ export interface Judged {
   readonly events: NewRecord[]
   readonly rejected: NewRecord[]
   readonly reasons: RejectReason[]
+  /** Names of the events that are taken and marked by the plan. */
+  readonly marked: string[]
   readonly results: EventResult[]
 }
 
@@ -187,6 +191,7 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
     }
     if (judged.events.length > 0) metrics.accepted(sourceId, judged.events.length)
     for (const reason of judged.reasons) metrics.rejected(sourceId, reason, 1)
+    for (const name of judged.marked) metrics.marked?.(sourceId, name)
     return {
       kind: 'taken',
       acceptedCount: judged.events.length,
@@ -270,13 +275,15 @@ function refuse(reason: RequestReason, says: string, count = 1): ReadRequest {
 
 /** Makes a record of each event, good or bad. Appends nothing. */
 export function judgeAll(items: readonly Item[], judge: Judge): Judged {
-  const judged: Judged = { events: [], rejected: [], reasons: [], results: [] }
+  const judged: Judged = { events: [], rejected: [], reasons: [], marked: [], results: [] }
   const { deps, options } = judge
   for (const item of items) {
     const judgement = judgeItem(item, judge)
     if (judgement.kind === 'event') {
-      judged.events.push(eventRecord(judgement.event, judge))
-      judged.results.push({ status: 'accepted', eventId: judgement.event.eventId })
+      const { event } = judgement
+      judged.events.push(eventRecord(event, judge))
+      if (event.planFault !== undefined) judged.marked.push(event.name)
+      judged.results.push({ status: 'accepted', eventId: event.eventId })
     } else {
       const { reason, path, says } = judgement
       const rejection = rejectionOf(item, { reason, path }, judge)
@@ -301,7 +308,11 @@ function judgeItem(item: Item, judge: Judge): Judgement {
   if ('refusal' in item) return { kind: 'refused', ...item.refusal }
   const parsed = parseEvent(item.event, judge.parseDeps)
   if (parsed.kind === 'refused') return parsed
-  return judge.plan?.validate(parsed.event) ?? parsed
+  const fault = judge.plan?.validate(parsed.event)
+  if (fault === undefined) return parsed
+  const { kind, reason, path, says } = fault
+  if (kind === 'refused') return { kind, reason, path, says }
+  return { kind: 'event', event: { ...parsed.event, planFault: { path, says } } }
 }
 
 function eventRecord(event: Event, judge: Judge): NewRecord {

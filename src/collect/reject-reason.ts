@@ -1,5 +1,5 @@
 import type { EventRefusalReason } from '../event/parse-event.ts'
-import type { PlanRefusal } from '../event/tracking-plan.ts'
+import type { PlanFault } from '../event/tracking-plan.ts'
 import type { ItemReason } from './adapted-item.ts'
 
 /** Why a whole request is refused. */
@@ -18,4 +18,4 @@ export const requestReasons = [
   'signature-wrong',
 ] as const
 export type RequestReason = (typeof requestReasons)[number]
-export type RejectReason = EventRefusalReason | PlanRefusal['reason'] | RequestReason | ItemReason
+export type RejectReason = EventRefusalReason | PlanFault['reason'] | RequestReason | ItemReason

@@ -6,6 +6,7 @@ import { parseRepair } from '../event/parse-repair.ts'
 import type { Repair } from '../event/repair.ts'
 import { createTrackingPlan } from '../event/tracking-plan.ts'
 import { systemClock } from '../lib/clock.ts'
+import type { JsonObject } from '../lib/json.ts'
 import { createSeededRandom } from '../lib/random.ts'
 import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-log.ts'
 import type { LogRecord } from '../log/record.ts'
@@ -34,8 +35,9 @@ interface Stage {
 
 const source = { sourceId: 'web', writeKeys: ['wk_12345678'] }
 
-function planned(schema: object) {
-  const created = createTrackingPlan('lenient', new Map([['Order', schema]]))
+function planned(schema: JsonObject) {
+  const events = { Order: { mode: 'strict', schema: { kind: 'inline', schema } } } as const
+  const created = createTrackingPlan({ mode: 'lenient', events })
   return { source, plan: created.kind === 'plan' ? created.plan : assert.fail() }
 }
 

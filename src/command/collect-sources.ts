@@ -13,11 +13,7 @@ export function collectSourcesOf(sources: readonly Json[]): readonly CollectSour
     }
     const { source } = parsed
     if (source.trackingPlan === undefined) return { source }
-    const schemas = new Map<string, unknown>()
-    for (const [name, { schema }] of Object.entries(source.trackingPlan.events)) {
-      if (schema.kind === 'inline') schemas.set(name, schema.schema)
-    }
-    const created = createTrackingPlan(source.trackingPlan.mode, schemas)
+    const created = createTrackingPlan(source.trackingPlan)
     if (created.kind === 'refused') {
       throw new OperatingError('DEFINITIONS_INVALID', `read a plan: ${faultsOf(created.faults)}`)
     }

@@ -227,12 +227,14 @@ function apiDepsOf(
 function measure({ metrics }: ServerDeps): CollectMetrics {
   const events = metrics.counter('attune_collect_events_total')
   const rejectedBy = metrics.counter('attune_collect_rejected_total')
+  const marked = metrics.counter('attune_collect_marked_total')
   return {
     accepted: (_sourceId, count) => events({ outcome: 'accepted' }, count),
     rejected: (_sourceId, reason, count) => {
       events({ outcome: 'rejected' }, count)
       rejectedBy({ reason }, count)
     },
+    marked: (source, event) => marked({ source, event }),
   }
 }
 

@@ -43,6 +43,8 @@ export interface Event {
   readonly context?: JsonObject
   /** What is not as it was sent: see `normal-form.ts`. */
   readonly changes?: readonly EventChange[]
+  /** What its schema has against it, where the plan takes it all the same. */
+  readonly planFault?: { readonly path: string; readonly says: string }
 }
 
 /** The clear part of an `event` record. */

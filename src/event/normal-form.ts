@@ -71,6 +71,34 @@ export function isEcommerceEvent(name: string): boolean {
   return shapeOf.has(name)
 }
 
+/** Returns the spellings that properties of these events do not keep, to the one they get. */
+export function aliasesOf(name: string): ReadonlyMap<string, string> {
+  const shape = shapeOf.get(name)
+  const aliases = new Map<string, string>()
+  for (const [key, { row, rank }] of shape === undefined ? stepsOfUnknown : stepsOfShape[shape]) {
+    if (rank === 0 && key !== row.name) aliases.set(key, row.name)
+  }
+  return aliases
+}
+
+/** Returns where a place of the normal event stood in the event as it was sent. */
+export function sentPathOf(path: string, changes: readonly EventChange[] = none): string {
+  const parts = path.split('/')
+  const isOfProduct = parts[2] === 'products' && parts.length > 4
+  const nameAt = isOfProduct ? 4 : 2
+  const folder = isOfProduct ? '/properties/products/*/' : '/properties/'
+  const index = Number(parts[3])
+  const change = changes.find(
+    ({ kind, to, path: sent, at }) =>
+      (kind === 'renamed' || kind === 'copied') &&
+      to === parts[nameAt] &&
+      sent.slice(0, sent.lastIndexOf('/') + 1) === folder &&
+      (!isOfProduct || at === undefined || at.includes(index)),
+  )
+  if (change === undefined) return path
+  return parts.with(nameAt, change.path.slice(folder.length)).join('/')
+}
+
 /** Returns a track call in normal form. The values must have passed `findLimitFault`. */
 export function toNormalForm(sentName: string, sent: JsonObject | undefined): NormalForm {
   const name = todaysEventName(sentName)

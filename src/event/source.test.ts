@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseSource } from './source.ts'
 
+const anything = { kind: 'inline', schema: {} }
+const planOf = (event: unknown) => ({ ...good, trackingPlan: { events: { A: event } } })
 const good = { name: 'web', writeKeys: ['wk_12345678'] }
 
 describe('parseSource', () => {
@@ -11,7 +13,12 @@ describe('parseSource', () => {
       allowedOrigins: ['https://shop.example', 'http://localhost:3000'],
       trackingPlan: {
         mode: 'strict',
-        events: { 'A/B': { schema: 'schemas/a.json' }, C: { schema: { type: 'object' } } },
+        events: {
+          'A/B': { schema: 'schemas/a.json' },
+          C: { mode: 'lenient', schema: { type: 'object' } },
+          D: { versions: { 10: { schema: {} }, 2: { schema: 'd.json' }, 1: 'removed' } },
+          E: { default: 1, versions: { 1: { schema: {} }, 2: { schema: {} } } },
+        },
       },
       eventsPerSecondMax: 500,
       keepIp: true,
@@ -26,7 +33,22 @@ describe('parseSource', () => {
           mode: 'strict',
           events: {
             'A/B': { schema: { kind: 'file', file: 'schemas/a.json' } },
-            C: { schema: { kind: 'inline', schema: { type: 'object' } } },
+            C: { mode: 'lenient', schema: { kind: 'inline', schema: { type: 'object' } } },
+            D: {
+              versions: [
+                { version: 1 },
+                { version: 2, schema: { kind: 'file', file: 'd.json' } },
+                { version: 10, schema: anything },
+              ],
+              defaultVersion: 10,
+            },
+            E: {
+              versions: [
+                { version: 1, schema: anything },
+                { version: 2, schema: anything },
+              ],
+              defaultVersion: 1,
+            },
           },
         },
         eventsPerSecondMax: 500,
@@ -56,8 +78,39 @@ describe('parseSource', () => {
     ['a plan without events', { ...good, trackingPlan: {} }, '/trackingPlan/events'],
     [
       'a schema file outside the folder',
-      { ...good, trackingPlan: { events: { A: { schema: '../../etc/a.json' } } } },
+      planOf({ schema: '../../etc/a.json' }),
       '/trackingPlan/events/A/schema',
+    ],
+    [
+      'an unknown mode of an event',
+      planOf({ mode: 'x', schema: {} }),
+      '/trackingPlan/events/A/mode',
+    ],
+    [
+      'an unknown name of an event',
+      planOf({ schema: {}, versoins: {} }),
+      '/trackingPlan/events/A/versoins',
+    ],
+    ['an event without versions', planOf({ versions: {} }), '/trackingPlan/events/A/versions'],
+    [
+      'an event with none but removed versions',
+      planOf({ versions: { 1: 'removed' } }),
+      '/trackingPlan/events/A/versions',
+    ],
+    [
+      'a version that is no whole number',
+      planOf({ versions: { '1.5': { schema: {} } } }),
+      '/trackingPlan/events/A/versions/1.5',
+    ],
+    [
+      'a default that is removed',
+      planOf({ default: 1, versions: { 1: 'removed', 2: { schema: {} } } }),
+      '/trackingPlan/events/A/default',
+    ],
+    [
+      'a version with a schema outside the folder',
+      planOf({ versions: { 2: { schema: '/etc/a.json' } } }),
+      '/trackingPlan/events/A/versions/2/schema',
     ],
   ]
   for (const [says, input, path] of faulty) {

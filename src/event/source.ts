@@ -7,22 +7,9 @@
 
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import { type DefinitionFault, refuseUnknown } from './definition-fault.ts'
+import { parseTrackingPlan, type TrackingPlanDefinition } from './plan-definition.ts'
 import { parseSecretRef, type SecretRef, secretNames } from './secret-ref.ts'
 import { parseWebhook, type WebhookDefinition } from './webhook-definition.ts'
-
-export const trackingPlanModes = ['lenient', 'strict'] as const
-export type TrackingPlanMode = (typeof trackingPlanModes)[number]
-
-/** A JSON Schema in the definition itself, or the path of a file beside it. */
-export type SchemaRef =
-  | { readonly kind: 'inline'; readonly schema: JsonObject }
-  | { readonly kind: 'file'; readonly file: string }
-
-export interface TrackingPlanDefinition {
-  readonly mode: TrackingPlanMode
-  /** By event name. */
-  readonly events: Readonly<Record<string, { readonly schema: SchemaRef }>>
-}
 
 export interface Source {
   readonly sourceId: string
@@ -46,7 +33,6 @@ export type ParsedSource =
 
 const writeKeyCountMax = 20
 const originCountMax = 100
-const planEventCountMax = 1_000
 const eventsPerSecondLimit = 10_000_000
 const sourceFields = [
   'name',
@@ -61,7 +47,6 @@ const sourceFields = [
 
 const namePattern = /^[a-z0-9][a-z0-9_-]{0,63}$/
 const writeKeyPattern = /^[A-Za-z0-9._:-]{8,128}$/
-const schemaFilePattern = /^(?!.*\.\.)[\w-][\w./-]{0,199}\.json$/
 
 export function parseSource(input: unknown): ParsedSource {
   const faults: DefinitionFault[] = []
@@ -160,42 +145,4 @@ function parseOrigins(input: unknown, faults: DefinitionFault[]): readonly strin
     faults.push({ path: `/allowedOrigins/${index}`, says })
   })
   return origins
-}
-
-function parseTrackingPlan(
-  input: unknown,
-  faults: DefinitionFault[],
-): TrackingPlanDefinition | undefined {
-  if (input === undefined || input === null) return undefined
-  if (!isJsonObject(input)) {
-    faults.push({ path: '/trackingPlan', says: 'Must be a mapping with mode and events.' })
-    return undefined
-  }
-  refuseUnknown(input, ['mode', 'events'], { path: '/trackingPlan', faults })
-  const mode = trackingPlanModes.find((each) => each === (input.mode ?? 'lenient'))
-  if (mode === undefined) {
-    faults.push({ path: '/trackingPlan/mode', says: `Must be ${trackingPlanModes.join(' or ')}.` })
-  }
-  const named = input.events
-  if (!isJsonObject(named) || Object.keys(named).length > planEventCountMax) {
-    const says = `Must be a mapping of at most ${planEventCountMax} event names.`
-    faults.push({ path: '/trackingPlan/events', says })
-    return undefined
-  }
-  const events = Object.entries(named).map(([name, definition]) => {
-    const path = `/trackingPlan/events/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
-    return [name, { schema: parseSchemaRef(definition, path, faults) }] as const
-  })
-  return { mode: mode ?? 'lenient', events: Object.fromEntries(events) }
-}
-
-function parseSchemaRef(input: unknown, path: string, faults: DefinitionFault[]): SchemaRef {
-  const schema = isJsonObject(input) ? input.schema : undefined
-  if (isJsonObject(schema)) return { kind: 'inline', schema }
-  if (typeof schema === 'string' && schemaFilePattern.test(schema)) {
-    return { kind: 'file', file: schema }
-  }
-  const says = 'Must be a JSON Schema, or the relative path of a .json file.'
-  faults.push({ path: `${path}/schema`, says })
-  return { kind: 'inline', schema: {} }
 }

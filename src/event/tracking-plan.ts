@@ -3,97 +3,151 @@
  * where `$schema` says so).
  *
  * A schema describes the `properties` of a track, page or screen call and the `traits` of an
- * identify or group call. A strict plan also refuses track calls it does not name. Calls that say
- * who a person is are refused by their own schema only: a plan about a shop's events must not cut
- * people in two.
+ * identify or group call, in normal form (`normal-form.ts`). Which one is asked is decided by the
+ * event's name and the version it states. A lenient event that its schema refuses is taken and
+ * marked; a strict one is refused. A version that the plan does not have is always refused: nobody
+ * can say what such an event means, and it is kept until the plan knows it.
  *
- * Schemas are compiled once. They come from the operator but run on strangers' data: no reference
- * leaves the schema, and patterns are bounded (`safe-pattern.ts`).
+ * A strict plan also refuses track calls it does not name. Calls that say who a person is are
+ * refused by their own schema only: a plan about a shop's events must not cut people in two.
+ *
+ * Schemas are compiled once, within the limits of `schema-limits.ts`.
  */
 
 import { Ajv, type ValidateFunction } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
-import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import type { DefinitionFault } from './definition-fault.ts'
 import type { Event } from './event.ts'
-import { utf8Bytes } from './event-limits.ts'
-import { todaysEventName } from './normal-form.ts'
-import { createBoundedPattern, findPatternFault } from './safe-pattern.ts'
-import type { TrackingPlanMode } from './source.ts'
+import { aliasesOf, sentPathOf, todaysEventName } from './normal-form.ts'
+import {
+  type PlannedEvent,
+  pathOfPlanned,
+  type SchemaRef,
+  type TrackingPlanDefinition,
+  type TrackingPlanMode,
+  versionMax,
+} from './plan-definition.ts'
+import { createBoundedPattern } from './safe-pattern.ts'
+import { findSchemaFault } from './schema-limits.ts'
 
-export interface PlanRefusal {
-  readonly kind: 'refused'
-  readonly reason: 'plan-event-unknown' | 'plan-mismatch'
+export interface PlanFault {
+  /** `marked`: the event is taken all the same. */
+  readonly kind: 'refused' | 'marked'
+  readonly reason: 'plan-event-unknown' | 'plan-mismatch' | 'plan-version-unknown'
   /** JSON pointer into the event as it was sent. */
   readonly path: string
   readonly says: string
 }
 
 export interface TrackingPlan {
-  readonly mode: TrackingPlanMode
-  /** Returns why the plan refuses the event, or nothing. */
-  validate(event: Event): PlanRefusal | undefined
+  /** Returns what the plan has against the event, or nothing. */
+  validate(event: Event): PlanFault | undefined
 }
 
 export type CreatedTrackingPlan =
   | { readonly kind: 'plan'; readonly plan: TrackingPlan }
   | { readonly kind: 'refused'; readonly faults: readonly DefinitionFault[] }
 
-const schemaBytesMax = 64 * 1024
-const schemaDepthMax = 64
+interface Entry {
+  readonly mode: TrackingPlanMode
+  /** Of an event without versions; every version is checked by it. */
+  readonly only?: ValidateFunction
+  readonly byVersion: ReadonlyMap<number, ValidateFunction>
+  readonly defaultVersion: number
+}
 
-/** `schemas` are by event name; files have been read by the caller. */
-export function createTrackingPlan(
-  mode: TrackingPlanMode,
-  schemas: ReadonlyMap<string, unknown>,
-): CreatedTrackingPlan {
+/** Schemas stand in the definition itself: files have been read by the caller. */
+export function createTrackingPlan(definition: TrackingPlanDefinition): CreatedTrackingPlan {
   const faults: DefinitionFault[] = []
-  const validators = new Map<string, ValidateFunction>()
+  const entries = new Map<string, Entry>()
   const compilers = createCompilers()
-  for (const [name, schema] of schemas) {
-    const path = `/trackingPlan/events/${name.replaceAll('~', '~0').replaceAll('/', '~1')}/schema`
-    const compiled = compileSchema(schema, compilers)
-    if (typeof compiled === 'string') faults.push({ path, says: compiled })
-    else validators.set(todaysEventName(name), compiled)
+  for (const [stated, planned] of Object.entries(definition.events)) {
+    const name = todaysEventName(stated)
+    const path = pathOfPlanned(stated)
+    if (entries.has(name)) faults.push({ path, says: `Another entry is about ${name} as well.` })
+    const compile = (ref: SchemaRef, at: string): ValidateFunction | undefined => {
+      const schema = ref.kind === 'inline' ? ref.schema : undefined
+      const compiled = compileSchema(schema, name, compilers)
+      if (typeof compiled !== 'string') return compiled
+      faults.push({ path: `${path}${at}/schema`, says: compiled })
+      return undefined
+    }
+    entries.set(name, entryOf(planned, definition.mode, compile))
   }
   if (faults.length > 0) return { kind: 'refused', faults }
-  return { kind: 'plan', plan: { mode, validate: (event) => judge(event, mode, validators) } }
+  const { mode } = definition
+  return { kind: 'plan', plan: { validate: (event) => judge(event, mode, entries) } }
+}
+
+function entryOf(
+  planned: PlannedEvent,
+  planMode: TrackingPlanMode,
+  compile: (ref: SchemaRef, at: string) => ValidateFunction | undefined,
+): Entry {
+  const mode = planned.mode ?? planMode
+  const byVersion = new Map<number, ValidateFunction>()
+  if ('schema' in planned) {
+    const only = compile(planned.schema, '')
+    return { mode, byVersion, defaultVersion: 0, ...(only === undefined ? {} : { only }) }
+  }
+  for (const { version, schema } of planned.versions) {
+    const compiled = schema === undefined ? undefined : compile(schema, `/versions/${version}`)
+    if (compiled !== undefined) byVersion.set(version, compiled)
+  }
+  return { mode, byVersion, defaultVersion: planned.defaultVersion }
 }
 
 function judge(
   event: Event,
-  mode: TrackingPlanMode,
-  validators: ReadonlyMap<string, ValidateFunction>,
-): PlanRefusal | undefined {
-  const validator = validators.get(event.name)
-  if (validator === undefined) {
-    if (mode === 'lenient' || event.type !== 'track') return undefined
+  planMode: TrackingPlanMode,
+  entries: ReadonlyMap<string, Entry>,
+): PlanFault | undefined {
+  const entry = entries.get(event.name)
+  if (entry === undefined) {
+    if (planMode === 'lenient' || event.type !== 'track') return undefined
     const says = 'The tracking plan does not name this event.'
     return { kind: 'refused', reason: 'plan-event-unknown', path: '/event', says }
   }
+  const stated = entry.only === undefined ? versionOf(event) : undefined
+  const version = stated?.version ?? entry.defaultVersion
+  const validator = entry.only ?? entry.byVersion.get(version)
+  if (validator === undefined) {
+    const known = [...entry.byVersion.keys()].join(', ')
+    const says = `The tracking plan has no such version of this event; it has ${known}.`
+    return { kind: 'refused', reason: 'plan-version-unknown', path: stated?.path ?? '', says }
+  }
   const isAboutPerson = event.type === 'identify' || event.type === 'group'
   const field = isAboutPerson ? 'traits' : 'properties'
-  const fault = runValidator(validator, event[field] ?? {})
-  if (fault === undefined) return undefined
+  if (validator(event[field] ?? noValues) === true) return undefined
+  const first = validator.errors?.[0]
   return {
-    kind: 'refused',
+    kind: entry.mode === 'strict' ? 'refused' : 'marked',
     reason: 'plan-mismatch',
-    path: `/${field}${fault.path}`,
-    says: `The tracking plan refuses this: ${fault.says}.`,
+    path: sentPathOf(`/${field}${first?.instancePath ?? ''}`, event.changes),
+    says: `The tracking plan refuses this: ${first?.message ?? 'it does not match'}.`,
   }
 }
 
-function runValidator(validator: ValidateFunction, value: JsonObject): DefinitionFault | undefined {
-  try {
-    if (validator(value) === true) return undefined
-  } catch (error) {
-    // A schema that refers to itself without taking a step into the value ends with a full stack.
-    if (error instanceof RangeError) return { path: '', says: 'the schema never ends' }
-    throw error
-  }
-  const first = validator.errors?.[0]
-  return { path: first?.instancePath ?? '', says: first?.message ?? 'it does not match' }
+const noValues: JsonObject = {}
+
+/** Returns the version that an event names, and where; 0 is none that a plan can have. */
+function versionOf(event: Event): { readonly version: number; readonly path: string } | undefined {
+  const { context } = event
+  if (context === undefined) return undefined
+  const own = context.schemaVersion ?? undefined
+  if (own !== undefined) return { version: readVersion(own), path: '/context/schemaVersion' }
+  const { protocols } = context
+  const theirs = isJsonObject(protocols) ? (protocols.event_version ?? undefined) : undefined
+  if (theirs === undefined) return undefined
+  return { version: readVersion(theirs), path: '/context/protocols/event_version' }
+}
+
+function readVersion(stated: unknown): number {
+  const isText = typeof stated === 'string' && /^\d{1,7}$/.test(stated)
+  const number = isText ? Number(stated) : stated
+  return Number.isInteger(number) && Number(number) <= versionMax ? Number(number) : 0
 }
 
 interface Compilers {
@@ -112,48 +166,35 @@ function createCompilers(): Compilers {
 }
 
 /** Returns the compiled schema, or what is wrong with it. */
-function compileSchema(schema: unknown, compilers: Compilers): ValidateFunction | string {
-  if (!isJsonObject(schema)) return 'Must be a JSON Schema.'
-  const fault = findSchemaFault(schema, 1)
+function compileSchema(
+  schema: JsonObject | undefined,
+  eventName: string,
+  compilers: Compilers,
+): ValidateFunction | string {
+  if (schema === undefined) return 'Must be a JSON Schema.'
+  const fault = findSchemaFault(schema) ?? findAliasFault(schema, eventName)
   if (fault !== undefined) return fault
-  const bytes = utf8Bytes(JSON.stringify(schema))
-  if (bytes > schemaBytesMax) return `Has ${bytes} bytes; at most ${schemaBytesMax}.`
   // Two schemas may have the same `$id`; nothing outside can refer to it, so it is left out.
   const { $schema: dialect, $id: _, ...rest } = schema
   const is07 = typeof dialect === 'string' && dialect.includes('draft-07')
   try {
-    const validator = (is07 ? compilers.draft07 : compilers.draft2020).compile(rest)
-    const trial = runValidator(validator, {})
-    return trial?.says === 'the schema never ends' ? 'Refers to itself without an end.' : validator
+    return (is07 ? compilers.draft07 : compilers.draft2020).compile(rest)
   } catch (error) {
     return `Cannot be compiled: ${error instanceof Error ? error.message : 'unknown reason'}.`
   }
 }
 
-function findSchemaFault(schema: Json | undefined, depth: number): string | undefined {
-  if (depth > schemaDepthMax) return `Is nested more than ${schemaDepthMax} levels deep.`
-  if (typeof schema !== 'object' || schema === null) return undefined
-  for (const [name, value] of Object.entries(schema) as [string, Json][]) {
-    const fault = findKeywordFault(name, value) ?? findSchemaFault(value, depth + 1)
-    if (fault !== undefined) return fault
-  }
-  return undefined
-}
-
-function findKeywordFault(name: string, value: Json): string | undefined {
-  if (name === '$async' && value === true) return 'Must not be $async.'
-  if ((name === '$ref' || name === '$dynamicRef') && typeof value === 'string') {
-    return value.startsWith('#') ? undefined : 'A $ref must begin with #: nothing is loaded.'
-  }
-  const patterns =
-    name === 'pattern' && typeof value === 'string'
-      ? [value]
-      : name === 'patternProperties' && isJsonObject(value)
-        ? Object.keys(value)
-        : []
-  for (const pattern of patterns) {
-    const fault = findPatternFault(pattern)
-    if (fault !== undefined) return `The pattern ${JSON.stringify(pattern.slice(0, 80))} ${fault}.`
+/** A schema that asks for a spelling that no event keeps would refuse them all. */
+function findAliasFault(schema: JsonObject, eventName: string): string | undefined {
+  const { properties, required } = schema
+  const named = [
+    ...(isJsonObject(properties) ? Object.keys(properties) : []),
+    ...(Array.isArray(required) ? required : []),
+  ]
+  const aliases = aliasesOf(eventName)
+  for (const name of named) {
+    const normal = aliases.get(String(name))
+    if (normal !== undefined) return `Events come with ${normal} in place of ${name}: name that.`
   }
   return undefined
 }

@@ -34,6 +34,11 @@ export const metricTable = {
     labels: ['reason'],
     says: 'Rejected events by reason. They are kept: see `attune rejected`.',
   },
+  attune_collect_marked_total: {
+    kind: 'counter',
+    labels: ['source', 'event'],
+    says: 'Events that their schema refuses and a lenient plan takes, by event of the plan.',
+  },
   attune_collect_refused_total: {
     kind: 'counter',
     labels: ['status', 'code'],

@@ -9,6 +9,7 @@
 
 import { parse as parseYaml } from 'yaml'
 import { parseSource } from '../event/source.ts'
+import { createTrackingPlan } from '../event/tracking-plan.ts'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
 import { compileTemplate } from '../template/compile-template.ts'
 import type { Template } from '../template/template.ts'
@@ -75,29 +76,43 @@ function readYaml(files: DefinitionFiles, file: string, faults: DefinitionFault[
   }
 }
 
-/** Puts schemas in place of the names of their files, and lets the source part check the whole. */
+/** Puts schemas in place of the names of their files, and lets the event part check the whole. */
 function readSource(
   file: string,
   content: Json,
   files: DefinitionFiles,
   faults: DefinitionFault[],
 ): Json {
-  const plan = isJsonObject(content) ? content['trackingPlan'] : undefined
-  const events = isJsonObject(plan) ? plan['events'] : undefined
-  let source = content
-  if (isJsonObject(content) && isJsonObject(plan) && isJsonObject(events)) {
-    const inlined = Object.entries(events).map(([name, entry]) => {
-      const schema = isJsonObject(entry) ? entry['schema'] : undefined
-      if (typeof schema !== 'string' || !isJsonObject(entry)) return [name, entry] as const
-      return [name, { ...entry, schema: readYaml(files, schema, faults) }] as const
-    })
-    source = { ...content, trackingPlan: { ...plan, events: Object.fromEntries(inlined) } }
-  }
+  const source = inlineSchemas(content, (schema) => readYaml(files, schema, faults))
   const parsed = parseSource(source)
-  if (parsed.kind === 'refused') {
-    for (const { path, says } of parsed.faults) faults.push({ file, path, says })
+  const plan = parsed.kind === 'source' ? parsed.source.trackingPlan : undefined
+  const created = plan === undefined ? undefined : createTrackingPlan(plan)
+  for (const answer of [parsed, created]) {
+    if (answer?.kind !== 'refused') continue
+    for (const { path, says } of answer.faults) faults.push({ file, path, says })
   }
   return source
+}
+
+/** Takes `schema: FILE` wherever it stands in the plan, of an event or of one of its versions. */
+function inlineSchemas(content: Json, read: (file: string) => Json): Json {
+  const plan = isJsonObject(content) ? content['trackingPlan'] : undefined
+  const events = isJsonObject(plan) ? plan['events'] : undefined
+  if (!isJsonObject(content) || !isJsonObject(plan) || !isJsonObject(events)) return content
+  const inline = (entry: Json): Json => {
+    if (!isJsonObject(entry)) return entry
+    const { schema, versions } = entry
+    return {
+      ...entry,
+      ...(typeof schema === 'string' ? { schema: read(schema) } : {}),
+      ...(isJsonObject(versions) ? { versions: mapValues(versions, inline) } : {}),
+    }
+  }
+  return { ...content, trackingPlan: { ...plan, events: mapValues(events, inline) } }
+}
+
+function mapValues(object: JsonObject, change: (value: Json) => Json): JsonObject {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]))
 }
 
 /** Lays `campaigns.<name>` of the overlay over a campaign: steps by index, other fields whole. */

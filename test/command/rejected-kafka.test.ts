@@ -33,8 +33,8 @@ it('replays on Kafka, once, and lists nothing after', async (t) => {
   assert.equal(init.code, 0, init.stderr)
   const server = await stage.open(dataDir, configPath)
   t.after(() => stopServerProcess(server))
-  for (const price of ['1', '2', '3']) {
-    assert.equal(await send(server, '/v1/track', JSON.stringify(added('kim', price))), 200)
+  for (const weight of ['1', '2', '3']) {
+    assert.equal(await send(server, '/v1/track', JSON.stringify(added('kim', weight))), 200)
   }
   const list = async (): Promise<readonly number[]> => {
     const ran = await runCommand(['rejected', 'list', '--json', ...given])

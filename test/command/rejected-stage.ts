@@ -13,9 +13,9 @@ writeKeys: [${writeKey}]
 trackingPlan:
   mode: lenient
   events:
-    Product Added: {schema: {properties: {price: {type: number}}}}
+    Product Added: {mode: strict, schema: {properties: {weight: {type: number}}}}
 `
-const fix = 'steps:\n  - cast: {at: /properties/price, to: number}\n'
+const fix = 'steps:\n  - cast: {at: /properties/weight, to: number}\n'
 
 export interface GroupLine {
   readonly reason: string
@@ -25,7 +25,7 @@ export interface GroupLine {
 
 export interface RejectedStage {
   readonly folder: string
-  /** A repair that mends events made by `added` with a text for a price. */
+  /** A repair that mends events made by `added` with a text for a weight. */
   readonly fixFile: string
   /** Where `makeKey` puts the key. */
   readonly keyFile: string
@@ -73,10 +73,10 @@ export async function send(server: ServerProcess, path: string, body: string): P
   return answer.status
 }
 
-export function added(userId: string, price: unknown): object {
+export function added(userId: string, weight: unknown): object {
   return {
     ...{ type: 'track', event: 'Product Added', userId },
-    properties: { product_id: 'cup', price },
+    properties: { product_id: 'cup', weight },
   }
 }
 

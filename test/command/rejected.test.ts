@@ -31,13 +31,13 @@ describe('attune rejected', () => {
       await send(server, '/v1/track', JSON.stringify({ userId: 'eve', event: '\u001b[2Jx' }))
       assert.equal(await send(server, '/v1/track', '{"userId":"ada","event":"Seen","n":NaN}'), 400)
       const listed = await runCommand(['rejected', 'list', ...here])
-      assert.match(listed.stdout, /^2 +web +plan-mismatch +\/properties\/price +Product Added/m)
+      assert.match(listed.stdout, /^2 +web +plan-mismatch +\/properties\/weight +Product Added/m)
       assert.match(listed.stdout, /^1 +web +body-not-json +- +-/m)
       assert.ok(!listed.stdout.includes('\u001b'))
 
       const planned = ['--source', 'web', '--reason', 'plan-mismatch']
       const shown = await runCommand(['rejected', 'show', ...planned, ...here])
-      assert.match(shown.stdout, /^> {5}"price": "4\.50"$/m)
+      assert.match(shown.stdout, /^> {5}"weight": "4\.50"$/m)
       const evil = await runCommand(['rejected', 'show', '--reason', 'text-invalid', ...here])
       assert.match(evil.stdout, /^> {3}"event": "\\u001b\[2Jx",?$/m)
       assert.ok(!evil.stdout.includes('\u001b'))
@@ -53,7 +53,7 @@ describe('attune rejected', () => {
       ]
       const trial = await runCommand(repair)
       assert.equal(trial.code, 0, trial.stderr)
-      assert.match(trial.stdout, /- \/properties\/price "4\.50"\n.*\+ \/properties\/price 4\.5$/m)
+      assert.match(trial.stdout, /- \/properties\/weight "4\.50"\n.*\+ \/properties\/weight 4\.5$/m)
       assert.match(trial.stdout, /2 would be accepted/)
       assert.equal((await stage.listOf(dataDir)).length, 3)
 
@@ -94,7 +94,7 @@ describe('attune rejected', () => {
 
   it('refuses what is wrong, all at once, before it opens anything', async () => {
     const bad = join(stage.folder, 'bad.yaml')
-    await writeFile(bad, 'steps:\n  - fix: {}\n  - remove: {at: price}\n')
+    await writeFile(bad, 'steps:\n  - fix: {}\n  - remove: {at: weight}\n')
     const given = ['--source', 'web', '--data-dir', join(stage.folder, 'nowhere')]
     const faulty = await runCommand(['rejected', 'replay', '--file', bad, ...given])
     assert.equal(faulty.code, 2)

@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   init: async () => (await import('./command/init.ts')).addInitCommand,
   validate: async () => (await import('./command/validate.ts')).addValidateCommand,
   import: async () => (await import('./command/import.ts')).addImportCommand,
+  schemas: async () => (await import('./command/schemas.ts')).addSchemasCommand,
   events: async () => (await import('./command/events.ts')).addEventsCommand,
   profile: async () => (await import('./command/profile.ts')).addProfileCommand,
   messages: async () => (await import('./command/messages.ts')).addMessagesCommand,

@@ -9,20 +9,20 @@
  * Order of effects: judge all, append good and bad at once, count, answer.
  */
 
-import type { Event, EventSkeleton, EventType } from '../event/event.ts'
-import { personKeyOf } from '../event/event.ts'
+import type { Event, EventType } from '../event/event.ts'
 import { type EventLimits, findLimitFault } from '../event/event-limits.ts'
 import { parseTimeMs } from '../event/event-time.ts'
 import { type ParseEventDeps, parseEvent, pointerOf } from '../event/parse-event.ts'
 import type { TrackingPlan } from '../event/tracking-plan.ts'
 import { assert } from '../lib/assert.ts'
 import type { Clock } from '../lib/clock.ts'
-import { sha256Bytes } from '../lib/hash.ts'
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
-import { type NewRecord, partitionOf } from '../log/record.ts'
+import type { NewRecord } from '../log/record.ts'
 import type { AdaptedItem } from './adapted-item.ts'
+import { eventRecord } from './event-record.ts'
+import type { ItemStamps } from './item-stamp.ts'
 import type { RejectReason, RequestReason } from './reject-reason.ts'
 import { type BodyEncoding, nameOfSent, type Rejection, rejectedRecord } from './rejected-record.ts'
 import type { SegmentRoute } from './segment-routes.ts'
@@ -87,6 +87,8 @@ export interface CollectorDeps {
   readonly random: Random
   readonly sources: SourceDirectory
   readonly metrics: CollectMetrics
+  /** Absent where events are not stamped. */
+  readonly stamps?: ItemStamps
 }
 
 export interface CollectorOptions {
@@ -171,6 +173,8 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       ...(request.context === undefined ? {} : { batchContext: request.context }),
       ...(call.clientIp === undefined ? {} : { clientIp: call.clientIp }),
     }
+    const stamping = deps.stamps?.load(request.items.map(sentOf))
+    if (stamping !== undefined) await stamping
     const judged = judgeAll(request.items, {
       deps,
       options,
@@ -219,6 +223,10 @@ type ReadRequest =
 
 /** What is judged, and what is kept of it where it is rejected. */
 type Item = AdaptedItem | { readonly original: unknown; readonly event: unknown }
+
+function sentOf(item: Item): unknown {
+  return 'event' in item ? item.event : undefined
+}
 
 /** Returns the events of a request, or why it has none. */
 export function readRequest(call: CollectCall, options: CollectorOptions): ReadRequest {
@@ -276,12 +284,15 @@ function refuse(reason: RequestReason, says: string, count = 1): ReadRequest {
 /** Makes a record of each event, good or bad. Appends nothing. */
 export function judgeAll(items: readonly Item[], judge: Judge): Judged {
   const judged: Judged = { events: [], rejected: [], reasons: [], marked: [], results: [] }
-  const { deps, options } = judge
+  const { deps, options, isBackfill } = judge
+  const { workspace } = options
+  const { partitionCount } = deps.log.identity
+  const place = { workspace, partitionCount, isBackfill, stamps: deps.stamps }
   for (const item of items) {
     const judgement = judgeItem(item, judge)
     if (judgement.kind === 'event') {
       const { event } = judgement
-      judged.events.push(eventRecord(event, judge))
+      judged.events.push(eventRecord(event, place))
       if (event.planFault !== undefined) judged.marked.push(event.name)
       judged.results.push({ status: 'accepted', eventId: event.eventId })
     } else {
@@ -313,24 +324,6 @@ function judgeItem(item: Item, judge: Judge): Judgement {
   const { kind, reason, path, says } = fault
   if (kind === 'refused') return { kind, reason, path, says }
   return { kind: 'event', event: { ...parsed.event, planFault: { path, says } } }
-}
-
-function eventRecord(event: Event, judge: Judge): NewRecord {
-  const { eventId, sourceId, name } = event
-  const skeleton: EventSkeleton = { eventId, sourceId, name }
-  const key = personKeyOf(event)
-  const { partitionCount } = judge.deps.log.identity
-  return {
-    partition: partitionOf(judge.options.workspace, key, partitionCount),
-    key,
-    kind: 'event',
-    id: sha256Bytes(`${sourceId}\0${eventId}`, idBytes),
-    recordedAtMs: event.receivedAtMs,
-    isBackfill: judge.isBackfill,
-    keyId: 0,
-    skeleton,
-    body: Buffer.from(JSON.stringify(event)),
-  }
 }
 
 function rejectionOfRequest(

@@ -1,6 +1,7 @@
 import { defaultEventLimits } from '../event/event-limits.ts'
 import type { OptionTable } from '../lib/option.ts'
 import type { CollectorOptions } from './collect-batch.ts'
+import type { ItemStampOptions } from './item-stamp.ts'
 
 /** The operator's options of the collector; `config.ts` joins them with the others. */
 export const collectTable = {
@@ -49,6 +50,20 @@ export const collectTable = {
     max: 86_400_000,
     says: 'Lag of the fold at which intake answers 429.',
   },
+  'collect.stampAgeMsMax': {
+    kind: 'durationMs',
+    default: 10_000,
+    min: 0,
+    max: 600_000,
+    says: 'Age of what the catalog says of items that is stamped into events; 0 for no stamps.',
+  },
+  'collect.stampWaitMsMax': {
+    kind: 'durationMs',
+    default: 20,
+    min: 0,
+    max: 5_000,
+    says: 'Longest that a request waits for the catalog; its events are then not stamped.',
+  },
 } as const satisfies OptionTable
 
 export const defaultCollectorOptions: CollectorOptions = {
@@ -57,6 +72,14 @@ export const defaultCollectorOptions: CollectorOptions = {
   batchCountMax: 2_500,
   batchContextBytesMax: 4 * 1024,
   rejectedBytesMax: 64 * 1024,
+}
+
+export const defaultStampOptions: ItemStampOptions = {
+  ageMsMax: 10_000,
+  waitMsMax: 20,
+  cacheCountMax: 50_000,
+  readCountMax: 2_000,
+  pauseMs: 1_000,
 }
 
 export interface CollectHttpOptions {

@@ -52,6 +52,7 @@ import { openOnlooker } from './onlooker.ts'
 import { type Owner, openOwner } from './owner-thread.ts'
 import { createRejectedMetrics } from './rejected-metrics.ts'
 import { joinMetrics } from './server-metrics.ts'
+import { createServerStamps } from './server-stamps.ts'
 import { openServerStores, type Stores } from './server-stores.ts'
 import { type StoreOptions, storeOptionsOf } from './store-options.ts'
 
@@ -145,8 +146,9 @@ async function open(
   closers.push(() => gate.close())
   const apiKeys = await openApiKeys(dataDir, clock)
   const isApi = role === 'all' || role === 'api'
+  const stamps = createServerStamps(deps, { values, stores })
   const collecting = createCollecting(
-    { ...deps, ...stores, sources, metrics: measure(deps) },
+    { ...deps, ...stores, sources, metrics: measure(deps), ...stamps },
     values,
   )
   const { rejectedIndex, workList } = collecting

@@ -66,4 +66,16 @@ describe('activityOf', () => {
     const view = anEvent('Product Viewed', { product_id: 2 ** 53 })
     assert.deepEqual(activityOf(view), [{ name: 'Product Viewed', occurredAtMs: 5 }])
   })
+
+  it('takes the stamped price where the producer named none, and never for orders', () => {
+    const stamped = { items: { p1: { price: 4, itemVersion: 1 } } }
+    const worthOf = (name: string, properties: JsonObject) =>
+      activityOf({ ...anEvent(name, properties), stamped })[0]?.value
+    assert.equal(worthOf('Product Added', { product_id: 'p1', quantity: 2 }), 8)
+    assert.equal(worthOf('Cart Viewed', { products: [{ product_id: 'p1' }] }), 4)
+    assert.equal(worthOf('Product Added', { product_id: 'p1', price: 3 }), 3)
+    assert.equal(worthOf('Product Added', { product_id: 'p1', price: 'cheap' }), undefined)
+    assert.equal(worthOf('Product Added', { product_id: 'toString' }), undefined)
+    assert.equal(worthOf('Order Completed', { products: [{ product_id: 'p1' }] }), undefined)
+  })
 })

@@ -2,11 +2,12 @@
  * What a person did with which items, read from the properties that Segment's ecommerce spec names.
  *
  * One entry per item. An event that names no item has one entry without, with the money of the
- * whole.
+ * whole. Where the producer names no price the catalog's counts, which the collector has stamped
+ * into the event; not for orders: what was paid is the producer's word alone.
  */
 
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
-import type { Event } from './event.ts'
+import type { Event, ItemStamp } from './event.ts'
 
 /** Same shape as the `Activity` of a profile, which is above this part. */
 export interface EventActivity {
@@ -28,15 +29,18 @@ export function activityOf(event: Event): readonly EventActivity[] {
   if (event.type === 'identify' || event.type === 'group' || event.type === 'alias') return []
   const properties = event.properties ?? {}
   const { name, occurredAtMs } = event
+  const stamped = name.startsWith('Order ') ? undefined : event.stamped?.items
   const entries: EventActivity[] = []
   if (Array.isArray(properties.products)) {
     for (const product of properties.products as readonly Json[]) {
-      const entry = isJsonObject(product) ? lineOf(name, occurredAtMs, product) : undefined
+      const entry = isJsonObject(product)
+        ? lineOf({ name, occurredAtMs }, product, stamped)
+        : undefined
       if (entry !== undefined) entries.push(entry)
     }
   }
   if (entries.length > 0) return entries
-  const single = lineOf(name, occurredAtMs, properties)
+  const single = lineOf({ name, occurredAtMs }, properties, stamped)
   if (single !== undefined) return [single]
   const value =
     numberOf(properties.total) ?? numberOf(properties.revenue) ?? numberOf(properties.value)
@@ -50,23 +54,32 @@ export function itemIdOf(product: JsonObject): string | undefined {
 }
 
 function lineOf(
-  name: string,
-  occurredAtMs: number,
+  done: Pick<EventActivity, 'name' | 'occurredAtMs'>,
   product: JsonObject,
+  stamped: ItemStamp['items'],
 ): EventActivity | undefined {
   const itemId = itemIdOf(product)
   if (itemId === undefined) return undefined
   const stated = numberOf(product.quantity)
   const quantity = stated !== undefined && stated > 0 ? stated : undefined
-  const price = numberOf(product.price)
+  const price = numberOf(product.price) ?? stampedPriceOf(itemId, product, stamped)
   const value = price === undefined ? undefined : roundMoney(price * (quantity ?? 1))
   return {
-    name,
-    occurredAtMs,
+    ...done,
     itemId,
     ...(quantity === undefined ? {} : { quantity }),
     ...(value === undefined || value > moneyMax ? {} : { value }),
   }
+}
+
+/** A price that was stated and cannot be read is not made up for. */
+function stampedPriceOf(
+  itemId: string,
+  product: JsonObject,
+  stamped: ItemStamp['items'],
+): number | undefined {
+  if (stamped === undefined || product.price !== undefined) return undefined
+  return Object.hasOwn(stamped, itemId) ? stamped[itemId]?.price : undefined
 }
 
 function textOf(value: Json | undefined): string | undefined {

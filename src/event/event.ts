@@ -45,6 +45,26 @@ export interface Event {
   readonly changes?: readonly EventChange[]
   /** What its schema has against it, where the plan takes it all the same. */
   readonly planFault?: { readonly path: string; readonly says: string }
+  /** What the catalog says beside what the producer said. */
+  readonly stamped?: ItemStamp
+}
+
+/** What the catalog had of an item, when the event was taken, that the event did not say. */
+export interface StampedItem {
+  readonly category?: string
+  readonly brand?: string
+  readonly price?: number
+  /** `updatedAtMs` of the item. */
+  readonly itemVersion: number
+}
+
+export interface ItemStamp {
+  /** By item id. */
+  readonly items?: Readonly<Record<string, StampedItem>>
+  /** Items that the catalog does not have. */
+  readonly unknown?: readonly string[]
+  /** How many could not be read in time. */
+  readonly unread?: number
 }
 
 /** The clear part of an `event` record. */

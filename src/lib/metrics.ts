@@ -39,6 +39,11 @@ export const metricTable = {
     labels: ['source', 'event'],
     says: 'Events that their schema refuses and a lenient plan takes, by event of the plan.',
   },
+  attune_collect_stamps_total: {
+    kind: 'counter',
+    labels: ['outcome'],
+    says: 'Items in events: stamped from the catalog, unknown to it, or unread in time.',
+  },
   attune_collect_refused_total: {
     kind: 'counter',
     labels: ['status', 'code'],

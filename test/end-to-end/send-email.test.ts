@@ -16,6 +16,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { decodeJson } from '../../src/process/meta.ts'
 import { openSqliteStateStore } from '../../src/state/sqlite-state-store.ts'
+import { parseLines, runCommand, waitUntil } from '../command/run-command.ts'
 import {
   freePort,
   openServerProcess,
@@ -127,6 +128,23 @@ describe('an event that becomes an email', () => {
       .filter((message) => message.personKey === personKey)
       .sort((one, other) => one.dueAtMs - other.dueAtMs)
   }
+
+  it('stamps into an event what the catalog says of its item', async () => {
+    const item = { itemId: 'stamped-1', name: 'Jug', price: 8, category: 'Kitchen' }
+    await callApi('/api/v1/items', [{ ...item, updatedAtMs: 5 }])
+    await waitUntil(async () => (await callApi('/api/v1/items/stamped-1')).ok)
+    const properties = { product_id: 'stamped-1', category: 'Jugs' }
+    let stamped: object | undefined
+    // The collector notices within seconds that there is a catalog by now.
+    await waitUntil(async () => {
+      await collect('track', { userId: 'eve', event: 'Product Viewed', properties })
+      const { stdout } = await runCommand(['events', '--json', '--data-dir', join(folder, 'data')])
+      const lines = parseLines<{ person: string; event?: { stamped?: object } }>(stdout)
+      stamped = lines.findLast(({ person }) => person === 'user:eve')?.event?.stamped
+      return stamped !== undefined
+    })
+    assert.deepEqual(stamped, { items: { 'stamped-1': { price: 8, itemVersion: 5 } } })
+  })
 
   it('names the product, and says how to unsubscribe', async () => {
     await addToCart('ada')

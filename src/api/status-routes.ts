@@ -37,12 +37,17 @@ export function addStatusRoutes(app: FastifyInstance, deps: ApiDeps): void {
   app.get('/api/v1/status', async (_request, reply) => {
     const [metas, health] = await Promise.all([readMetas(deps), deps.health()])
     const counts: Counts = {}
-    for (const meta of metas) addCounts(counts, meta.counts)
+    const findings: Counts = {}
+    for (const meta of metas) {
+      addCounts(counts, meta.counts)
+      addCounts(findings, meta.findings ?? {})
+    }
     const versions = metas.map(({ definitionsVersion }) => definitionsVersion)
     return sendJson(reply, {
       nowMs: deps.clock.nowMs(),
       partitionCount: deps.place.partitionCount,
       counts,
+      findings,
       lagCount: health.lagCount,
       messagesWaiting: health.messagesWaiting,
       definitions: { versionMin: Math.min(...versions), versionMax: Math.max(...versions) },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import type { EventSkeleton } from '../event/event.ts'
 import { createTrackingPlan } from '../event/tracking-plan.ts'
 import { sha256Bytes } from '../lib/hash.ts'
 import { createSeededRandom } from '../lib/random.ts'
@@ -67,6 +68,8 @@ function sendBatch(stage: Stage, body: object | string): Promise<CollectAnswer> 
 }
 
 const view = { type: 'track', event: 'Product Viewed', userId: 'ada', messageId: 'm1' }
+const skeletonOf = (record?: LogRecord): EventSkeleton =>
+  (record ?? assert.fail()).skeleton as EventSkeleton
 const textOf = (record: LogRecord | undefined): string => Buffer.from(record?.body ?? []).toString()
 
 describe('createCollector', () => {
@@ -78,12 +81,31 @@ describe('createCollector', () => {
     assert.equal(first?.key, 'user:ada')
     assert.equal(first?.partition, partitionOf('default', 'user:ada', partitionCount))
     assert.equal(first?.recordedAtMs, nowMs)
-    assert.deepEqual(first?.skeleton, { eventId: 'm1', sourceId: 'web', name: 'Product Viewed' })
+    const skeleton = { eventId: 'm1', sourceId: 'web', name: 'Product Viewed' }
+    const { contentHash, ...others } = skeletonOf(first)
+    assert.deepEqual(others, skeleton)
+    assert.equal(skeletonOf(second).contentHash, contentHash)
     assert.deepEqual(Buffer.from(first?.id ?? []), Buffer.from(sha256Bytes('web\0m1', 16)))
     assert.deepEqual(first?.id, second?.id)
     const event = JSON.parse(textOf(first)) as { eventId: string; occurredAtMs: number }
     assert.equal(event.eventId, 'm1')
     assert.equal(event.occurredAtMs, nowMs)
+  })
+
+  it('hashes what an event says, and not when, where and by whom it was said', async () => {
+    const stage = createStage()
+    const sent = { ...view, properties: { a: 1 }, context: { page: { path: '/' } }, sentAt: 1e12 }
+    const times = { timestamp: '2026-11-22T00:00:00Z', sentAt: 2e12 }
+    const again = { ...sent, ...times, context: {}, anonymousId: 'device' }
+    const batch = [sent, again, { ...sent, properties: { a: 2 } }, { ...sent, event: 'Other' }]
+    await sendBatch(stage, { batch })
+    const records = await readAll(stage.log)
+    const hashes = records.map((record) => skeletonOf(record).contentHash)
+    assert.equal(hashes[0], hashes[1])
+    assert.equal(new Set(hashes).size, 3)
+    const events = records.map((record) => JSON.parse(textOf(record)))
+    assert.deepEqual(events[0].properties, { a: 1 })
+    assert.deepEqual(events[0].context, { page: { path: '/' } })
   })
 
   it('keeps the bad of a mixed batch with the reason, and takes the good', async () => {

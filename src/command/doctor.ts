@@ -3,6 +3,7 @@ import type { ServerValues } from '../config.ts'
 import { systemClock } from '../lib/clock.ts'
 import { readSecrets } from './data-dir.ts'
 import { assertDataDir, isServerRunning, withDataReader } from './data-reader.ts'
+import { type FindingLook, lookAtFindings, rowsOfFindings } from './doctor-findings.ts'
 import {
   type FileUse,
   freeBytesOf,
@@ -54,11 +55,15 @@ async function examine(dataDir: string, values: ServerValues) {
   const files = await lookAtFiles(dataDir)
   const bytesOf = (stream: string): number =>
     files.find(({ name }) => name === `${stream}.sqlite`)?.bytes ?? 0
-  const { events, rejected, partitions } = await withDataReader({ dataDir }, async (data) => ({
-    events: await lookAtRetention(data.log, bytesOf('events')),
-    rejected: await lookAtRetention(data.rejected, bytesOf('rejected')),
-    partitions: await lookAtPartitions(data),
-  }))
+  const { events, rejected, partitions, findings } = await withDataReader(
+    { dataDir },
+    async (data) => ({
+      events: await lookAtRetention(data.log, bytesOf('events')),
+      rejected: await lookAtRetention(data.rejected, bytesOf('rejected')),
+      partitions: await lookAtPartitions(data),
+      findings: await lookAtFindings(data),
+    }),
+  )
   const missing = neededToSend.filter((name) => values[name] === undefined)
   const found = {
     dataDir,
@@ -69,6 +74,7 @@ async function examine(dataDir: string, values: ServerValues) {
     fsync: await measureFsync(dataDir),
     retention: { events, rejected },
     partitions,
+    findings,
     sending: { isPossible: missing.length === 0, missing },
     hasSecrets: await readSecrets(dataDir).then(
       () => true,
@@ -85,6 +91,7 @@ function listCare(found: {
   readonly freeBytes: number
   readonly fsync: { readonly p99Ms: number }
   readonly partitions: PartitionsLook
+  readonly findings: readonly FindingLook[]
   readonly hasSecrets: boolean
   readonly clock: { readonly nowMs: number; readonly newestRecordAtMs: number | null }
 }): readonly string[] {
@@ -105,6 +112,13 @@ function listCare(found: {
   }
   if (found.partitions.definitions.length > 1) {
     care.push('Not all partitions have the same definitions: start the server, and they follow.')
+  }
+  const conflicts = found.findings.find(({ kind }) => kind === 'id-conflict')
+  if (conflicts !== undefined) {
+    care.push(
+      `${conflicts.count} times another event came under a known id: its producer gives the same ` +
+        `id to different events. They are in the log at the places above.`,
+    )
   }
   if (!found.hasSecrets) care.push('secrets.json is missing or damaged: restore it from a backup.')
   const { nowMs, newestRecordAtMs } = found.clock
@@ -134,6 +148,7 @@ async function showDiagnosis(output: Output, found: Diagnosis): Promise<void> {
     ['partitions', `${partitions.count}, ${partitions.stopped.length} stopped`],
     ['lag', `${partitions.lagCount} records in ${partitions.lagging} partitions`],
     ['definitions', inForce],
+    ...rowsOfFindings(found.findings),
     ['sending', sending.isPossible ? 'possible' : `not configured: ${sending.missing.join(', ')}`],
   ]
   await output.table(rows.map(([name = '', says = '']) => [output.paint('dim', name), says]))

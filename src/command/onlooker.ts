@@ -23,6 +23,7 @@ const noMeasures: OwnerMeasures = {
   renderSeconds: [],
   handOverSeconds: [],
   results: {},
+  findings: {},
 }
 
 /** Opens what the role needs: the API asks the index and renders, a collector does neither. */

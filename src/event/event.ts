@@ -72,6 +72,11 @@ export interface EventSkeleton {
   readonly eventId: string
   readonly sourceId: string
   readonly name: string
+  /**
+   * Of what the event says, without who, its times and its context; never 0. Absent of records made
+   * before there was one.
+   */
+  readonly contentHash?: number
 }
 
 /**

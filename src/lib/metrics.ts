@@ -92,6 +92,11 @@ export const metricTable = {
     labels: [],
     says: 'Age of the oldest record that is not yet applied, 0 if there is none.',
   },
+  attune_process_findings_total: {
+    kind: 'counter',
+    labels: ['kind'],
+    says: 'What the fold found wrong with events that it applied: see `attune doctor`.',
+  },
   attune_process_stopped_partitions: {
     kind: 'gauge',
     labels: [],

@@ -21,6 +21,8 @@ export interface OwnerMeasures {
   readonly handOverSeconds: readonly number[]
   /** Attempts by result. */
   readonly results: Readonly<Record<string, number>>
+  /** What the fold found wrong with the data, by kind. */
+  readonly findings: Readonly<Record<string, number>>
 }
 
 export interface OwnerMeter {
@@ -80,6 +82,9 @@ export function createOwnerMeter(clock: Clock): OwnerMeter {
       measures.recordCount += offset - (offsets.get(partition) ?? offset)
       offsets.set(partition, offset)
       for (const effect of effects) {
+        if (effect.kind === 'found') {
+          measures.findings[effect.finding] = (measures.findings[effect.finding] ?? 0) + 1
+        }
         if (effect.kind !== 'message-due' || dueAt.size >= dueCountMax) continue
         dueAt.set(effect.messageId, clock.monotonicMs())
       }
@@ -98,10 +103,14 @@ interface Gathered {
   renderSeconds: number[]
   handOverSeconds: number[]
   results: Record<string, number>
+  findings: Record<string, number>
 }
 
 function emptyMeasures(): Gathered {
-  return { recordCount: 0, commitSeconds: [], renderSeconds: [], handOverSeconds: [], results: {} }
+  return {
+    ...{ recordCount: 0, commitSeconds: [], renderSeconds: [], handOverSeconds: [] },
+    ...{ results: {}, findings: {} },
+  }
 }
 
 /** Returns a function that adds what was measured to the metrics of the process. */
@@ -111,11 +120,13 @@ export function createOwnerMetrics(metrics: Metrics): (measures: OwnerMeasures) 
   const render = metrics.histogram('attune_template_render_seconds')
   const handOver = metrics.histogram('attune_delivery_handover_seconds')
   const results = metrics.counter('attune_delivery_messages_total')
+  const findings = metrics.counter('attune_process_findings_total')
   return (measures) => {
     records({}, measures.recordCount)
     for (const seconds of measures.commitSeconds) commit({}, seconds)
     for (const seconds of measures.renderSeconds) render({}, seconds)
     for (const seconds of measures.handOverSeconds) handOver({}, seconds)
     for (const [result, count] of Object.entries(measures.results)) results({ result }, count)
+    for (const [kind, count] of Object.entries(measures.findings)) findings({ kind }, count)
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { activityOf } from '../event/activity.ts'
-import type { Event } from '../event/event.ts'
+import type { Event, EventSkeleton } from '../event/event.ts'
 import type { Json } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
 import { appendActivity, emptyPack, type PackedActivity } from '../profile/activity-pack.ts'
@@ -23,10 +23,11 @@ import {
   traitPrefix,
   withdrawnCountMax,
 } from '../profile/person.ts'
-import { addSeen, hasSeen } from '../profile/seen.ts'
+import { type Acquaintance, addSeen, lookUpSeen, type SeenEvent } from '../profile/seen.ts'
 import type { Change } from '../segment/plan.ts'
 import { updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
 import { feedInteractions } from './feed.ts'
+import { findOddities, noteFindings } from './finding.ts'
 import { decodeJson } from './meta.ts'
 import {
   type FoldScope,
@@ -53,6 +54,8 @@ export interface ForwardedSkeleton {
   readonly hopCount: number
   /** Id of its record there, base 64; absent for what no client sent. */
   readonly recordId?: string
+  readonly contentHash?: number
+  readonly name?: string
 }
 
 /** Calls that say who somebody is; they are no activity. */
@@ -62,12 +65,20 @@ const identityTypes: ReadonlySet<string> = new Set(['identify', 'alias', 'group'
 export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<void> {
   await scope.view.load(keysOfEvent(record.key))
   const person = readPerson(scope, record.key)
-  if (!isNew(scope, person, record)) return
+  const { contentHash = 0, name } = record.skeleton as EventSkeleton
+  const acquaintance = meet(scope, person, { id: record.id, contentHash })
+  if (acquaintance === 'conflict') await noteFindings(scope, ['id-conflict'], { record, name })
+  if (acquaintance !== 'unseen') {
+    scope.meta.counts.duplicates++
+    return
+  }
+  scope.meta.counts.applied++
   const event = decodeJson<Event>(record.body)
   if (person.pointer !== undefined) {
     keepPerson(scope, person)
     const recordId = Buffer.from(record.id).toString('base64')
-    forward(scope, person.pointer, record, { partKey: record.key, hopCount: 1, recordId })
+    const known = { recordId, contentHash, name }
+    forward(scope, person.pointer, record, { partKey: record.key, hopCount: 1, ...known })
     return
   }
   claimDevice(scope, person, event)
@@ -80,7 +91,7 @@ export async function foldForwarded(scope: FoldScope, record: LogRecord): Promis
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
   if (person.pointer === undefined) {
-    if (!isNewForwarded(scope, person, skeleton)) return
+    if (!(await isNewForwarded(scope, person, record))) return
     const event = decodeJson<Event>(record.body)
     await applyEvent(scope, person, record, event, skeleton.partKey, false)
   } else if (skeleton.hopCount < hopCountMax) {
@@ -104,31 +115,28 @@ function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
   return person.rulesHash !== segmentsHash || plan.touched({ events: [event.name] }).size > 0
 }
 
-function isNew(scope: FoldScope, person: Person, record: LogRecord): boolean {
-  if (hasSeen(person.seen, record.id, scope.nowMs)) {
-    scope.meta.counts.duplicates++
-    return false
-  }
-  const { seen, isCut } = addSeen(person.seen, record.id, scope.nowMs)
+/** Adds an event to those seen, unless it is among them. */
+function meet(scope: FoldScope, person: Person, event: SeenEvent): Acquaintance {
+  const acquaintance = lookUpSeen(person.seen, event, scope.nowMs)
+  if (acquaintance !== 'unseen') return acquaintance
+  const { seen, isCut } = addSeen(person.seen, event, scope.nowMs)
   if (isCut) scope.meta.counts.horizonCut++
   person.seen = seen
-  scope.meta.counts.applied++
-  return true
+  return acquaintance
 }
 
 /** The device that it came by has counted it; a client may have sent it again as the user's. */
-function isNewForwarded(
+async function isNewForwarded(
   scope: FoldScope,
   person: Person,
-  { recordId }: ForwardedSkeleton,
-): boolean {
+  record: LogRecord,
+): Promise<boolean> {
+  const { recordId, contentHash = 0, name = '' } = record.skeleton as ForwardedSkeleton
   if (recordId === undefined) return true
-  const id = Buffer.from(recordId, 'base64')
-  if (hasSeen(person.seen, id, scope.nowMs)) return false
-  const { seen, isCut } = addSeen(person.seen, id, scope.nowMs)
-  if (isCut) scope.meta.counts.horizonCut++
-  person.seen = seen
-  return true
+  const event = { id: Buffer.from(recordId, 'base64'), contentHash }
+  const acquaintance = meet(scope, person, event)
+  if (acquaintance === 'conflict') await noteFindings(scope, ['id-conflict'], { record, name })
+  return acquaintance === 'unseen'
 }
 
 function forward(
@@ -184,6 +192,8 @@ async function applyEvent(
     : enterByChange(scope, person, traits, { events: [event.name], traits: changedTraits })
   exitCampaigns(scope, person, event.name)
   const isLate = scope.nowMs - event.occurredAtMs > graceMs
+  const oddities = findOddities(person, event, { late: isLate && !record.isBackfill })
+  if (oddities.length > 0) await noteFindings(scope, oddities, { record, name: event.name })
   if (mayTrigger && !record.isBackfill && !isLate) {
     const { offset } = record
     startByEvent(scope, person, { kind: 'event', name: event.name, offset, atMs: scope.nowMs })

@@ -42,6 +42,8 @@ export interface PartitionMeta {
     traitsDropped: number
     feedDropped: number
   }
+  /** By kind; absent before the first. See `finding.ts`. */
+  findings?: Record<string, number>
   /** By campaign, then by what happened. */
   campaigns: Record<string, Record<string, number>>
 }

@@ -36,6 +36,7 @@ export type Effect =
     }
   | { readonly kind: 'learned'; readonly interactions: readonly Interaction[] }
   | { readonly kind: 'item-changed'; readonly item: Item }
+  | { readonly kind: 'found'; readonly finding: string }
   | { readonly kind: 'definitions-changed'; readonly hash: string; readonly version: number }
 
 export interface FoldScope {

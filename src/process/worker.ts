@@ -129,6 +129,7 @@ function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Pu
       case 'item-changed':
         deps.advisor.follow(effect.item)
         break
+      case 'found':
       case 'definitions-changed':
         break
     }

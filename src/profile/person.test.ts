@@ -8,6 +8,7 @@ import {
   addToTotals,
   createPerson,
   cutActivity,
+  decodePerson,
   encodePerson,
   type Person,
   type PersonTraits,
@@ -15,7 +16,7 @@ import {
   setTraits,
   traitsBytesMax,
 } from './person.ts'
-import { addSeen } from './seen.ts'
+import { addSeen, lookUpSeen } from './seen.ts'
 
 /** As large as the collector lets it through: four bytes a character. */
 const long = (seed: number, length: number): string => `${seed} ${'\u{1F600}'.repeat(length / 2)}`
@@ -41,9 +42,23 @@ describe('the limits of a person', () => {
       cutActivity(person)
       const id = Buffer.alloc(16)
       id.writeUInt32BE(index)
-      person.seen = addSeen(person.seen, id, occurredAtMs).seen
+      const event = { id, contentHash: index + 1 }
+      person.seen = addSeen(person.seen, event, occurredAtMs).seen
     }
     assert.ok(encodePerson(person).length < valueBytesMax, `${encodePerson(person).length} bytes`)
+  })
+
+  it('take a person of the layout before, whose ids had no hash beside them', () => {
+    const person = createPerson('user:ada', 5)
+    const id = Buffer.alloc(16, 7)
+    person.seen = addSeen(person.seen, { id, contentHash: 9 }, 60_000).seen
+    const bytes = Buffer.from(encodePerson(person))
+    const decoded = decodePerson(bytes)
+    assert.equal(lookUpSeen(decoded.seen, { id, contentHash: 8 }, 60_000), 'conflict')
+    bytes[0] = 1
+    const before = decodePerson(bytes)
+    assert.equal(lookUpSeen(before.seen, { id, contentHash: 8 }, 60_000), 'repeat')
+    assert.equal(encodePerson(before)[0], 2)
   })
 
   it('cut the oldest activity of the largest part, and nothing under the limit', () => {

@@ -13,6 +13,7 @@
 import { assert } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
 import { dropOldest, emptyPack } from './activity-pack.ts'
+import { forgetHashes } from './seen.ts'
 
 /** Greatest number of identity keys that make up one profile. */
 export const partCountMax = 32
@@ -94,6 +95,8 @@ export interface Person {
   openMessages: Record<string, string>
   /** Topic (`*` for all) to the time of withdrawal. */
   withdrawn: Record<string, number>
+  /** That of the newest order; absent before the first that names one. */
+  currency?: string
   /** Hash of the definitions whose segments were last evaluated for this person. */
   rulesHash: string
 }
@@ -120,7 +123,9 @@ export function createPerson(key: string, nowMs: number): Person {
   }
 }
 
-const layoutVersion = 1
+const layoutVersion = 2
+/** Had whole ids in `seen`, and no hashes. */
+const layoutVersionBefore = 1
 const prefixBytes = 5
 
 /**
@@ -150,7 +155,8 @@ export function encodePerson(person: Person): Uint8Array {
 
 export function decodePerson(source: Uint8Array): Person {
   const bytes = Buffer.from(source.buffer, source.byteOffset, source.byteLength)
-  assert(bytes[0] === layoutVersion, `person layout ${bytes[0]} is known`)
+  const isBefore = bytes[0] === layoutVersionBefore
+  assert(isBefore || bytes[0] === layoutVersion, `person layout ${bytes[0]} is known`)
   const headEnd = prefixBytes + bytes.readUInt32BE(1)
   const head = JSON.parse(bytes.toString('utf8', prefixBytes, headEnd)) as Omit<
     Person,
@@ -164,7 +170,8 @@ export function decodePerson(source: Uint8Array): Person {
     at = from + bytes.readUInt32BE(at)
     return bytes.subarray(from, at)
   }
-  const seen = readPack()
+  const ids = readPack()
+  const seen = isBefore ? forgetHashes(ids) : ids
   const parts = head.parts.map(([key, totals]) => ({ key, totals, activity: readPack() }))
   return { ...head, seen, parts }
 }

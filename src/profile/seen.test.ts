@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { sha256Bytes } from '../lib/hash.ts'
-import { addSeen, hasSeen, horizonMs, mergeSeen, seenCountMax } from './seen.ts'
+import { addSeen, forgetHashes, horizonMs, lookUpSeen, mergeSeen, seenCountMax } from './seen.ts'
 
 const nowMs = 1_800_000_000_000
-const idOf = (text: string): Uint8Array => sha256Bytes(text, 16)
+const idOf = (text: string, contentHash = 0) => ({ id: sha256Bytes(text, 16), contentHash })
+const hasSeen = (...given: Parameters<typeof lookUpSeen>) => lookUpSeen(...given) !== 'unseen'
 const nothing = new Uint8Array(0)
 
 describe('seen ids', () => {
@@ -59,5 +60,23 @@ describe('seen ids', () => {
     assert.equal(many.seen.length, seenCountMax * 20)
     assert.equal(hasSeen(many.seen, idOf('new0'), nowMs), true)
     assert.equal(hasSeen(many.seen, idOf('old1023'), nowMs), false)
+  })
+
+  it('tells another event under a known id from a repeat, where both hashes are known', () => {
+    const { seen } = addSeen(nothing, idOf('a', 7), nowMs)
+    assert.equal(lookUpSeen(seen, idOf('a', 7), nowMs), 'repeat')
+    assert.equal(lookUpSeen(seen, idOf('a', 8), nowMs), 'conflict')
+    assert.equal(lookUpSeen(seen, idOf('a', 0), nowMs), 'repeat')
+    assert.equal(lookUpSeen(seen, idOf('b', 7), nowMs), 'unseen')
+    assert.equal(lookUpSeen(seen, idOf('a', 8), nowMs + horizonMs + 60_000), 'unseen')
+  })
+
+  it('knows the ids of the layout before, and nothing of what they said', () => {
+    const { id } = idOf('a')
+    const before = Buffer.concat([id, Buffer.alloc(4)])
+    before.writeUInt32BE(nowMs / 60_000, 16)
+    const seen = forgetHashes(before)
+    assert.equal(lookUpSeen(seen, idOf('a', 7), nowMs), 'repeat')
+    assert.deepEqual(before.subarray(0, 16), Buffer.from(id), 'what was given is not touched')
   })
 })

@@ -183,6 +183,21 @@ describe('commands', () => {
       assert.equal(code, found?.care.length === 0 ? 0 : 1)
     })
 
+    it('doctor tells two events under one id, and where they are in the log', async () => {
+      const send = (count: number) =>
+        world.send({ userId: 'ada', event: 'Note', messageId: 'same', properties: { count } })
+      for (const count of [1, 1, 2]) await send(count)
+      let found: Awaited<ReturnType<typeof run>> | undefined
+      await waitUntil(async () => {
+        found = await run('doctor')
+        return found.stdout.includes('id-conflict')
+      })
+      assert.equal(found?.code, 1)
+      assert.match(found?.stdout ?? '', /id-conflict +1: Another event came/)
+      assert.match(found?.stdout ?? '', /Z {2}\d+:\d+ {2}Note/)
+      assert.match(found?.stdout ?? '', /! 1 times another event came under a known id/)
+    })
+
     it('a backup is restored to an equal state, on which a server starts', async () => {
       const backup = join(world.folder, 'backup')
       const restored = join(world.folder, 'restored')

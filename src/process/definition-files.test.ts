@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { type DocumentAnswer, parseDefinitionFiles } from './definition-files.ts'
+import { findingKinds } from './finding.ts'
 
 const source = 'name: web\nwriteKeys: [wk_12345678]\n'
 
@@ -45,5 +47,19 @@ describe('parseDefinitionFiles', () => {
       faults.map(({ file, path }) => `${file} ${path}`),
       ['no.json ', 'sources/web.yaml /trackingPlan/events/A/versions/2/schema'],
     )
+  })
+
+  it('takes the plan that the guide shows, which names each finding', async () => {
+    const guide = readFileSync(
+      new URL('../../docs/guide/event-quality.md', import.meta.url),
+      'utf8',
+    )
+    const yaml = /```yaml\n(.*?)```/s.exec(guide)?.[1] ?? assert.fail('the guide has an example')
+    const files = new Map([['sources/web.yaml', yaml]])
+    for (const [file] of yaml.matchAll(/schemas\/[\w-]+\.json/g)) files.set(file, '{}')
+    assert.equal(files.size, 4)
+    const answer = await parseDefinitionFiles(files)
+    assert.equal(answer.kind, 'document', JSON.stringify(answer))
+    for (const kind of Object.keys(findingKinds)) assert.ok(guide.includes(`\`${kind}\``), kind)
   })
 })

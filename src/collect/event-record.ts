@@ -21,14 +21,24 @@ export function eventRecord(
     readonly stamps: ItemStamps | undefined
   },
 ): NewRecord {
-  const { eventId, sourceId, occurredAtMs, receivedAtMs, timeNote, ...others } = event
+  const { eventId, sourceId, occurredAtMs, receivedAtMs, timeNote } = event
+  const { type, name, previousId, groupId, properties, traits } = event
   // Some clients put the user's id on what they send again, so who it was is not hashed.
-  const { userId, anonymousId, context, changes, planFault, ...content } = others
-  const said = JSON.stringify(content)
+  const said = JSON.stringify({ type, name, previousId, groupId, properties, traits })
+  const { userId, anonymousId, context, changes, planFault } = event
+  const stamped = place.stamps?.stampOf(event) ?? event.stamped
   const around = JSON.stringify({
-    ...{ eventId, sourceId, occurredAtMs, receivedAtMs, timeNote, userId, anonymousId },
-    ...{ context, changes, planFault },
-    stamped: place.stamps?.stampOf(event),
+    eventId,
+    sourceId,
+    occurredAtMs,
+    receivedAtMs,
+    timeNote,
+    userId,
+    anonymousId,
+    context,
+    changes,
+    planFault,
+    stamped,
   })
   const skeleton: EventSkeleton = {
     eventId,

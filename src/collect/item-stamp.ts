@@ -121,13 +121,13 @@ export function createItemStamps(deps: ItemStampDeps, options: ItemStampOptions)
     if (!hasCatalog || nowMs < pausedUntilMs) return undefined
     const missing = new Set<string>()
     const reads = new Set<Promise<void>>()
-    for (const itemId of itemIdsOfSent(sent)) {
+    forEachItemSent(sent, (itemId) => {
       const entry = known.get(itemId)
-      if (entry !== undefined && nowMs - entry.readAtMs <= freshMsOf(entry)) continue
+      if (entry !== undefined && nowMs - entry.readAtMs <= freshMsOf(entry)) return
       const pending = reading.get(itemId)
       if (pending !== undefined) reads.add(pending)
       else if (missing.size + reading.size < options.readCountMax) missing.add(itemId)
-    }
+    })
     if (missing.size > 0) {
       const started = read([...missing])
       for (const itemId of missing) reading.set(itemId, started)
@@ -156,9 +156,9 @@ function makeStamp(
   const items = new Map<string, StampedItem>()
   const unknown = new Set<string>()
   let unread = 0
-  for (const product of productsOf(properties)) {
+  forEachProduct(properties, (product) => {
     const itemId = itemIdOf(product)
-    if (itemId === undefined) continue
+    if (itemId === undefined) return
     const entry = find(itemId)
     if (entry === undefined) unread++
     else if (entry.item === undefined) unknown.add(itemId)
@@ -167,7 +167,7 @@ function makeStamp(
       if (lacking !== undefined) items.set(itemId, lacking)
     }
     counted(entry === undefined ? 'unread' : entry.item === undefined ? 'unknown' : 'stamped')
-  }
+  })
   if (items.size === 0 && unknown.size === 0 && unread === 0) return undefined
   return {
     ...(items.size === 0 ? {} : { items: Object.fromEntries(items) }),
@@ -200,25 +200,26 @@ function lackingOf(product: JsonObject, item: StampedItem): StampedItem | undefi
   }
 }
 
-function* productsOf(properties: JsonObject): Generator<JsonObject> {
+function forEachProduct(properties: JsonObject, visit: (product: JsonObject) => void): void {
+  visit(properties)
   const { products } = properties
-  yield properties
   if (!Array.isArray(products)) return
-  for (const product of products as readonly Json[]) if (isJsonObject(product)) yield product
+  for (const product of products as readonly Json[]) if (isJsonObject(product)) visit(product)
 }
 
 /** What was sent may be anything: it has not been judged yet. */
-function* itemIdsOfSent(sent: readonly unknown[]): Generator<string> {
+function forEachItemSent(sent: readonly unknown[], visit: (itemId: string) => void): void {
+  const visitProduct = (product: JsonObject): void => {
+    for (const name of idNames) {
+      const stated = product[name]
+      const itemId = stated === undefined ? undefined : itemIdOf({ product_id: stated })
+      if (itemId === undefined) continue
+      visit(itemId)
+      return
+    }
+  }
   for (const event of sent) {
     const properties = isJsonObject(event) ? event.properties : undefined
-    if (!isJsonObject(properties)) continue
-    for (const product of productsOf(properties)) {
-      for (const name of idNames) {
-        const itemId = itemIdOf({ product_id: product[name] ?? null })
-        if (itemId === undefined) continue
-        yield itemId
-        break
-      }
-    }
+    if (isJsonObject(properties)) forEachProduct(properties, visitProduct)
   }
 }

@@ -19,6 +19,7 @@ import {
 import { writeSmallShop } from '../faults/small-shop.ts'
 import { badClasses } from './bad-classes.ts'
 import type { BadClass, Outcome, SentRequest } from './bad-input.ts'
+import { meaningSources } from './meaning-classes.ts'
 import {
   addAnswer,
   compareCounters,
@@ -55,7 +56,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzResult> {
   const folder = await mkdtemp(join(tmpdir(), 'attune-fuzz-'))
   try {
     await writeSmallShop(join(folder, 'shop'))
-    for (const [path, text] of Object.entries(waySources)) {
+    for (const [path, text] of Object.entries({ ...meaningSources, ...waySources })) {
       await writeFile(join(folder, 'shop', path), text)
     }
     const dataDir = join(folder, 'data')

@@ -112,7 +112,7 @@ function whatIsWrong(calls: readonly SystemCall[]): string | undefined {
 /** Copies the program and lowers the log's pragma in the copy. */
 async function copyWithoutSync(folder: string): Promise<string> {
   const copy = join(folder, 'program')
-  for (const part of ['src', 'examples/shop']) {
+  for (const part of ['src', 'sdk', 'examples/shop']) {
     await cp(join(projectRoot, part), join(copy, part), { recursive: true })
   }
   await cp(join(projectRoot, 'package.json'), join(copy, 'package.json'))

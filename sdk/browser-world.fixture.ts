@@ -81,7 +81,10 @@ interface Profile {
   readonly [name: string]: unknown
 }
 
-/** Opens a world before the tests of a file and closes it behind them. */
+/**
+ * Opens a world before the tests of a file and closes it behind them. What it returns is called once
+ * by each test.
+ */
 export function useBrowserWorld(
   environment: Readonly<Record<string, string>> = {},
 ): () => BrowserWorld {
@@ -94,6 +97,8 @@ export function useBrowserWorld(
   }
   return () => {
     if (world === undefined) throw new Error('there is no browser')
+    // What the test before did not need is not this one's.
+    world.faults.length = 0
     return world
   }
 }

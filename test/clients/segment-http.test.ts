@@ -5,7 +5,13 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { type ClientWorld, eventsOfUser, openClientWorld, writeKeys } from './client-world.ts'
+import {
+  type ClientWorld,
+  eventsOfUser,
+  openClientWorld,
+  waitFor,
+  writeKeys,
+} from './client-world.ts'
 
 const authorization = `Basic ${Buffer.from(`${writeKeys.segment}:`).toString('base64')}`
 
@@ -78,10 +84,15 @@ describe("Segment's HTTP API", () => {
     const asUser = { ...seen, userId: 'eve' }
     await post('/v1/track', { ...seen, messageId: 'before' })
     await post('/v1/identify', { anonymousId: 'tab', userId: 'eve' })
-    assert.deepEqual(await world.totalsOf('user:eve'), { identify: 1, Seen: 1 })
+    // What comes by way of the device comes a moment later.
+    const untilSeen = (count: number): Promise<true> =>
+      waitFor(`the user has ${count} of the device`, async () =>
+        (await world.totalsOf('user:eve'))['Seen'] === count ? true : undefined,
+      )
+    await untilSeen(1)
     await post('/v1/track', { ...asUser, messageId: 'before' })
     await post('/v1/track', { ...seen, messageId: 'after' })
-    assert.equal((await world.totalsOf('user:eve'))['Seen'], 2, 'the one of the device is new')
+    await untilSeen(2)
     await post('/v1/track', { ...asUser, messageId: 'after' })
     await post('/v1/track', { ...asUser, messageId: 'first as the user' })
     assert.equal((await world.totalsOf('user:eve'))['Seen'], 3)

@@ -82,8 +82,8 @@ interface Profile {
 }
 
 /**
- * Opens a world before the tests of a file and closes it behind them. What it returns is called once
- * by each test.
+ * Opens a world before the tests of a file and closes it behind them. What it returns is called
+ * once by each test.
  */
 export function useBrowserWorld(
   environment: Readonly<Record<string, string>> = {},

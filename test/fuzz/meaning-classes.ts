@@ -158,7 +158,7 @@ export const meaningClasses: readonly BadClass[] = [
   },
   {
     number: 66,
-    name: 'as large as any store takes',
+    name: 'as large as every store takes',
     fixed: [
       fixed(
         'the longest ids and names',

@@ -3,9 +3,9 @@
  * keys.
  *
  * Form: `atk_` and 43 URL-safe characters (256 bits). The file may be written by a command while
- * the server runs: an unknown key makes the server look at the file again, at most once a second;
- * so does a known one, beside its answer, so
-that a revoked key is refused within a second of its next use.
+ * the server runs: an unknown key makes the server look at the file again, at most once a second,
+ * and all that come meanwhile wait for that look; so does a known one, beside its answer, so that a
+ * revoked key is refused within a second of its next use.
  */
 
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
@@ -44,15 +44,25 @@ export function keysPath(dataDir: string): string {
 export async function openApiKeys(dataDir: string, clock: Clock): Promise<ApiKeys> {
   let byHash = new Map<string, ApiKey>()
   const byKey = new Map<string, ApiKey>()
-  let changedAtMs = 0
+  let version = ''
   let lookedAt = Number.NEGATIVE_INFINITY
-  const look = async (): Promise<void> => {
-    lookedAt = clock.monotonicMs()
+  let looking: Promise<void> | undefined
+  const read = async (): Promise<void> => {
     const stats = await stat(keysPath(dataDir)).catch(() => undefined)
-    if (stats === undefined || stats.mtimeMs === changedAtMs) return
-    changedAtMs = stats.mtimeMs
+    if (stats === undefined) return
+    // Two changes can fall into one tick of the file system's clock; each is a file of its own.
+    const found = `${stats.mtimeMs} ${stats.ino} ${stats.size}`
+    if (found === version) return
+    version = found
     byHash = new Map((await readApiKeys(dataDir)).map((key) => [key.hash, key]))
     byKey.clear()
+  }
+  const look = (): Promise<void> => {
+    lookedAt = clock.monotonicMs()
+    looking ??= read().finally(() => {
+      looking = undefined
+    })
+    return looking
   }
   await look()
   const findAgain = async (hash: string): Promise<ApiKey | undefined> => {
@@ -71,7 +81,7 @@ export async function openApiKeys(dataDir: string, clock: Clock): Promise<ApiKey
       const hash = sha256Hex(key)
       const known = byHash.get(hash)
       if (known !== undefined) byKey.set(key, known)
-      const mayLook = clock.monotonicMs() - lookedAt >= lookMsMin
+      const mayLook = looking !== undefined || clock.monotonicMs() - lookedAt >= lookMsMin
       return known === undefined && mayLook ? findAgain(hash) : known
     },
   }

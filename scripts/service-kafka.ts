@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { type Certificates, joinPem } from './certificate.ts'
 import { createNode, freePorts, type Service, type ServiceNode } from './service.ts'
 import { fetchLibraries, hasProgram, serviceCacheFolder } from './service-cache.ts'
 
@@ -23,6 +24,8 @@ export interface KafkaServiceOptions {
   readonly brokers?: 1 | 3
   /** Clients must sign in with SASL/PLAIN as this user. */
   readonly sasl?: { readonly username: string; readonly password: string }
+  /** Clients speak TLS, and without `sasl` they must show a certificate. */
+  readonly tls?: Certificates
   /** One more way in, whose clients are told another port: that of a proxy before it. */
   readonly side?: { readonly port: number; readonly advertisedPort: number }
   /** Further broker settings, over those here. */
@@ -63,7 +66,9 @@ export async function startKafka(
   const nodes = places.map((place) => createKafkaNode(place))
   const service: Service = {
     name: 'kafka',
-    addresses: places.map(({ broker, client }) => `${host}:${options.sasl ? client : broker}`),
+    addresses: places.map(
+      ({ broker, client }) => `${host}:${options.sasl || options.tls ? client : broker}`,
+    ),
     nodes,
     async stop() {
       // Its files go too, so there is nothing to put in order first.
@@ -128,13 +133,13 @@ async function formatStorage(
 function settingsOf(
   place: NodePlace,
   places: readonly NodePlace[],
-  { sasl, side }: KafkaServiceOptions,
+  { sasl, tls, side }: KafkaServiceOptions,
 ): Record<string, string> {
   const copies = String(Math.min(3, places.length))
   const inSync = places.length === 1 ? '1' : '2'
   const listeners = [
     `BROKER://${host}:${place.broker}`,
-    ...(sasl === undefined ? [] : [`CLIENT://${host}:${place.client}`]),
+    ...(sasl === undefined && tls === undefined ? [] : [`CLIENT://${host}:${place.client}`]),
   ]
   const sideAt = (port: number | undefined) => (side ? [`SIDE://${host}:${port}`] : [])
   return {
@@ -150,9 +155,12 @@ function settingsOf(
     ].join(','),
     'advertised.listeners': [...listeners, ...sideAt(side?.advertisedPort)].join(','),
     'inter.broker.listener.name': 'BROKER',
-    'listener.security.protocol.map':
-      'BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:SASL_PLAINTEXT,SIDE:PLAINTEXT',
+    'listener.security.protocol.map': [
+      ...['BROKER:PLAINTEXT', 'CONTROLLER:PLAINTEXT', 'SIDE:PLAINTEXT'],
+      `CLIENT:${sasl === undefined ? '' : 'SASL_'}${tls === undefined ? 'PLAINTEXT' : 'SSL'}`,
+    ].join(','),
     ...(sasl === undefined ? {} : saslSettings(sasl)),
+    ...(tls === undefined ? {} : tlsSettings(tls, place, sasl === undefined)),
     'log.dirs': join(place.folder, 'data'),
     'auto.create.topics.enable': 'false',
     'default.replication.factor': copies,
@@ -184,6 +192,24 @@ function saslSettings(
   return {
     'sasl.enabled.mechanisms': 'PLAIN',
     'listener.name.client.plain.sasl.jaas.config': login,
+  }
+}
+
+function tlsSettings(
+  tls: Certificates,
+  { folder }: NodePlace,
+  needsClient: boolean,
+): Record<string, string> {
+  const prefix = 'listener.name.client.ssl'
+  return {
+    [`${prefix}.keystore.type`]: 'PEM',
+    [`${prefix}.keystore.location`]: joinPem(
+      join(folder, 'server.pem'),
+      ...[tls.serverKeyFile, tls.serverCertFile],
+    ),
+    [`${prefix}.truststore.type`]: 'PEM',
+    [`${prefix}.truststore.location`]: tls.caFile,
+    [`${prefix}.client.auth`]: needsClient ? 'required' : 'none',
   }
 }
 

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { systemClock } from '../src/lib/clock.ts'
+import type { Certificates } from './certificate.ts'
 import { createNode, freePorts, type Service, type ServiceNode } from './service.ts'
 
 export interface RedisSettings {
@@ -19,6 +20,8 @@ export interface RedisSettings {
   readonly clusterNodes?: 0 | 6
   /** Settings of `redis.conf`, over those of this file. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Clients, and the nodes of a cluster among themselves, speak TLS and nothing else. */
+  readonly tls?: Certificates
 }
 
 export interface RedisService extends Service {
@@ -53,9 +56,8 @@ export async function startRedis(given: RedisSettings = {}): Promise<RedisServic
     nodes,
     folders,
     async command(index, ...parameters) {
-      const { stdout } = await run('redis-cli', ['-p', `${ports[index]}`, ...parameters], {
-        timeout: cliMsMax,
-      })
+      const place = ['-p', `${ports[index]}`, ...tlsParameters(given.tls)]
+      const { stdout } = await run('redis-cli', [...place, ...parameters], { timeout: cliMsMax })
       return stdout.trimEnd()
     },
     async stop() {
@@ -68,7 +70,8 @@ export async function startRedis(given: RedisSettings = {}): Promise<RedisServic
       mkdirSync(folder)
       const [port = 0, busPort = 0] = [ports[index], ports[count + index]]
       const cluster = clusterNodes === 0 ? {} : clusterSettings(busPort)
-      const settings = { ...baseSettings(port, folder), ...cluster, ...given.settings }
+      const tls = given.tls === undefined ? {} : tlsSettings(port, given.tls)
+      const settings = { ...baseSettings(port, folder), ...cluster, ...tls, ...given.settings }
       nodes.push(
         createNode({
           name: `redis ${index}`,
@@ -80,7 +83,7 @@ export async function startRedis(given: RedisSettings = {}): Promise<RedisServic
       )
     }
     await Promise.all(nodes.map((node) => node.start()))
-    if (clusterNodes > 0) await joinCluster(service, ports.slice(count))
+    if (clusterNodes > 0) await joinCluster(service, ports.slice(count), given.tls)
     return service
   } catch (error) {
     await service.stop()
@@ -116,6 +119,23 @@ function baseSettings(port: number, folder: string): Readonly<Record<string, str
   }
 }
 
+function tlsParameters(tls: Certificates | undefined): readonly string[] {
+  return tls === undefined ? [] : ['--tls', '--cacert', tls.caFile]
+}
+
+function tlsSettings(port: number, tls: Certificates): Readonly<Record<string, string>> {
+  return {
+    port: '0',
+    'tls-port': `${port}`,
+    'tls-key-file': tls.serverKeyFile,
+    'tls-cert-file': tls.serverCertFile,
+    'tls-ca-cert-file': tls.caFile,
+    'tls-auth-clients': 'no',
+    'tls-cluster': 'yes',
+    'tls-replication': 'yes',
+  }
+}
+
 function clusterSettings(busPort: number): Readonly<Record<string, string>> {
   return {
     'cluster-enabled': 'yes',
@@ -125,10 +145,14 @@ function clusterSettings(busPort: number): Readonly<Record<string, string>> {
   }
 }
 
-async function joinCluster(service: RedisService, busPorts: readonly number[]): Promise<void> {
+async function joinCluster(
+  service: RedisService,
+  busPorts: readonly number[],
+  tls: Certificates | undefined,
+): Promise<void> {
   const places = service.addresses.map((address, index) => `${address}@${busPorts[index]}`)
   const parameters = ['--cluster', 'create', ...places, '--cluster-replicas', '1', '--cluster-yes']
-  await run('redis-cli', parameters, { timeout: cliMsMax })
+  await run('redis-cli', [...tlsParameters(tls), ...parameters], { timeout: cliMsMax })
   for (const index of service.addresses.keys()) {
     await untilRedisSays(service, index, ['cluster', 'info'], (said) =>
       /cluster_state:ok[\s\S]*cluster_known_nodes:6/.test(said),

@@ -154,6 +154,11 @@ export const serverTable = {
     kind: 'path',
     says: "PEM file of the authority behind the brokers' certificates, unless it is a public one.",
   },
+  'kafka.certFile': {
+    kind: 'path',
+    says: 'PEM file of the certificate that this process shows, where brokers ask for one.',
+  },
+  'kafka.keyFile': { kind: 'path', says: 'PEM file of the key of that certificate.' },
   'kafka.saslMechanism': {
     kind: 'string',
     choices: ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'],
@@ -212,6 +217,10 @@ export const serverTable = {
     kind: 'string',
     isSecret: true,
     says: 'The server, or nodes of a cluster: `rediss://user:password@host:6379`, with commas.',
+  },
+  'redis.caFile': {
+    kind: 'path',
+    says: "PEM file of the authority behind the servers' certificates, unless it is a public one.",
   },
   'redis.isCluster': {
     kind: 'boolean',
@@ -349,6 +358,16 @@ function findStoreFaults(values: ServerValues): readonly ConfigFault[] {
   if (values['kafka.saslMechanism'] !== undefined) {
     need('kafka.saslUsername', 'kafka.saslMechanism is given')
     need('kafka.saslPassword', 'kafka.saslMechanism is given')
+  }
+  if (values['kafka.certFile'] !== undefined) need('kafka.keyFile', 'kafka.certFile is given')
+  if (values['kafka.keyFile'] !== undefined) need('kafka.certFile', 'kafka.keyFile is given')
+  for (const name of ['kafka.caFile', 'kafka.certFile'] as const) {
+    if (values[name] === undefined || values['kafka.isTls']) continue
+    faults.push({
+      name: 'kafka.isTls',
+      value: 'false',
+      says: `must be true, since ${name} is given`,
+    })
   }
   if (stateKind.includes('redis')) need('redis.urls', `state.kind is ${stateKind}`)
   if (stateKind.includes('dynamodb')) need('dynamodb.region', `state.kind is ${stateKind}`)

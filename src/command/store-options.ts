@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { ServerValues } from '../config.ts'
+import { OperatingError } from '../lib/errors.ts'
 import type { KafkaEventLogOptions } from '../log/kafka-options.ts'
 import type { KinesisEventLogOptions } from '../log/kinesis-options.ts'
 import type { LogStream } from '../log/sqlite-log-file.ts'
@@ -64,7 +65,6 @@ function logOptionsOf(values: ServerValues): LogOptions {
   if (values['log.kind'] === 'sqlite') return { kind: 'sqlite', dataDir: values['server.dataDir'] }
   if (values['log.kind'] === 'kinesis') return kinesisOptionsOf(values)
   const mechanism = values['kafka.saslMechanism']
-  const caFile = values['kafka.caFile']
   return {
     kind: 'kafka',
     prefix: values['kafka.topicPrefix'],
@@ -74,7 +74,13 @@ function logOptionsOf(values: ServerValues): LogOptions {
       groupId: values['kafka.groupId'],
       queueBytesHigh: values['log.queueBytesHigh'],
       ...(values['kafka.isTls']
-        ? { tls: caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') } }
+        ? {
+            tls: {
+              ...pemOf('ca', values['kafka.caFile']),
+              ...pemOf('cert', values['kafka.certFile']),
+              ...pemOf('key', values['kafka.keyFile']),
+            },
+          }
         : {}),
       ...(mechanism === undefined
         ? {}
@@ -110,6 +116,7 @@ function stateOptionsOf(values: ServerValues): StateOptions {
   const redis: RedisStateStoreOptions = {
     urls: listOf(values['redis.urls']),
     isCluster: values['redis.isCluster'],
+    tls: pemOf('ca', values['redis.caFile']),
     keyPrefix: values['redis.keyPrefix'],
     replicaCountMin: values['redis.replicaCountMin'],
   }
@@ -129,6 +136,19 @@ function stateOptionsOf(values: ServerValues): StateOptions {
       return { kind: 'dynamodb', dynamodb }
     case 'dynamodb-redis':
       return { kind: 'dynamodb-redis', dynamodb, redis }
+  }
+}
+
+/** What a file of the settings holds, under the name that TLS has for it. */
+function pemOf<Name extends 'ca' | 'cert' | 'key'>(
+  name: Name,
+  path: string | undefined,
+): { readonly [key in Name]?: string } {
+  if (path === undefined) return {}
+  try {
+    return { [name]: readFileSync(path, 'utf8') } as { readonly [key in Name]: string }
+  } catch (error) {
+    throw new OperatingError('CONFIG_INVALID', `read ${path}`, error)
   }
 }
 

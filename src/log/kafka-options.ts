@@ -1,5 +1,6 @@
 /** What a log in Kafka is opened with, and the limits that its parts share. */
 
+import { isIP } from 'node:net'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { ConnectionOptions } from '@platformatic/kafka'
 import { assert } from '../lib/assert.ts'
@@ -85,7 +86,12 @@ export function connectionOptionsOf(options: KafkaClusterOptions): ConnectionOpt
     connectTimeout: options.connectMsMax ?? kafkaDefaults.connectMsMax,
     requestTimeout: options.requestMsMax ?? kafkaDefaults.requestMsMax,
     maxInflights: 64,
-    ...(tls === undefined ? {} : { tls, tlsServerName: true }),
+    // TLS names a server by its host name alone; an address is not one (RFC 6066, section 3).
+    ...(tls === undefined ? {} : { tls, tlsServerName: !options.brokers.some(isAddress) }),
     ...(sasl === undefined ? {} : { sasl: { ...sasl } }),
   }
+}
+
+function isAddress(broker: string): boolean {
+  return isIP(broker.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')) !== 0
 }

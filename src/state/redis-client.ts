@@ -4,6 +4,7 @@
  * without end.
  */
 
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
@@ -12,11 +13,14 @@ export interface RedisConnection {
   /** `redis://` or `rediss://`, with user and password; of a cluster some of its nodes. */
   readonly urls: readonly string[]
   readonly isCluster: boolean
+  /** Of the servers' certificates, where no public authority is behind them; for `rediss://`. */
+  readonly tls?: RedisTls
   readonly mayEvict: boolean
   readonly connectMsMax: number
   readonly callMsMax: number
 }
 
+export type RedisTls = Pick<TlsOptions, 'ca'>
 export type RedisClient = Redis | Cluster
 
 const retryDelayMs = 50
@@ -43,7 +47,7 @@ export function createRedisClient(
   const common = {
     ...(username === '' ? {} : { username }),
     ...(password === '' ? {} : { password }),
-    ...(tls ? { tls: {} } : {}),
+    ...(tls ? { tls: { ...options.tls } } : {}),
     connectTimeout: options.connectMsMax,
     commandTimeout: options.callMsMax,
     socketTimeout: options.callMsMax,
@@ -76,6 +80,24 @@ export function createRedisClient(
     // After a failover the same name may lead to the new master.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   })
+}
+
+/** Connects to one node by itself; returns why that fails, or undefined where it does not. */
+export async function findRedisFault(
+  ioredis: { readonly Redis: typeof Redis; readonly Cluster: typeof Cluster },
+  options: RedisConnection,
+): Promise<unknown> {
+  const urls = options.urls.slice(0, 1)
+  const client = createRedisClient(ioredis, { ...options, urls, isCluster: false })
+  let fault: unknown
+  client.on('error', (error) => {
+    fault ??= error
+  })
+  await client.connect().catch((error: unknown) => {
+    fault ??= error
+  })
+  client.disconnect()
+  return fault
 }
 
 const keepName: NonNullable<ClusterOptions['dnsLookup']> = (name, found) => found(null, name)

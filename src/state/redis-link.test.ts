@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict'
+import { readFileSync, rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, it, type TestContext } from 'node:test'
+import { hasOpenssl, makeCertificates } from '../../scripts/certificate.ts'
 import { freePorts } from '../../scripts/service.ts'
 import { hasRedis, type RedisService, startRedis } from '../../scripts/service-redis.ts'
 import { systemClock } from '../lib/clock.ts'
@@ -99,4 +104,22 @@ it('refuses calls once it is closed', { skip }, async (t) => {
   await link.close()
   assert.equal(String(await last), 'OK')
   await assert.rejects(link.call('read a key', 'get', ['last']), { code: 'STORE_IO' })
+})
+
+it('speaks TLS, and says what is wrong with a certificate', { skip }, async (t) => {
+  if (!hasOpenssl()) return t.skip('openssl is not here')
+  const folder = await mkdtemp(join(tmpdir(), 'attune-redis-tls-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const certificates = makeCertificates(folder)
+  const encrypted = await startRedis({ tls: certificates })
+  t.after(() => encrypted.stop())
+  const urls = [`rediss://${encrypted.addresses[0]}`]
+  const bounds = { connectMsMax: 5_000, callMsMax: 5_000 }
+  const tls = { ca: readFileSync(certificates.caFile, 'utf8') }
+  const link = await openRedisLink(deps, { urls, tls, ...bounds })
+  t.after(() => link.close())
+  assert.equal(String(await link.call('ask', 'ping', [])), 'PONG')
+  const isTold = (error: Error & { readonly code?: string }): boolean =>
+    error.code === 'STORE_UNREACHABLE' && /certificate/i.test(String(error.cause))
+  await assert.rejects(openRedisLink(deps, { urls, ...bounds }), isTold)
 })

@@ -17,7 +17,13 @@ import type { Command, Redis } from 'ioredis'
 import type { Clock } from '../lib/clock.ts'
 import { type ErrorCode, OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
-import { createRedisClient, type RedisClient, type RedisConnection } from './redis-client.ts'
+import {
+  createRedisClient,
+  findRedisFault,
+  type RedisClient,
+  type RedisConnection,
+  type RedisTls,
+} from './redis-client.ts'
 
 export interface RedisLinkDeps {
   readonly clock: Clock
@@ -28,6 +34,7 @@ export interface RedisLinkOptions {
   /** `redis://` or `rediss://`, with user and password; of a cluster some of its nodes. */
   readonly urls: readonly string[]
   readonly isCluster?: boolean
+  readonly tls?: RedisTls
   /** Whether the server may evict keys: only where they are a copy. */
   readonly mayEvict?: boolean
   /** For the first connection, and for each later attempt. */
@@ -82,6 +89,7 @@ export async function openRedisLink(
   const connection = {
     urls: options.urls,
     isCluster: options.isCluster ?? false,
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
     mayEvict: options.mayEvict ?? false,
     connectMsMax: options.connectMsMax ?? connectMsMaxDefault,
     callMsMax: options.callMsMax ?? callMsMaxDefault,
@@ -93,7 +101,9 @@ export async function openRedisLink(
     return link
   } catch (error) {
     await link.close()
-    throw error
+    // A cluster's client tells that no node could be asked, not why.
+    const fault = connection.isCluster ? await findRedisFault(ioredis, connection) : undefined
+    throw fault === undefined ? error : toOperatingError(fault, 'connect to Redis')
   }
 }
 

@@ -91,7 +91,9 @@ class QueuedDelivery implements Delivery {
   readonly #claims = new Map<string, Claim>()
   readonly #append: (record: NewRecord) => Promise<void>
   readonly #pace: Pace | undefined
-  #wake: () => void = () => {}
+  /** True where something came since `run` began to look; it may have looked there already. */
+  #hasNews = false
+  #resume: () => void = () => {}
 
   constructor(deps: DeliveryDeps, options: DeliveryOptions) {
     assert(options.attemptCountMax > 0, 'delivery makes at least one attempt at a time')
@@ -183,6 +185,7 @@ class QueuedDelivery implements Delivery {
     }
     signal.addEventListener('abort', onAbort, { once: true })
     while (!signal.aborted) {
+      this.#hasNews = false
       if (this.#queue.length === 0) await this.#scanIndex()
       const hasRoom = underWay.size < this.#options.attemptCountMax
       const messageId = hasRoom ? this.#queue.shift() : undefined
@@ -336,10 +339,15 @@ class QueuedDelivery implements Delivery {
     }
   }
 
+  #wake(): void {
+    this.#hasNews = true
+    this.#resume()
+  }
+
   #waitForWork(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return Promise.resolve()
+    if (signal.aborted || this.#hasNews) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#wake = resolve
+      this.#resume = resolve
     })
   }
 }

@@ -8,7 +8,7 @@ import {
   partitionOfMessage,
 } from '../campaign/message.ts'
 import { systemClock } from '../lib/clock.ts'
-import { silentLogger } from '../lib/logger.ts'
+import { OperatingError } from '../lib/errors.ts'
 import { systemRandom } from '../lib/random.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
@@ -28,6 +28,15 @@ describe('delivery', () => {
     // Nothing is due in it: no attempt ends that would make delivery look again.
     stage.delivery.owned(1, 1)
     await stage.untilClaimed([message])
+  })
+
+  it('looks through a partition again where the state could not be reached', async (t) => {
+    const message = aDueMessage(2)
+    const stage = await openStage(t, [message])
+    stage.beforeScan(() => Promise.reject(new OperatingError('STORE_UNREACHABLE', 'scan')))
+    stage.delivery.owned(2, 1)
+    await stage.untilClaimed([message])
+    assert.deepEqual(stage.said, ['due messages cannot be read'])
   })
 })
 
@@ -51,27 +60,36 @@ function aDueMessage(partition: number): Message {
   }
 }
 
-/** Delivery over a state that holds these messages as due; each claim is recorded and refused. */
+/** Delivery over a state that holds these messages as due; each is refused where it is claimed. */
 async function openStage(t: TestContext, messages: readonly Message[]) {
   const store = createMemoryStateStore()
-  for (const message of messages) {
+  const write = async (message: Message, due: Uint8Array | undefined): Promise<void> => {
     const { messageId } = message
     const partition = partitionOfMessage(messageId) ?? 0
     const changes = [
       { key: messagePrefix + messageId, value: Buffer.from(JSON.stringify(message)) },
-      { key: duePrefix + messageId, value: new Uint8Array(0) },
+      { key: duePrefix + messageId, value: due },
     ]
     await store.commit([{ ...noHead, partition, previousOffset: 0, changes }])
   }
+  const commitDue = (message: Message): Promise<void> => write(message, new Uint8Array(0))
+  for (const message of messages) await commitDue(message)
   let beforeScan = (): Promise<void> => Promise.resolve()
+  const firstScan = Promise.withResolvers<void>()
   const state: StateStore = {
     ...store,
     async scan(...given) {
       const before = beforeScan
       beforeScan = () => Promise.resolve()
       await before()
-      return await store.scan(...given)
+      const page = await store.scan(...given)
+      firstScan.resolve()
+      return page
     },
+  }
+  const said: string[] = []
+  const say = (_fields: unknown, event: string): void => {
+    said.push(event)
   }
   const identity = { incarnation: 'i', partitionCount }
   const claimed: string[] = []
@@ -81,7 +99,7 @@ async function openStage(t: TestContext, messages: readonly Message[]) {
       place: { state, workspace: 'default', partitionCount },
       clock: systemClock,
       random: systemRandom,
-      logger: silentLogger,
+      logger: { info: say, warn: say, error: say },
       log: {
         ...log,
         async append(records) {
@@ -90,6 +108,7 @@ async function openStage(t: TestContext, messages: readonly Message[]) {
             if (kind !== 'claim') continue
             const { messageId, attempt } = skeleton as ClaimSkeleton
             claimed.push(messageId)
+            await write(aDueMessage(partitionOfMessage(messageId) ?? 0), undefined)
             delivery.claimAnswered(messageId, attempt, false)
           }
           return places
@@ -125,6 +144,11 @@ async function openStage(t: TestContext, messages: readonly Message[]) {
   })
   return {
     delivery,
+    commitDue,
+    /** Resolves when an index was looked through. */
+    firstScan: firstScan.promise,
+    /** What was logged. */
+    said,
     /** Calls `before` at the next look at an index, once, before it is answered. */
     beforeScan(before: () => Promise<void>): void {
       beforeScan = before

@@ -9,7 +9,6 @@
 import { setMaxListeners } from 'node:events'
 import {
   type ClaimSkeleton,
-  duePrefix,
   type Message,
   partitionOfMessage,
   type ResultSkeleton,
@@ -23,6 +22,7 @@ import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { emptyBody, type NewRecord, type RecordKind } from '../log/record.ts'
 import { type DeliverDeps, type DeliverOptions, deliverMessage } from './deliver-message.ts'
+import { DueIndex } from './due-index.ts'
 import { findMessage } from './read-state.ts'
 
 export interface DeliveryDeps extends Omit<DeliverDeps, 'claim' | 'report' | 'pace'> {
@@ -49,7 +49,6 @@ const appendRetryMs = 500
 /** How long attempts in hand may take after a stop is asked for. */
 const stopMsMax = 5000
 const drainMsMaxDefault = 700
-const scanCount = 1000
 /** How long a message whose data is too old is put aside, in `staleWaitMs`. */
 const parkWaitCount = 50
 
@@ -85,8 +84,8 @@ class QueuedDelivery implements Delivery {
   /** Named due while known: the answer to a result may come after the retry it asked for. */
   readonly #dueAgain = new Set<string>()
   #queue: string[] = []
-  /** Partitions whose index may hold due messages that are not in the queue. */
-  readonly #toScan = new Set<number>()
+  /** May hold due messages that are not in the queue. */
+  readonly #index: DueIndex
   /** By message and attempt: who waits for the fold's answer. */
   readonly #claims = new Map<string, Claim>()
   readonly #append: (record: NewRecord) => Promise<void>
@@ -102,6 +101,11 @@ class QueuedDelivery implements Delivery {
     const { ratePerSecondMax } = options
     this.#pace =
       ratePerSecondMax === undefined ? undefined : createPace(deps.clock, ratePerSecondMax)
+    this.#index = new DueIndex({
+      ...{ state: deps.place.state, clock: deps.clock, logger: deps.logger },
+      found: (messageId) => this.#enqueue(messageId),
+      isFull: () => this.#queue.length >= options.queueCountMax,
+    })
     this.#append = createBatcher(async (records: readonly NewRecord[]) => {
       await deps.log.append(records)
       return records.map(() => undefined)
@@ -116,8 +120,7 @@ class QueuedDelivery implements Delivery {
     const standing = this.#standings.get(partition) ?? createStanding()
     standing.epoch = epoch
     this.#standings.set(partition, standing)
-    this.#toScan.add(partition)
-    this.#wake()
+    this.#lookAgain(partition)
   }
 
   async drain(partition: number): Promise<void> {
@@ -137,7 +140,7 @@ class QueuedDelivery implements Delivery {
   lost(partition: number): void {
     const standing = this.#standings.get(partition)
     this.#standings.delete(partition)
-    this.#toScan.delete(partition)
+    this.#index.delete(partition)
     if (standing !== undefined) this.#endNow(partition, standing)
   }
 
@@ -155,13 +158,16 @@ class QueuedDelivery implements Delivery {
     else this.#enqueue(messageId)
   }
 
-  /** Of a partition that is not owned, or being given up, the index tells its next owner. */
+  /** Not for a partition that is not owned, or being given up: the index tells its next owner. */
+  #mayBegin(partition: number): boolean {
+    return this.#standings.get(partition)?.soft.signal.aborted === false
+  }
+
   #enqueue(messageId: string): void {
-    const standing = this.#standings.get(partitionOfMessage(messageId) ?? 0)
-    if (standing === undefined || standing.soft.signal.aborted) return
+    if (!this.#mayBegin(partitionOfMessage(messageId) ?? 0)) return
     if (this.#known.has(messageId)) return
     if (this.#queue.length >= this.#options.queueCountMax) {
-      this.#toScan.add(partitionOfMessage(messageId) ?? 0)
+      this.#index.add(partitionOfMessage(messageId) ?? 0)
       return
     }
     this.#known.add(messageId)
@@ -186,7 +192,7 @@ class QueuedDelivery implements Delivery {
     signal.addEventListener('abort', onAbort, { once: true })
     while (!signal.aborted) {
       this.#hasNews = false
-      if (this.#queue.length === 0) await this.#scanIndex()
+      if (this.#queue.length === 0 && !(await this.#index.scan(signal))) continue
       const hasRoom = underWay.size < this.#options.attemptCountMax
       const messageId = hasRoom ? this.#queue.shift() : undefined
       if (messageId === undefined) {
@@ -239,7 +245,7 @@ class QueuedDelivery implements Delivery {
       const says = error instanceof Error ? error.message : String(error)
       this.#deps.logger.error({ messageId, error: says }, 'an attempt ended without a result')
       await this.#deps.clock.sleep(appendRetryMs, soft)
-      this.#toScan.add(partitionOfMessage(messageId) ?? 0)
+      this.#index.add(partitionOfMessage(messageId) ?? 0)
     } finally {
       this.#known.delete(messageId)
       if (this.#dueAgain.delete(messageId)) this.#enqueue(messageId)
@@ -324,19 +330,9 @@ class QueuedDelivery implements Delivery {
     }
   }
 
-  async #scanIndex(): Promise<void> {
-    for (const partition of [...this.#toScan]) {
-      this.#toScan.delete(partition)
-      let after = ''
-      for (;;) {
-        const { state } = this.#deps.place
-        const page = await state.scan(partition, duePrefix, after, scanCount)
-        for (const { key } of page) this.#enqueue(key.slice(duePrefix.length))
-        if (page.length < scanCount || this.#toScan.has(partition)) break
-        after = page.at(-1)?.key ?? ''
-      }
-      if (this.#queue.length >= this.#options.queueCountMax) return
-    }
+  #lookAgain(partition: number): void {
+    this.#index.add(partition)
+    this.#wake()
   }
 
   #wake(): void {

@@ -15,7 +15,8 @@ import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { noHead, type StateStore } from '../state/state-store.ts'
 import { someKeys } from '../template/cart-reminder.fixture.ts'
 import { createInlineRenderer } from '../template/render-pool.ts'
-import { createDelivery, type Delivery } from './delivery.ts'
+import { createDelivery, type Delivery, type DeliveryOptions } from './delivery.ts'
+import { forgottenEvent } from './watch-due.ts'
 
 const partitionCount = 4
 const waitMsMax = 10_000
@@ -37,6 +38,16 @@ describe('delivery', () => {
     stage.delivery.owned(2, 1)
     await stage.untilClaimed([message])
     assert.deepEqual(stage.said, ['due messages cannot be read'])
+  })
+
+  it('takes up a due message that nobody told it of, and says so', async (t) => {
+    const message = aDueMessage(2)
+    const stage = await openStage(t, [], { dueLookMs: 5 })
+    stage.delivery.owned(2, 1)
+    await stage.firstScan
+    await stage.commitDue(message)
+    await stage.untilClaimed([message])
+    assert.deepEqual(stage.said, [forgottenEvent])
   })
 })
 
@@ -61,7 +72,11 @@ function aDueMessage(partition: number): Message {
 }
 
 /** Delivery over a state that holds these messages as due; each is refused where it is claimed. */
-async function openStage(t: TestContext, messages: readonly Message[]) {
+async function openStage(
+  t: TestContext,
+  messages: readonly Message[],
+  options: Pick<DeliveryOptions, 'dueLookMs'> = {},
+) {
   const store = createMemoryStateStore()
   const write = async (message: Message, due: Uint8Array | undefined): Promise<void> => {
     const { messageId } = message
@@ -134,6 +149,7 @@ async function openStage(t: TestContext, messages: readonly Message[]) {
       staleWaitMs: 1,
       attemptCountMax: 4,
       queueCountMax: 10,
+      ...options,
     },
   )
   const stop = new AbortController()

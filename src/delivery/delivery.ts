@@ -24,6 +24,7 @@ import { emptyBody, type NewRecord, type RecordKind } from '../log/record.ts'
 import { type DeliverDeps, type DeliverOptions, deliverMessage } from './deliver-message.ts'
 import { DueIndex } from './due-index.ts'
 import { findMessage } from './read-state.ts'
+import { type DueWatchDeps, watchDue } from './watch-due.ts'
 
 export interface DeliveryDeps extends Omit<DeliverDeps, 'claim' | 'report' | 'pace'> {
   readonly log: EventLog
@@ -42,6 +43,8 @@ export interface DeliveryOptions extends DeliverOptions {
    * way then ends at once, unclear where its message had left.
    */
   readonly drainMsMax?: number
+  /** How often it looks whether a due message was forgotten. */
+  readonly dueLookMs?: number
 }
 
 const appendCountMax = 500
@@ -49,6 +52,7 @@ const appendRetryMs = 500
 /** How long attempts in hand may take after a stop is asked for. */
 const stopMsMax = 5000
 const drainMsMaxDefault = 700
+const dueLookMsDefault = 30_000
 /** How long a message whose data is too old is put aside, in `staleWaitMs`. */
 const parkWaitCount = 50
 
@@ -83,6 +87,8 @@ class QueuedDelivery implements Delivery {
   readonly #known = new Set<string>()
   /** Named due while known: the answer to a result may come after the retry it asked for. */
   readonly #dueAgain = new Set<string>()
+  /** Put aside for a while, since their data is too old. */
+  readonly #parked = new Set<string>()
   #queue: string[] = []
   /** May hold due messages that are not in the queue. */
   readonly #index: DueIndex
@@ -190,6 +196,7 @@ class QueuedDelivery implements Delivery {
       void this.#deps.clock.sleep(stopMsMax, ended.signal).then(() => this.#endAllNow())
     }
     signal.addEventListener('abort', onAbort, { once: true })
+    const watching = this.#watchDue(signal)
     while (!signal.aborted) {
       this.#hasNews = false
       if (this.#queue.length === 0 && !(await this.#index.scan(signal))) continue
@@ -213,6 +220,7 @@ class QueuedDelivery implements Delivery {
       standing.attempts.add(attempt)
     }
     await Promise.allSettled(underWay)
+    await watching
     signal.removeEventListener('abort', onAbort)
     ended.abort()
     this.#endAllNow()
@@ -266,7 +274,9 @@ class QueuedDelivery implements Delivery {
 
   /** Looks again later, without holding the place of an attempt meanwhile. */
   async #park(messageId: string, soft: AbortSignal): Promise<void> {
+    this.#parked.add(messageId)
     await this.#deps.clock.sleep(this.#options.staleWaitMs * parkWaitCount, soft)
+    this.#parked.delete(messageId)
     this.#enqueue(messageId)
   }
 
@@ -333,6 +343,18 @@ class QueuedDelivery implements Delivery {
   #lookAgain(partition: number): void {
     this.#index.add(partition)
     this.#wake()
+  }
+
+  #watchDue(signal: AbortSignal): Promise<void> {
+    const { place, clock, logger, ageMs } = this.#deps
+    const deps: DueWatchDeps = {
+      ...{ state: place.state, clock, logger, ageMs },
+      partitions: () => [...this.#standings.keys()].filter((each) => this.#mayBegin(each)),
+      isBusy: () => this.#queue.length > 0,
+      isKnown: (messageId) => this.#known.has(messageId) || this.#parked.has(messageId),
+      lookAgain: (partition) => this.#lookAgain(partition),
+    }
+    return watchDue(deps, this.#options.dueLookMs ?? dueLookMsDefault, signal)
   }
 
   #wake(): void {

@@ -7,6 +7,7 @@
  * commits when an owner dies: it goes back to one of the last snapshots.
  */
 
+import { forgottenEvent } from '../../src/delivery/watch-due.ts'
 import { OperatingError } from '../../src/lib/errors.ts'
 import { type Logger, silentLogger } from '../../src/lib/logger.ts'
 import type { Random } from '../../src/lib/random.ts'
@@ -109,6 +110,7 @@ export class Cluster {
         staleWaitMs: 30 * secondMs,
         attemptCountMax: 4,
         queueCountMax: 4,
+        dueLookMs: 20 * minuteMs,
       },
     }
   }
@@ -228,8 +230,10 @@ export class Cluster {
     return {
       ...silentLogger,
       warn: (_, event) => this.#deps.observer.note(process.name, `warns: ${event}`),
-      error: (fields, event) =>
-        this.#deps.observer.note(process.name, `reports: ${event} ${JSON.stringify(fields)}`),
+      error: (fields, event) => {
+        this.#deps.observer.note(process.name, `reports: ${event} ${JSON.stringify(fields)}`)
+        if (event === forgottenEvent) this.#deps.observer.violate('liveness', event)
+      },
     }
   }
 

@@ -33,6 +33,12 @@ const connectMsMax = 2_000
 const requestsAtOnceMax = 128
 export const backoff: Backoff = { delayMs: 50, delayMsMax: 1_000 }
 
+/** The library asks for credentials under these bounds too, which no signal ends. */
+export function requestBounds(requestMsMax: number) {
+  const connectionTimeout = connectMsMax
+  return { connectionTimeout, requestTimeout: requestMsMax, throwOnRequestTimeout: true } as const
+}
+
 /** Loads the client libraries and makes clients; they connect with their first calls. */
 export async function openKinesisClient(
   deps: KinesisLogDeps,
@@ -44,7 +50,7 @@ export async function openKinesisClient(
   ])
   const requestMsMax = options.requestMsMax ?? kinesisDefaults.requestMsMax
   const agent = { maxSockets: requestsAtOnceMax, keepAlive: true }
-  const requestHandler = { connectionTimeout: connectMsMax, httpAgent: agent, httpsAgent: agent }
+  const requestHandler = { ...requestBounds(requestMsMax), httpAgent: agent, httpsAgent: agent }
   const endpointOf = (endpoint: string | undefined) => (endpoint === undefined ? {} : { endpoint })
   const table = new dynamodb.DynamoDBClient({
     region: options.region,

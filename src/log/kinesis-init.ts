@@ -9,9 +9,13 @@
 
 import type { KeySchemaElement } from '@aws-sdk/client-dynamodb'
 import { OperatingError } from '../lib/errors.ts'
-import { type KinesisClient, openKinesisClient } from './kinesis-client.ts'
+import { type KinesisClient, openKinesisClient, requestBounds } from './kinesis-client.ts'
 import { nameOf, toOperatingError } from './kinesis-error.ts'
-import type { KinesisLogDeps, KinesisStreamOptions } from './kinesis-options.ts'
+import {
+  type KinesisLogDeps,
+  type KinesisStreamOptions,
+  kinesisDefaults,
+} from './kinesis-options.ts'
 import { checkShards, describeStream, KinesisStream, listShards } from './kinesis-stream.ts'
 import { expiryAttribute, KinesisTable, tableKeyNames } from './kinesis-table.ts'
 
@@ -125,6 +129,7 @@ async function makeTable(
   const client = new library.DynamoDBClient({
     region,
     ...(tableEndpoint === undefined ? {} : { endpoint: tableEndpoint }),
+    requestHandler: requestBounds(options.requestMsMax ?? kinesisDefaults.requestMsMax),
   })
   const keySchema: KeySchemaElement[] = tableKeyNames.map((name, index) => ({
     AttributeName: name,

@@ -118,12 +118,17 @@ export async function openDynamodbClient(
 ): Promise<DynamodbClient> {
   const library = await import('@aws-sdk/client-dynamodb')
   const requestCountMax = options.requestCountMax ?? requestCountMaxDefault
+  const requestMsMax = options.requestMsMax ?? requestMsMaxDefault
   const agent = { maxSockets: requestCountMax, keepAlive: true }
   const client = new library.DynamoDBClient({
     region: options.region,
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
     maxAttempts: 1,
-    requestHandler: { connectionTimeout: connectMsMax, httpAgent: agent, httpsAgent: agent },
+    requestHandler: {
+      ...{ connectionTimeout: connectMsMax, httpAgent: agent, httpsAgent: agent },
+      // The library asks for credentials by it too, and no signal ends that.
+      ...{ requestTimeout: requestMsMax, throwOnRequestTimeout: true },
+    },
   })
   const plainSend: DynamodbSend = async (name, input, signal) => {
     // Each class takes the input and gives the output that `Operations` names beside it.

@@ -15,6 +15,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import {
   freePort,
   openServerProcess,
+  type ServerProcessOptions,
   startServerProcess,
   stopServerProcess,
 } from '../faults/server-process.ts'
@@ -34,7 +35,7 @@ it('move carries log, state and what waits over to Kafka and Redis', async (t) =
   if (!hasRedis()) return t.skip('redis-server is not here')
   const world = await openWorld(t)
   const { dataDir, configPath, catcher } = world
-  const before = await openServerProcess({ ...world, port: await freePort() })
+  const before = await world.openServer()
   for (const userId of people) {
     await collect(before.url, 'identify', { userId, traits: { email: `${userId}@people.example` } })
     const properties = { product_id: 'kettle-1', price: 24.5, quantity: 1 }
@@ -60,11 +61,7 @@ it('move carries log, state and what waits over to Kafka and Redis', async (t) =
   assert.equal(await again.ready, false)
   assert.match(again.said(), /was moved to kafka and redis/)
 
-  const after = await openServerProcess({
-    ...world,
-    port: await freePort(),
-    environment: { ATTUNE_CONFIG: configPath },
-  })
+  const after = await world.openServer({ environment: { ATTUNE_CONFIG: configPath } })
   const deadline = systemClock.monotonicMs() + waitMsMax
   while (catcher.count < people.length && systemClock.monotonicMs() < deadline) {
     await systemClock.sleep(50)
@@ -85,16 +82,24 @@ function sumOf(moved: Moved | undefined, name: 'records' | 'keys'): number {
 }
 
 async function openWorld(t: TestContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'attune-move-'))
-  const catcher = await openMailCatcher({ host: '127.0.0.1', port: 0 })
-  const kafka = await startKafka()
-  const redis = await startRedis()
+  // What is open when something fails would keep the test alive, with nobody told of the failure.
+  const closers: (() => Promise<unknown>)[] = []
   t.after(async () => {
-    await catcher.close()
-    await redis.stop()
-    await kafka.stop()
-    await rm(folder, { recursive: true, force: true })
+    for (const close of closers.toReversed()) await close()
   })
+  const folder = await mkdtemp(join(tmpdir(), 'attune-move-'))
+  closers.push(() => rm(folder, { recursive: true, force: true }))
+  const catcher = await openMailCatcher({ host: '127.0.0.1', port: 0 })
+  closers.push(() => catcher.close())
+  const kafka = await startKafka()
+  closers.push(() => kafka.stop())
+  const redis = await startRedis()
+  closers.push(() => redis.stop())
+  const openServer = async (options: Pick<ServerProcessOptions, 'environment'> = {}) => {
+    const server = await openServerProcess({ ...world, ...options, port: await freePort() })
+    closers.push(async () => server.signal('SIGKILL'))
+    return server
+  }
   const definitionsDir = join(folder, 'shop')
   await writeSmallShop(definitionsDir, { wait: '6s', without: ['at-once'] })
   const dataDir = join(folder, 'data')
@@ -110,7 +115,8 @@ async function openWorld(t: TestContext) {
       redis: { urls: `redis://${redis.addresses[0]}` },
     }),
   )
-  return { folder, dataDir, definitionsDir, configPath, catcher, smtpPort: catcher.port }
+  const world = { folder, dataDir, definitionsDir, configPath, catcher, smtpPort: catcher.port }
+  return { ...world, openServer }
 }
 
 async function collect(url: string, type: string, event: object): Promise<void> {

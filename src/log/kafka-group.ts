@@ -20,6 +20,8 @@ export interface KafkaGroupOptions extends KafkaClusterOptions {
   readonly groupId: string
   readonly sessionMsMax: number
   readonly heartbeatMs: number
+  /** From making a member to its first assignment. */
+  readonly entryMsMax?: number
 }
 
 const protocol = { name: 'cooperative-sticky', version: 3 }
@@ -28,6 +30,8 @@ const leaveMsMax = 1_500
 /** Members that live join within a heartbeat; a dead one is waited for until its session ends. */
 const rebalanceMsMax = 10_000
 const joinMsMax = rebalanceMsMax + 5_000
+/** The library repeats each of several requests before it gives up: minutes, without a word. */
+const entryMsMaxDefault = 2 * joinMsMax
 
 /** Yields the partitions to own whenever they change; leaves the group when `signal` aborts. */
 export async function* assignByGroup(
@@ -139,13 +143,21 @@ async function runOneMember(
     const owned = consumer.assignments?.find(({ topic }) => topic === options.topic)
     tell([...(owned?.partitions ?? [])].sort((one, other) => one - other))
   }
-  consumer.on('consumer:group:join', tellAssigned)
+  const { entryMsMax = entryMsMaxDefault } = options
+  const entered = new AbortController()
+  consumer.on('consumer:group:join', () => {
+    entered.abort()
+    tellAssigned()
+  })
   consumer.on('consumer:group:rebalance', tellAssigned)
   consumer.on('consumer:heartbeat:stalled', () => failed.resolve('no heartbeat was answered'))
   consumer.on('error', (error: Error) => failed.resolve(error.message))
   const onStop = (): void => failed.resolve('it was told to')
   stop.addEventListener('abort', onStop, { once: true })
   if (stop.aborted) onStop()
+  void deps.clock.sleep(entryMsMax, entered.signal).then(() => {
+    if (!entered.signal.aborted) failed.resolve(`it was not let in within ${entryMsMax} ms`)
+  })
   consumer.topics.track(options.topic)
   const joined = consumer.joinGroup({}).then(
     () => undefined,
@@ -153,6 +165,7 @@ async function runOneMember(
   )
   const says = await failed.promise
   stop.removeEventListener('abort', onStop)
+  entered.abort()
   // Whoever cannot say goodbye is missed after the session; nobody waits long for a cluster
   // that does not answer.
   const late = new AbortController()

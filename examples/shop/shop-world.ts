@@ -8,7 +8,7 @@
  * this item, and take what they have in common. No table of pairs is needed.
  */
 
-import { type Item, isAvailable } from '../../src/catalog/item.ts'
+import { type Item, isInStock } from '../../src/catalog/item.ts'
 import { assert } from '../../src/lib/assert.ts'
 import type { Random } from '../../src/lib/random.ts'
 import type { ShopOrder } from './shop-data.ts'
@@ -124,7 +124,7 @@ export function pickOne<Value>(values: readonly Value[], random: Random): Value 
 }
 
 function isOffered(item: Item | undefined): boolean {
-  return item !== undefined && isAvailable(item)
+  return item !== undefined && isInStock(item)
 }
 
 function returningCustomers(

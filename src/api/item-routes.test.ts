@@ -1,4 +1,4 @@
-import { deepStrictEqual, equal } from 'node:assert/strict'
+import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { findSuppression } from '../delivery/read-state.ts'
 import { addressKeyOf } from '../delivery/suppression.ts'
@@ -77,6 +77,35 @@ describe('/api/v1/items', () => {
     await post(world, { itemId: 'v', name: 'Old', price: 1, updatedAtMs: 1000 })
     await world.settle()
     equal((await itemOf(world, 'v')).json().name, 'New')
+    ok((await itemOf(world, 'v')).json().ageMs > 0)
+  })
+
+  it("goes by the source's version where it has one, whatever the clock said", async (t) => {
+    const world = await openWorld(t)
+    const say = (name: string, version: number, updatedAtMs: number) =>
+      post(world, { itemId: 'v', name, price: 1, version, updatedAtMs })
+    await say('Second', 2, 1000)
+    await say('First', 1, 9000)
+    await world.settle()
+    equal((await itemOf(world, 'v')).json().name, 'Second')
+    await say('Third', 3, 500)
+    await world.settle()
+    equal((await itemOf(world, 'v')).json().name, 'Third')
+  })
+
+  it('takes an item away, and an update of before does not bring it back', async (t) => {
+    const world = await openWorld(t)
+    const call = { method: 'DELETE', url: '/api/v1/items/1', headers: world.keys.write } as const
+    equal((await world.app.inject({ ...call, headers: world.keys.read })).statusCode, 403)
+    equal((await world.app.inject(call)).statusCode, 200)
+    await world.settle()
+    equal((await itemOf(world, '1')).statusCode, 404)
+    await post(world, { itemId: '1', name: 'Old', price: 1, updatedAtMs: 1000 })
+    await world.settle()
+    equal((await itemOf(world, '1')).statusCode, 404)
+    await post(world, { itemId: '1', name: 'Again', price: 1 })
+    await world.settle()
+    equal((await itemOf(world, '1')).json().name, 'Again')
   })
 })
 

@@ -4,20 +4,73 @@ import type { JsonObject } from '../lib/json.ts'
 export interface Item {
   readonly itemId: string
   readonly name: string
-  /** In the shop's currency; a whole and cents number such as 4.95. */
+  /** The regular price, such as 4.95, in `currency`. */
   readonly price: number
+  /** What it costs now, where that is less. */
+  readonly salePrice?: number
+  /** Three capitals; absent = the shop's currency. */
+  readonly currency?: string
   /** Units that can be sold now; 0 = out of stock, absent = not counted (always available). */
   readonly stockCount?: number
+  /** The narrowest category; where there is no path, a path may be written `Home > Kitchen`. */
   readonly category?: string
+  /** From the widest category to the narrowest. */
+  readonly categoryPath?: readonly string[]
   readonly brand?: string
   readonly imageUrl?: string
   readonly url?: string
-  /** When the shop made this version; an older one than the stored loses. */
+  readonly tags?: readonly string[]
+  /** Language of the texts, such as `de` or `en-GB`; absent = any. */
+  readonly locale?: string
+  /** Sold from this instant on, and until before that one. */
+  readonly availableFromMs?: number
+  readonly availableUntilMs?: number
+  /** Number that the source raises with each change. */
+  readonly version?: number
+  /** When the shop made this version. */
   readonly updatedAtMs: number
+  /** Set of an item that the shop has taken away; kept, so that an older update does not revive it. */
+  readonly isRemoved?: true
   readonly extra?: JsonObject
 }
 
-/** Tells whether an item can be sold now. */
-export function isAvailable(item: Pick<Item, 'stockCount'>): boolean {
+/** Tells whether there is any to sell. There is not where the price is no number. */
+export function isInStock(item: Item): boolean {
+  if (item.isRemoved === true || !isPrice(item.price)) return false
   return item.stockCount === undefined || item.stockCount > 0
+}
+
+/** Tells whether an item can be sold at an instant. */
+export function isAvailable(item: Item, nowMs: number): boolean {
+  if (!isInStock(item)) return false
+  if (item.availableFromMs !== undefined && nowMs < item.availableFromMs) return false
+  return item.availableUntilMs === undefined || nowMs < item.availableUntilMs
+}
+
+/** Returns what an item costs now: the sale price where there is a lower one. */
+export function currentPrice({ price, salePrice }: Pick<Item, 'price' | 'salePrice'>): number {
+  return isPrice(salePrice) && salePrice < price ? salePrice : price
+}
+
+/** Returns the categories of an item, widest first. */
+export function categoriesOf(item: Pick<Item, 'category' | 'categoryPath'>): readonly string[] {
+  if (item.categoryPath !== undefined) return item.categoryPath
+  if (item.category === undefined) return []
+  return item.category.split(/\s+>\s+/)
+}
+
+/**
+ * Tells whether an update is older than what is known: by the version of the source where both have
+ * one, else, and where versions are equal, by time. The same update again is not stale.
+ */
+export function isStaleUpdate(update: Item, known: Item): boolean {
+  const { version } = update
+  if (version !== undefined && known.version !== undefined && version !== known.version) {
+    return version < known.version
+  }
+  return update.updatedAtMs < known.updatedAtMs
+}
+
+function isPrice(price: number | undefined): price is number {
+  return typeof price === 'number' && price >= 0 && price < Number.POSITIVE_INFINITY
 }

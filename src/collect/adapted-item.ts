@@ -4,12 +4,16 @@ import type { JsonObject } from '../lib/json.ts'
 export const itemReasons = ['item-unreadable', 'item-kind-unknown'] as const
 export type ItemReason = (typeof itemReasons)[number]
 
-/** One item of another format with the event it means, in the form of Segment's API. */
+/**
+ * One item of another format with what it means: an event in the form of Segment's API, or an item
+ * of the catalog.
+ */
 export type AdaptedItem = {
   /** As the producer sent it, JSON or bytes: what is kept where the event is rejected. */
   readonly original: unknown
 } & (
   | { readonly event: JsonObject }
+  | { readonly catalogItem: JsonObject }
   | {
       readonly refusal: {
         readonly reason: ItemReason

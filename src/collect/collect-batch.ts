@@ -23,6 +23,7 @@ import type { NewRecord } from '../log/record.ts'
 import type { AdaptedItem } from './adapted-item.ts'
 import { eventRecord } from './event-record.ts'
 import type { ItemStamps } from './item-stamp.ts'
+import { judgeCatalogItem } from './judge-catalog-item.ts'
 import type { RejectReason, RequestReason } from './reject-reason.ts'
 import { type BodyEncoding, nameOfSent, type Rejection, rejectedRecord } from './rejected-record.ts'
 import type { SegmentRoute } from './segment-routes.ts'
@@ -295,6 +296,9 @@ export function judgeAll(items: readonly Item[], judge: Judge): Judged {
       judged.events.push(eventRecord(event, place))
       if (event.planFault !== undefined) judged.marked.push(event.name)
       judged.results.push({ status: 'accepted', eventId: event.eventId })
+    } else if (judgement.kind === 'item') {
+      judged.events.push(judgement.record)
+      judged.results.push({ status: 'accepted', eventId: judgement.itemId })
     } else {
       const { reason, path, says } = judgement
       const rejection = rejectionOf(item, { reason, path }, judge)
@@ -308,6 +312,7 @@ export function judgeAll(items: readonly Item[], judge: Judge): Judged {
 
 type Judgement =
   | { readonly kind: 'event'; readonly event: Event }
+  | { readonly kind: 'item'; readonly itemId: string; readonly record: NewRecord }
   | {
       readonly kind: 'refused'
       readonly reason: RejectReason
@@ -317,6 +322,7 @@ type Judgement =
 
 function judgeItem(item: Item, judge: Judge): Judgement {
   if ('refusal' in item) return { kind: 'refused', ...item.refusal }
+  if ('catalogItem' in item) return judgeCatalogItem(item.catalogItem, judge)
   const parsed = parseEvent(item.event, judge.parseDeps)
   if (parsed.kind === 'refused') return parsed
   const fault = judge.plan?.validate(parsed.event)

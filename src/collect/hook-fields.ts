@@ -64,12 +64,24 @@ export class HookFields {
     return this.#refuse(name, 'Must be a whole number, not negative.')
   }
 
+  /** Returns how many are left: a whole number. Less than none is none: shops sell ahead. */
+  stock(name: string): number | undefined {
+    const value = this.#value(name)
+    if (value === undefined) return undefined
+    if (typeof value === 'number' && Number.isSafeInteger(value)) return Math.max(0, value)
+    return this.#refuse(name, 'Must be a whole number.')
+  }
+
   /** Returns a currency in capitals. */
   currency(name: string): string | undefined {
     const value = this.#value(name)
     if (value === undefined || value === '') return undefined
     if (typeof value === 'string' && /^[A-Za-z]{3}$/.test(value)) return value.toUpperCase()
     return this.#refuse(name, 'Must be a currency of three letters.')
+  }
+
+  isNull(name: string): boolean {
+    return Object.hasOwn(this.#object, name) && this.#object[name] === null
   }
 
   isTrue(name: string): boolean {

@@ -15,6 +15,8 @@ export type Proof =
 /** What one delivery means. */
 export type Meaning =
   | { readonly kind: 'events'; readonly events: readonly JsonObject[] }
+  /** As `catalog/parse-item.ts` takes it. */
+  | { readonly kind: 'item'; readonly item: JsonObject }
   /** Nothing wrong with it, and no use for it. */
   | { readonly kind: 'dropped' }
   /** A kind of delivery that is not known here. */

@@ -130,5 +130,8 @@ function adapt(ask: Ask, found: CollectSource): Adapted {
     const refusal = { reason: 'item-kind-unknown', path: '', says: meaning.says } as const
     return { kind: 'events', items: [{ original, refusal }] }
   }
+  if (meaning.kind === 'item') {
+    return { kind: 'events', items: [{ original, catalogItem: meaning.item }] }
+  }
   return { kind: 'events', items: meaning.events.map((event) => ({ original, event })) }
 }

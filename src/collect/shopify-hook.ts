@@ -20,6 +20,7 @@ import {
   type Person,
   type Proof,
 } from './hook-format.ts'
+import { shopifyItem, shopifyRemoval } from './shopify-product.ts'
 import { isSignedBy, parseDigest, singleHeader } from './signature.ts'
 
 /** What each topic becomes; the guide prints this table. */
@@ -36,9 +37,9 @@ export const shopifyTopics: Readonly<Record<string, string>> = {
   'customers/data_request': 'Customer Data Requested',
   'customers/redact': 'Customer Redact Requested',
   'shop/redact': 'Shop Redact Requested',
-  'products/create': 'dropped: items come by the items API',
-  'products/update': 'dropped: items come by the items API',
-  'products/delete': 'dropped: items come by the items API',
+  'products/create': 'item of the catalog; taken away where it is not active',
+  'products/update': 'as products/create',
+  'products/delete': 'item taken away',
 }
 
 /** The name under which a shop's page puts the device's id among an order's notes. */
@@ -51,7 +52,14 @@ export const shopifyHook: HookFormat = {
   prove,
   topicOf: ({ headers }) => singleHeader(headers['x-shopify-topic']) ?? '',
   deliveryIdOf: ({ headers }) => singleHeader(headers['x-shopify-webhook-id']),
-  interpret: (_ask, fields, delivery) => interpret(fields, delivery),
+  interpret: ({ headers }, fields, delivery) => {
+    const { topic } = delivery
+    if (topic === 'products/create' || topic === 'products/update') {
+      const domain = singleHeader(headers['x-shopify-shop-domain'])
+      return { kind: 'item', item: shopifyItem(fields, domain) }
+    }
+    return interpret(fields, delivery)
+  },
 }
 
 function prove({ headers, bytes }: AskBytes, secrets: readonly string[]): Proof {
@@ -78,6 +86,7 @@ function interpret(fields: HookFields, delivery: Delivery): Meaning {
     return privacyOf(fields, delivery, 'Customer Data Requested')
   if (topic === 'customers/redact') return privacyOf(fields, delivery, 'Customer Redact Requested')
   if (topic === 'shop/redact') return privacyOf(fields, delivery, 'Shop Redact Requested')
+  if (topic === 'products/delete') return { kind: 'item', item: shopifyRemoval(fields) }
   if (Object.hasOwn(shopifyTopics, topic)) return { kind: 'dropped' }
   return { kind: 'unknown', says: 'X-Shopify-Topic is none that is known here.' }
 }

@@ -21,6 +21,7 @@ import {
   type Proof,
 } from './hook-format.ts'
 import { isSignedBy, parseDigest, singleHeader } from './signature.ts'
+import { woocommerceItem, woocommerceRemoval } from './woocommerce-product.ts'
 
 /** What each topic becomes; the guide prints this table. */
 export const woocommerceTopics: Readonly<Record<string, string>> = {
@@ -33,10 +34,10 @@ export const woocommerceTopics: Readonly<Record<string, string>> = {
   'customer.created': 'identify',
   'customer.updated': 'identify',
   'customer.deleted': 'dropped',
-  'product.created': 'dropped: items come by the items API',
-  'product.updated': 'dropped: items come by the items API',
-  'product.deleted': 'dropped: items come by the items API',
-  'product.restored': 'dropped: items come by the items API',
+  'product.created': 'item of the catalog; taken away where it is not published',
+  'product.updated': 'as product.created',
+  'product.deleted': 'item taken away',
+  'product.restored': 'as product.created',
   'coupon.created': 'dropped: names no person',
   'coupon.updated': 'dropped: names no person',
   'coupon.deleted': 'dropped: names no person',
@@ -75,6 +76,10 @@ function interpret(fields: HookFields, delivery: Delivery): Meaning {
   }
   if (topic === 'customer.created' || topic === 'customer.updated') {
     return accountOf(fields, delivery)
+  }
+  if (topic === 'product.deleted') return { kind: 'item', item: woocommerceRemoval(fields) }
+  if (topic.startsWith('product.') && Object.hasOwn(woocommerceTopics, topic)) {
+    return { kind: 'item', item: woocommerceItem(fields) }
   }
   if (Object.hasOwn(woocommerceTopics, topic)) return { kind: 'dropped' }
   return { kind: 'unknown', says: 'X-WC-Webhook-Topic is none that is known here.' }

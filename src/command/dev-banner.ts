@@ -3,7 +3,7 @@
  */
 
 import { customerUserId, type ShopOrder } from '../../examples/shop/shop-data.ts'
-import { type Item, isAvailable } from '../catalog/item.ts'
+import { type Item, isInStock } from '../catalog/item.ts'
 import type { DemoSetup } from './demo-world.ts'
 
 /** Returns where page and keys are. */
@@ -90,7 +90,7 @@ function chooseTrial(
   const counts = new Map<Item, number>()
   for (const [itemId] of completed.flatMap(({ lines }) => lines)) {
     const item = known.get(itemId)
-    if (item === undefined || !isAvailable(item) || own.has(item.category)) continue
+    if (item === undefined || !isInStock(item) || own.has(item.category)) continue
     counts.set(item, (counts.get(item) ?? 0) + 1)
   }
   const [most] = [...counts].sort((left, right) => right[1] - left[1])

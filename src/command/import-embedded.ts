@@ -30,6 +30,7 @@ import { definitionsHashOf } from './apply-definitions.ts'
 import { collectSourcesOf } from './collect-sources.ts'
 import { lockDataDir } from './data-dir.ts'
 import { assertDataDir, createStoreDeps } from './data-reader.ts'
+import { catalogSourceId, writeItems } from './import-items.ts'
 import type { ImportTarget, KnownItems } from './import-target.ts'
 import { assertNotMoved } from './move-data.ts'
 import { openBlobStore, openEventLog, openStateStore } from './open-stores.ts'
@@ -41,6 +42,8 @@ export interface EmbeddedOptions {
   /** Undefined for the source `import`, which needs no definition. */
   readonly source: string | undefined
   readonly isBackfill: boolean
+  /** Whether items are written and not events. */
+  readonly isCatalog?: boolean
 }
 
 export interface EmbeddedDeps {
@@ -82,7 +85,8 @@ export async function openEmbeddedTarget(
     const rejected = await openEventLog(storeDeps, place, kept)
     closers.push(() => rejected.close())
     const sources = await readSources(dataDir)
-    const sourceId = chooseSource(sources, options.source)
+    const isCatalog = options.isCatalog === true
+    const sourceId = isCatalog ? catalogSourceId : chooseSource(sources, options.source)
     const collectorDeps = {
       ...deps,
       ...{ log, rejected, metrics: noMetrics, sources: createSourceDirectory(sources) },
@@ -92,7 +96,8 @@ export async function openEmbeddedTarget(
       id: log.identity.incarnation,
       ...writerOf(collectorDeps, { ...options, sourceId }),
       ends: async () => [...(await endsOf(log)), ...(await endsOf(rejected))],
-      knownBehind: (ends) => knownBehind(logs, ends, { ...options, sourceId }),
+      knownBehind: async (ends) =>
+        isCatalog ? new Map() : await knownBehind(logs, ends, { ...options, sourceId }),
       close: () => closeAll(closers),
     }
   } catch (error) {
@@ -108,7 +113,8 @@ export async function openDryTarget(
 ): Promise<ImportTarget> {
   const { dataDir } = options
   const sources = dataDir === undefined ? [] : await readSources(dataDir)
-  const sourceId = chooseSource(sources, options.source)
+  const isCatalog = options.isCatalog === true
+  const sourceId = isCatalog ? catalogSourceId : chooseSource(sources, options.source)
   const nowhere = createNowhere()
   const collectorDeps = {
     ...deps,
@@ -126,7 +132,11 @@ export async function openDryTarget(
 
 function writerOf(
   deps: CollectorDeps,
-  options: { readonly sourceId: string; readonly isBackfill: boolean },
+  options: {
+    readonly sourceId: string
+    readonly isBackfill: boolean
+    readonly isCatalog?: boolean
+  },
 ): Pick<ImportTarget, 'sourceId' | 'batchCountMax' | 'batchBytesMax' | 'windowCountMax' | 'write'> {
   const { sourceId, isBackfill } = options
   const collector = createCollector(deps, defaultCollectorOptions)
@@ -136,6 +146,7 @@ function writerOf(
     batchBytesMax,
     windowCountMax,
     async write(items) {
+      if (options.isCatalog === true) return await writeItems(deps, items)
       const body = { batch: items }
       const call = { kind: 'batch', body, bytes: tooDeepBytes, isBackfill } as const
       return resultsOf(await collector.collect(sourceId, call))

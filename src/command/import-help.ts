@@ -6,6 +6,8 @@ Formats:
   ndjson      one event per line, as Segment's calls have them
   nginx       access log in the combined format; apache: common or combined
   json-lines  access log as JSON, with the names of nginx's variables, or those of --map
+  items-csv   a catalog: itemId,name,price,stockCount,category,... or Google's product feed
+  items-ndjson  a catalog, one item per line as the API takes them
   singer      what a Singer tap writes: tap | attune import - --format singer > state.json
 
 Examples:
@@ -14,6 +16,8 @@ Examples:
   attune import crm.csv --format csv --map crm.yaml --data-dir data --source crm
   attune import /var/log/nginx/access.log --format nginx --map paths.yaml --follow \\
     --url http://127.0.0.1:8080 --write-key wk_web --state /var/lib/attune/nginx.sqlite
+  attune import catalog.csv --format items-csv --data-dir data
+  attune import feed.tsv --format items-csv --url https://api.shop.example --api-key atk_...
   zcat events-*.ndjson.gz | attune import - --format ndjson --url https://in.shop.example \\
     --write-key wk_history
 

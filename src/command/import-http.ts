@@ -17,10 +17,23 @@ import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import type { Random } from '../lib/random.ts'
 import type { ImportTarget } from './import-target.ts'
 
+/** How a server is asked to take items, and what its answer says of them. */
+export interface Wire {
+  readonly path: string
+  readonly authorization: string
+  bodyOf(items: readonly JsonObject[]): string
+  /** Returns what became of each; nothing where the answer does not say. */
+  resultsOf(
+    answered: { readonly status: number; readonly fields: JsonObject },
+    items: readonly JsonObject[],
+  ): readonly EventResult[] | undefined
+}
+
 export interface HttpTargetOptions {
   readonly url: string
-  readonly writeKey: string
-  readonly isBackfill: boolean
+  /** What tells this target from others of the same server. */
+  readonly sourceId: string
+  readonly wire: Wire
   /** Tells of a wait. */
   readonly say: (text: string) => void
   readonly signal: AbortSignal
@@ -41,11 +54,10 @@ const requestMsMax = 60_000
 
 export function createHttpTarget(deps: HttpDeps, options: HttpTargetOptions): ImportTarget {
   const base = options.url.replace(/\/+$/, '')
-  const path = options.isBackfill ? '/v1/import' : '/v1/batch'
-  const send = { ...options, url: `${base}${path}?verbose=1` }
+  const send = { ...options, url: `${base}${options.wire.path}` }
   return {
     id: base,
-    sourceId: options.writeKey,
+    sourceId: options.sourceId,
     batchCountMax,
     batchBytesMax,
     windowCountMax: 1,
@@ -53,6 +65,19 @@ export function createHttpTarget(deps: HttpDeps, options: HttpTargetOptions): Im
     ends: async () => [],
     knownBehind: async () => new Map(),
     close: async () => {},
+  }
+}
+
+/** Takes events, with the write key of their source. */
+export function createEventWire(writeKey: string, isBackfill: boolean): Wire {
+  return {
+    path: `${isBackfill ? '/v1/import' : '/v1/batch'}?verbose=1`,
+    authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`,
+    bodyOf: (items) => JSON.stringify({ batch: items }),
+    resultsOf({ status, fields: { results } }, items) {
+      if (status !== 200 || !Array.isArray(results) || results.length !== items.length) return
+      return results as unknown as readonly EventResult[]
+    },
   }
 }
 
@@ -104,9 +129,8 @@ async function request(
   options: HttpTargetOptions,
   items: readonly JsonObject[],
 ): Promise<Answer> {
-  const body = JSON.stringify({ batch: items })
   for (let failedCount = 1; ; failedCount++) {
-    const failure = await attempt(options, body, items.length)
+    const failure = await attempt(options, items)
     if (failure.kind === 'results' || failure.kind === 'too-large') return failure
     const isOver = failedCount >= attemptCountMax || options.signal.aborted
     if (failure.kind === 'refused' || isOver) throw failure.error
@@ -126,34 +150,29 @@ type Attempt =
       readonly retryAfterMs: number | undefined
     }
 
-async function attempt(
-  options: HttpTargetOptions,
-  body: string,
-  itemCount: number,
-): Promise<Attempt> {
-  const { url, writeKey } = options
-  const authorization = `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`
+async function attempt(options: HttpTargetOptions, items: readonly JsonObject[]): Promise<Attempt> {
+  const { url, wire } = options
+  const { authorization } = wire
   let response: Response
   let answer: unknown
   try {
     response = await fetch(url, {
       method: 'POST',
       headers: { authorization, 'content-type': 'application/json' },
-      body,
+      body: wire.bodyOf(items),
       signal: AbortSignal.timeout(requestMsMax),
     })
     answer = parseAnswer(await response.text())
   } catch (error) {
-    const says = `send ${itemCount} events to ${url}`
+    const says = `send ${items.length} events to ${url}`
     const unreachable = new OperatingError('SERVER_UNREACHABLE', says, error)
     return { kind: 'again', error: unreachable, retryAfterMs: undefined }
   }
   const { status } = response
   const fields = isJsonObject(answer) ? answer : {}
-  const { results, code, detail } = fields
-  if (status === 200 && Array.isArray(results) && results.length === itemCount) {
-    return { kind: 'results', results: results as unknown as readonly EventResult[] }
-  }
+  const results = wire.resultsOf({ status, fields }, items)
+  if (results !== undefined) return { kind: 'results', results }
+  const { code, detail } = fields
   const says = `${String(code ?? status)}: ${String(detail ?? 'no reason was given')}`
   if (status === 413) return { kind: 'too-large', reason: String(code), says }
   if (status === 429 || status >= 500) {

@@ -1,5 +1,5 @@
 /**
- * `attune import`: events of the past, from files, logs and taps, into the log.
+ * `attune import`: events of the past, from files, logs and taps, into the log; and catalogs.
  *
  * Exit codes: 0 all rows were taken, dropped on purpose, or known already; 1 some rows were
  * refused (all others are imported), the run was stopped, or it failed; 2 wrong use, a file whose
@@ -17,9 +17,10 @@ import { systemRandom } from '../lib/random.ts'
 import { readSecrets } from './data-dir.ts'
 import { openDryTarget, openEmbeddedTarget } from './import-embedded.ts'
 import { followFile } from './import-follow.ts'
-import { createFormat, type ImportFormat, importFormats } from './import-format.ts'
+import { catalogFormats, createFormat, type ImportFormat, importFormats } from './import-format.ts'
 import { importHelp } from './import-help.ts'
-import { createHttpTarget } from './import-http.ts'
+import { createEventWire, createHttpTarget } from './import-http.ts'
+import { catalogSourceId, createItemWire } from './import-items.ts'
 import { createImportReport, formatCounts, type ImportReport } from './import-report.ts'
 import { type ImportedFile, type ImportRun, importFile } from './import-run.ts'
 import { importSinger } from './import-singer.ts'
@@ -32,6 +33,7 @@ export interface ImportFlags {
   readonly dataDir?: string
   readonly url?: string
   readonly writeKey?: string
+  readonly apiKey?: string
   readonly source?: string
   readonly map?: string
   readonly delimiter?: string
@@ -54,13 +56,14 @@ const visitorKeyBytesMin = 16
 export function addImportCommand(program: Command, exit: (code: number) => void): void {
   program
     .command('import')
-    .description('import events from CSV, NDJSON, access logs, or a Singer tap')
+    .description('import events from CSV, NDJSON, access logs, a Singer tap; or a catalog')
     .argument('<file...>', 'files, also compressed by gzip; - is standard input')
     .requiredOption('--format <format>', importFormats.join(', '), readChoice(importFormats))
     .option('--map <file>', 'definition of columns, paths or streams, in YAML')
     .option('--data-dir <dir>', `data directory without a running server (${dataDirDefault})`)
     .option('--url <url>', 'server that takes the events instead; works while it runs')
     .option('--write-key <key>', 'write key of the source, with --url')
+    .option('--api-key <key>', 'API key with the scope write, with --url, for a catalog')
     .option('--source <name>', 'source of the events, with --data-dir (import)')
     .option('--live', 'the events may trigger campaigns; without it they are of the past')
     .option('-f, --follow', 'go on with what is written to the log, through its rotations')
@@ -85,7 +88,11 @@ function checkUse(files: readonly string[], flags: ImportFlags): void {
   if (url !== undefined && !/^https?:\/\//.test(url))
     refuseUse('--url is like http://127.0.0.1:8080')
   const needsKey = url !== undefined && flags.dryRun !== true
-  if (needsKey && writeKey === undefined) refuseUse('--url needs the --write-key of a source')
+  if (isCatalog(flags)) checkCatalogUse(flags, needsKey)
+  else if (needsKey && writeKey === undefined) {
+    refuseUse('--url needs the --write-key of a source')
+  }
+  if (!isCatalog(flags) && flags.apiKey !== undefined) refuseUse('--api-key is for a catalog')
   if (url === undefined && writeKey !== undefined) refuseUse('--write-key is for --url')
   if (url !== undefined && flags.source !== undefined) {
     refuseUse('with --url the write key names the source')
@@ -103,6 +110,20 @@ function checkUse(files: readonly string[], flags: ImportFlags): void {
   }
   if (files.filter((file) => file === '-').length > 1) refuseUse('standard input is read once')
   if (flags.delimiter !== undefined) delimiterOf(flags.delimiter)
+}
+
+function isCatalog({ format }: ImportFlags): boolean {
+  return catalogFormats.some((each) => each === format)
+}
+
+function checkCatalogUse(flags: ImportFlags, needsKey: boolean): void {
+  if (flags.writeKey !== undefined) refuseUse('a catalog is no source: give --api-key')
+  if (needsKey && flags.apiKey === undefined) {
+    refuseUse('--url needs an --api-key with the scope write')
+  }
+  if (flags.url === undefined && flags.apiKey !== undefined) refuseUse('--api-key is for --url')
+  if (flags.source !== undefined) refuseUse('a catalog has no --source')
+  if (flags.map !== undefined) refuseUse('a catalog has no --map; its columns have fixed names')
 }
 
 async function runImport(files: readonly string[], flags: ImportFlags): Promise<number> {
@@ -187,16 +208,16 @@ async function openTarget(
 ): Promise<ImportTarget> {
   const { url, writeKey = '', source } = flags
   const isBackfill = flags.live !== true
-  if (flags.dryRun === true) {
-    return await openDryTarget(deps, { dataDir: flags.dataDir, source, isBackfill })
-  }
+  const kind = { source, isBackfill, isCatalog: isCatalog(flags) }
+  if (flags.dryRun === true) return await openDryTarget(deps, { dataDir: flags.dataDir, ...kind })
   if (url !== undefined) {
     const { report, signal } = given
-    return createHttpTarget(deps, { url, writeKey, isBackfill, signal, say: report.say })
+    const way = isCatalog(flags)
+      ? { sourceId: catalogSourceId, wire: createItemWire(flags.apiKey ?? '') }
+      : { sourceId: writeKey, wire: createEventWire(writeKey, isBackfill) }
+    return createHttpTarget(deps, { url, ...way, signal, say: report.say })
   }
-  return await openEmbeddedTarget(deps, {
-    ...{ dataDir: flags.dataDir ?? dataDirDefault, source, isBackfill },
-  })
+  return await openEmbeddedTarget(deps, { dataDir: flags.dataDir ?? dataDirDefault, ...kind })
 }
 
 function openState(flags: ImportFlags): ImportState | undefined {

@@ -71,7 +71,7 @@ export async function findSuppression(
   return bytes === undefined ? undefined : parseJson<Suppression>(bytes)
 }
 
-/** Returns the known ones of `itemIds`, by id. */
+/** Returns the known ones of `itemIds`, by id; none that the shop has taken away. */
 export async function findItems(
   place: StatePlace,
   itemIds: readonly string[],
@@ -82,7 +82,8 @@ export async function findItems(
       const key = `item:${itemId}`
       const partition = partitionOf(place.workspace, key, place.partitionCount)
       const [bytes] = await place.state.get(partition, [`item/${itemId}`])
-      if (bytes !== undefined) found.set(itemId, parseJson<Item>(bytes))
+      const item = bytes === undefined ? undefined : parseJson<Item>(bytes)
+      if (item !== undefined && item.isRemoved !== true) found.set(itemId, item)
     }),
   )
   return found

@@ -9,7 +9,7 @@
  * clock.
  */
 
-import type { Item } from '../catalog/item.ts'
+import { type Item, isStaleUpdate } from '../catalog/item.ts'
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { LogRecord } from '../log/record.ts'
@@ -220,7 +220,7 @@ async function foldItem(scope: FoldScope, record: LogRecord): Promise<void> {
   const key = itemPrefix + item.itemId
   await scope.view.load([key])
   const before: Item | undefined = scope.view.read(key, itemCodec)
-  if (before !== undefined && before.updatedAtMs > item.updatedAtMs) return
+  if (before !== undefined && isStaleUpdate(item, before)) return
   scope.view.write(key, item, itemCodec)
   feedItem(scope, item.itemId)
   scope.effects.push({ kind: 'item-changed', item })

@@ -7,7 +7,7 @@
  * interactions learned.
  */
 
-import { type Item, isAvailable } from '../catalog/item.ts'
+import { type Item, isInStock } from '../catalog/item.ts'
 import type { PersonView } from '../profile/person-view.ts'
 import type { Interaction, InteractionKind, Recommendation, Recommender } from './recommender.ts'
 
@@ -46,7 +46,7 @@ export function createAdvisor(recommender: Recommender): Advisor {
       for (const interaction of interactions) recommender.learn(interaction)
     },
     follow(item) {
-      if (isAvailable(item)) available.add(item.itemId)
+      if (isInStock(item)) available.add(item.itemId)
       else available.delete(item.itemId)
     },
     advise(request) {

@@ -1,0 +1,37 @@
+import { itemRecord } from '../catalog/item-record.ts'
+import { parseItem } from '../catalog/parse-item.ts'
+import type { NewRecord } from '../log/record.ts'
+import type { Judge } from './collect-batch.ts'
+
+export type JudgedCatalogItem =
+  | { readonly kind: 'item'; readonly itemId: string; readonly record: NewRecord }
+  | {
+      readonly kind: 'refused'
+      readonly reason: 'item-unreadable'
+      readonly path: string
+      readonly says: string
+    }
+
+/** Makes the record of an item of the catalog, which is of no source: of the item's partition. */
+export function judgeCatalogItem(
+  input: unknown,
+  {
+    deps,
+    options,
+    parseDeps: { receivedAtMs },
+  }: {
+    readonly deps: { readonly log: Pick<Judge['deps']['log'], 'identity'> }
+    readonly options: Pick<Judge['options'], 'workspace'>
+    readonly parseDeps: Pick<Judge['parseDeps'], 'receivedAtMs'>
+  },
+): JudgedCatalogItem {
+  const parsed = parseItem(input, receivedAtMs)
+  if (parsed.kind === 'item') {
+    const { partitionCount } = deps.log.identity
+    const place = { workspace: options.workspace, partitionCount }
+    const { itemId } = parsed.item
+    return { kind: 'item', itemId, record: itemRecord(place, parsed, receivedAtMs) }
+  }
+  const [{ path, says } = { path: '', says: 'is wrong' }] = parsed.faults
+  return { kind: 'refused', reason: 'item-unreadable', path, says: `Of an item: ${says}.` }
+}

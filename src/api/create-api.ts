@@ -21,6 +21,7 @@ import { addItemRoutes } from './item-routes.ts'
 import { addMessageRoutes } from './message-routes.ts'
 import { problemOfError, sendProblem } from './problem.ts'
 import { addProfileRoutes } from './profile-routes.ts'
+import { addRecommendationRoutes } from './recommendation-routes.ts'
 import { addRejectedRoutes } from './rejected-routes.ts'
 import { addRenderRoutes } from './render-routes.ts'
 import { addStatusRoutes } from './status-routes.ts'
@@ -63,6 +64,7 @@ export function createApi(
   addHealthRoutes(app, deps)
   if (options.isHealthOnly) return app
   addProfileRoutes(app, deps)
+  addRecommendationRoutes(app, deps)
   addMessageRoutes(app, deps)
   addRenderRoutes(app, deps)
   addItemRoutes(app, deps, options)

@@ -1,10 +1,8 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { type Static, Type } from 'typebox'
-import type { Item } from '../catalog/item.ts'
-import { type FoundPerson, findItems, findPerson, type StatePlace } from '../delivery/read-state.ts'
+import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-state.ts'
 import { timeText } from '../lib/time-text.ts'
-import { cartOf, viewPerson } from '../profile/view-person.ts'
-import { type Advice, adviceRequestOf } from '../recommend/advisor.ts'
+import { viewPerson } from '../profile/view-person.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
 import {
@@ -22,10 +20,8 @@ type CountQuery = Static<typeof CountQuery>
 
 const activityCountDefault = 50
 const activityCountMax = 1000
-const recommendationCountDefault = 10
-const recommendationCountMax = 100
 
-/** What is known of one person: profile, retained activity, recommendations. */
+/** What is known of one person: profile and retained activity. */
 export function addProfileRoutes(app: FastifyInstance, deps: ApiDeps): void {
   const answerProfile = createProfileAnswers(deps)
   app.get<{ Params: IdParams }>('/api/v1/profiles/:id', async (request, reply) => {
@@ -59,28 +55,6 @@ export function addProfileRoutes(app: FastifyInstance, deps: ApiDeps): void {
       return sendJson(reply, { id: found.person.key, events, ...ageOf(deps, found) })
     },
   )
-
-  app.get<{ Params: IdParams; Querystring: CountQuery }>(
-    '/api/v1/profiles/:id/recommendations',
-    { schema: { querystring: CountQuery } },
-    async (request, reply) => {
-      const found = await findProfile(deps.place, request.params.id)
-      if ('code' in found) return sendProblem(reply, found)
-      const wanted = Number(request.query.count ?? recommendationCountDefault)
-      const view = viewPerson(found.person, found.traits)
-      const cartItemIds = cartOf(view.activity).map(({ itemId }) => itemId)
-      const countMax = Math.min(recommendationCountMax, wanted)
-      const nowMs = deps.clock.nowMs()
-      const advice = await deps.advise(adviceRequestOf(view, cartItemIds, nowMs, countMax))
-      return sendJson(reply, {
-        id: found.person.key,
-        version: found.person.version,
-        items: await showAdvice(deps.place, advice),
-        learnedCount: advice.learnedCount,
-        ...ageOf(deps, found),
-      })
-    },
-  )
 }
 
 /** Answers JSON about a person, which no shared cache may keep. */
@@ -99,30 +73,4 @@ export async function findProfile(
   const key = parseProfileId(id)
   if (key === undefined) return profileIdProblem
   return (await findPerson(place, key)) ?? profileUnknown
-}
-
-/** Joins recommendations with the catalog of this moment: an index knows no prices. */
-async function showAdvice(
-  place: StatePlace,
-  { recommendations }: Advice,
-): Promise<readonly Record<string, unknown>[]> {
-  const itemIds = recommendations.flatMap(({ itemId, reason }) => [itemId, reason.itemId ?? itemId])
-  const items = await findItems(place, itemIds)
-  return recommendations.map(({ itemId, score, reason }) => {
-    const item: Item | undefined = items.get(itemId)
-    return {
-      itemId,
-      name: item?.name,
-      price: item?.price,
-      category: item?.category,
-      imageUrl: item?.imageUrl,
-      url: item?.url,
-      score,
-      reason: {
-        kind: reason.kind,
-        itemId: reason.itemId,
-        name: reason.itemId === undefined ? undefined : items.get(reason.itemId)?.name,
-      },
-    }
-  })
 }

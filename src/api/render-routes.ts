@@ -20,6 +20,8 @@ const RenderBody = Type.Object(
     profile: Type.String({ minLength: 1, maxLength: 300 }),
     template: Type.String({ minLength: 1, maxLength: 200 }),
     recommendations: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
+    /** Whose rules `recommendations` follow. */
+    recommender: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
     event: Type.Optional(
       Type.Object(
         {
@@ -62,6 +64,10 @@ export function addRenderRoutes(app: FastifyInstance, deps: ApiDeps): void {
       const definitions = await inForce.of(found.partition)
       const template = definitions.templates.get(body.template)
       if (template === undefined) return sendProblem(reply, templateUnknown(definitions))
+      const { recommender } = body
+      if (recommender !== undefined && !definitions.recommenders.has(recommender)) {
+        return sendProblem(reply, recommenderUnknown)
+      }
       const age = ageOf(deps, found)
       const boundMs = body.freshWithinMs
       if (boundMs !== undefined && (age.ageMs === null || age.ageMs > boundMs)) {
@@ -98,6 +104,7 @@ async function buildInput(
     found,
     nowMs,
     recommendationCount: body.recommendations ?? 0,
+    recommendationRules: definitions.recommenders.get(body.recommender ?? ''),
     campaign: previewId,
     shop: { ...definitions.shop },
     publicUrl,
@@ -137,6 +144,11 @@ const notConfigured: ApiProblem = {
   status: 409,
   code: 'not-configured',
   detail: 'The server was started without publicUrl or from, so a message cannot be written.',
+}
+const recommenderUnknown: ApiProblem = {
+  status: 404,
+  code: 'recommender-unknown',
+  detail: 'No recommender of this name.',
 }
 const stale: ApiProblem = {
   status: 409,

@@ -25,7 +25,18 @@ export type Step =
       /** How long after it is due the message may still be handed over. */
       readonly notAfterMs: number
       readonly recommendationCount: number
+      /** Name of the recommender of `recommendations`; absent: the rules without a definition. */
+      readonly recommender?: string
+      /** Further lists of the message, in the order in which they choose. */
+      readonly slots?: readonly SlotStep[]
     }
+
+export interface SlotStep {
+  /** As templates name it: `slots.NAME`. */
+  readonly name: string
+  readonly recommender: string
+  readonly count: number
+}
 
 export interface Campaign {
   readonly name: string
@@ -42,6 +53,8 @@ export interface Fault {
 }
 
 export const stepCountMax = 50
+const slotCountMax = 10
+const itemCountMax = 50
 const waitMsMax = 366 * 24 * 3_600_000
 const defaultFreshWithinMs = 60_000
 const defaultNotAfterMs = 24 * 3_600_000
@@ -115,13 +128,10 @@ function readSend(
   path: string,
   faults: Fault[],
 ): readonly Step[] {
-  const known = ['template', 'topic', 'freshWithin', 'notAfter', 'recommendations']
+  const known = ['template', 'topic', 'freshWithin', 'notAfter', 'recommendations', 'slots']
   refuseUnknown(input, known, path, faults)
-  const recommendations = isJsonObject(input['recommendations']) ? input['recommendations'] : {}
-  const count = recommendations['count'] ?? 0
-  if (typeof count !== 'number' || !Number.isInteger(count) || count < 0 || count > 50) {
-    faults.push({ path: `${path}.recommendations.count`, says: 'must be a whole number, 0 to 50' })
-  }
+  const recommendations = readRecommendations(input['recommendations'], path, faults)
+  const slots = readSlots(input['slots'], `${path}.slots`, faults)
   return [
     {
       kind: 'send',
@@ -129,9 +139,56 @@ function readSend(
       topic: readName(input['topic'], `${path}.topic`, faults),
       freshWithinMs: readDuration(input, 'freshWithin', defaultFreshWithinMs, path, faults),
       notAfterMs: readDuration(input, 'notAfter', defaultNotAfterMs, path, faults),
-      recommendationCount: typeof count === 'number' ? count : 0,
+      ...recommendations,
+      ...(slots.length === 0 ? {} : { slots }),
     },
   ]
+}
+
+function readRecommendations(
+  input: Json | undefined,
+  path: string,
+  faults: Fault[],
+): { readonly recommendationCount: number; readonly recommender?: string } {
+  const source = isJsonObject(input) ? input : {}
+  const at = `${path}.recommendations`
+  if (input !== undefined && !isJsonObject(input)) {
+    faults.push({ path: at, says: 'must be {count: 4}' })
+  }
+  refuseUnknown(source, ['count', 'using'], at, faults)
+  const recommendationCount = readCount(source['count'] ?? 0, `${at}.count`, faults)
+  if (source['using'] === undefined) return { recommendationCount }
+  return { recommendationCount, recommender: readName(source['using'], `${at}.using`, faults) }
+}
+
+function readSlots(input: Json | undefined, path: string, faults: Fault[]): readonly SlotStep[] {
+  if (input === undefined) return []
+  const isList = isJsonObject(input) && Object.keys(input).length <= slotCountMax
+  if (!isList) {
+    const says = `must be {NAME: {using: RECOMMENDER, count: 4}}, at most ${slotCountMax}`
+    faults.push({ path, says })
+    return []
+  }
+  return Object.entries(input).map(([name, slot]) => {
+    const at = `${path}.${name}`
+    const source = isJsonObject(slot) ? slot : {}
+    refuseUnknown(source, ['using', 'count'], at, faults)
+    if (!/^[a-z][a-z0-9_]{0,39}$/.test(name)) {
+      faults.push({ path: at, says: 'must have a name of a-z, 0-9 and _, from a letter on' })
+    }
+    return {
+      name,
+      recommender: readName(source['using'], `${at}.using`, faults),
+      count: readCount(source['count'] ?? -1, `${at}.count`, faults),
+    }
+  })
+}
+
+function readCount(input: Json, path: string, faults: Fault[]): number {
+  const isCount = typeof input === 'number' && Number.isInteger(input)
+  if (isCount && input >= 0 && input <= itemCountMax) return input
+  faults.push({ path, says: `must be a whole number, 0 to ${itemCountMax}` })
+  return 0
 }
 
 function readExits(input: Json | undefined, faults: Fault[]): readonly string[] {

@@ -105,9 +105,12 @@ function tellDecision(decision: Decision): readonly string[] {
       `(bound ${freshWithinMs} ms).`,
     `The definitions in force were ${decision.definitionsHash.slice(0, 12)}.`,
   ]
-  for (const { itemId, reason } of decision.recommendations) {
-    const because = reason.itemId === undefined ? reason.kind : `${reason.kind} ${reason.itemId}`
-    lines.push(`It recommends ${itemId}: ${because}.`)
+  for (const { itemId, reason, score, slot, weights } of decision.recommendations) {
+    const about = reason.itemId ?? reason.category
+    const because = about === undefined ? reason.kind : `${reason.kind} ${about}`
+    const where = slot === undefined ? '' : ` in ${slot}`
+    const boost = weights?.boost === undefined ? '' : `, boosted by ${weights.boost}`
+    lines.push(`It recommends ${itemId}${where}: ${because} (${score.toPrecision(3)}${boost}).`)
   }
   return lines
 }

@@ -24,10 +24,15 @@ import { currentTraits, textTrait, viewPerson } from '../profile/view-person.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import { rendererVersion } from '../template/renderer-version.ts'
 import type { RenderedMessage, Renderer, RenderInput, Template } from '../template/template.ts'
-import { encodeEvidence, evidenceFormat } from './evidence.ts'
+import { type Evidence, encodeEvidence, evidenceFormat } from './evidence.ts'
 import type { HandOver, Mailer } from './mailer.ts'
 import { type FoundPerson, findMessage, findPerson, findSuppression } from './read-state.ts'
-import { type BuiltValues, buildValues, type ValueDeps } from './render-values.ts'
+import {
+  type BuiltValues,
+  buildValues,
+  type ValueDeps,
+  type ValueRequest,
+} from './render-values.ts'
 import { addressKeyOf, isSuppressed } from './suppression.ts'
 
 /** The greatest time between the check of the suppression and the first byte. */
@@ -57,6 +62,9 @@ export interface PreparedTemplate {
   readonly template: Template
   readonly templateHash: string
   readonly shop: JsonObject
+  /** Of the step that made the message. */
+  readonly recommendationRules?: ValueRequest['recommendationRules']
+  readonly slots?: ValueRequest['slots']
 }
 
 export interface DeliverOptions {
@@ -198,6 +206,8 @@ async function prepareMessage(
     found,
     nowMs,
     recommendationCount: message.recommendationCount,
+    recommendationRules: prepared.recommendationRules,
+    slots: prepared.slots,
     campaign: message.campaign,
     shop: prepared.shop,
     publicUrl: options.publicUrl,
@@ -268,14 +278,29 @@ async function storeEvidence(deps: DeliverDeps, made: Attempt): Promise<string> 
       profileAgeMs: Math.max(0, Math.round(deps.ageMs(found.partition))),
       freshWithinMs: message.freshWithinMs,
       segments: built.view.memberships,
-      recommendations: built.advice.recommendations,
-      learnedCount: built.advice.learnedCount,
+      ...recommendedIn(built),
       renderedAtMs: made.nowMs,
     },
   })
   // Together, so that a message costs one sync of the disk at most.
   const [, hash = ''] = await deps.blobs.put([rendered.raw, evidence])
   return hash
+}
+
+/** What was recommended, and why, with the version of each item that was shown. */
+function recommendedIn({
+  filled,
+}: BuiltValues): Pick<Evidence['decision'], 'recommendations' | 'learnedCount'> {
+  const recommendations = filled.flatMap(({ name, items }, index) =>
+    items.map(({ advised, item }) => ({
+      ...advised,
+      ...(index === 0 ? {} : { slot: name }),
+      itemUpdatedAtMs: item.updatedAtMs,
+      ...(item.version === undefined ? {} : { itemVersion: item.version }),
+    })),
+  )
+  const learnedCount = filled.reduce((most, slot) => Math.max(most, slot.learnedCount), 0)
+  return { recommendations, learnedCount }
 }
 
 async function checkAndHandOver(

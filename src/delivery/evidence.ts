@@ -6,7 +6,7 @@
  */
 
 import type { TriggerRef } from '../profile/person.ts'
-import type { Recommendation } from '../recommend/recommender.ts'
+import type { AdvisedItem } from '../recommend/advisor.ts'
 import type { RenderInput } from '../template/template.ts'
 
 export const evidenceFormat = 1
@@ -26,6 +26,16 @@ export interface Evidence {
   readonly decision: Decision
 }
 
+/** An item that was recommended, why, and the version of it that was shown. */
+export interface RecommendedEvidence extends Pick<AdvisedItem, 'itemId' | 'score' | 'reason'> {
+  /** Absent in evidence of before there were any. */
+  readonly weights?: AdvisedItem['weights']
+  /** Absent: `recommendations`. */
+  readonly slot?: string
+  readonly itemUpdatedAtMs?: number
+  readonly itemVersion?: number
+}
+
 /** Why this message, with this content. */
 export interface Decision {
   readonly campaign: string
@@ -38,7 +48,7 @@ export interface Decision {
   readonly profileAgeMs: number
   readonly freshWithinMs: number
   readonly segments: readonly string[]
-  readonly recommendations: readonly Recommendation[]
+  readonly recommendations: readonly RecommendedEvidence[]
   /** Version of the recommendation index. */
   readonly learnedCount: number
   readonly renderedAtMs: number

@@ -5,24 +5,31 @@
  * this moment, never from an index: a price in an email is the shop's price now.
  */
 
-import type { Item } from '../catalog/item.ts'
+import { currentPrice, type Item } from '../catalog/item.ts'
 import type { Event } from '../event/event.ts'
 import type { Json, JsonObject } from '../lib/json.ts'
 import type { PersonView } from '../profile/person-view.ts'
 import { cartOf, recentItems, viewPerson } from '../profile/view-person.ts'
-import { type Advice, type AdviceRequest, adviceRequestOf } from '../recommend/advisor.ts'
-import type { Recommendation } from '../recommend/recommender.ts'
-import { type FoundPerson, findItems, type StatePlace } from './read-state.ts'
+import type { AdvisedItem } from '../recommend/advisor.ts'
+import { type FoundPerson, findItems } from './read-state.ts'
+import {
+  type FilledSlot,
+  fillSlots,
+  type RecommendDeps,
+  type RecommendedItem,
+  type SlotAsked,
+} from './recommend-items.ts'
 
-export interface ValueDeps {
-  readonly place: StatePlace
-  advise(request: AdviceRequest): Promise<Advice>
-}
+export type ValueDeps = RecommendDeps
 
 export interface ValueRequest {
   readonly found: FoundPerson
   readonly nowMs: number
   readonly recommendationCount: number
+  /** Rules of `recommendations`; absent: those that hold without a definition. */
+  readonly recommendationRules?: SlotAsked['rules'] | undefined
+  /** Further lists, each with items that no other one shows. */
+  readonly slots?: readonly SlotAsked[] | undefined
   readonly campaign: string
   readonly shop: JsonObject
   readonly publicUrl: string
@@ -33,7 +40,8 @@ export interface ValueRequest {
 export interface BuiltValues {
   readonly values: JsonObject
   readonly view: PersonView
-  readonly advice: Advice
+  /** The first is `recommendations`. */
+  readonly filled: readonly FilledSlot[]
 }
 
 const recentCountMax = 10
@@ -46,17 +54,15 @@ export async function buildValues(deps: ValueDeps, request: ValueRequest): Promi
   const cart = cartOf(view.activity)
   const recent = recentItems(view.activity, 'Product Viewed', recentCountMax)
   const order = lastOrder(view)
-  const advice = await adviseFor(
-    deps,
-    request,
-    view,
-    cart.map(({ itemId }) => itemId),
-  )
+  const filled = await fillSlots(deps, view.activity, {
+    slots: slotsOf(request),
+    nowMs: request.nowMs,
+    currency: String(request.shop['currency'] ?? ''),
+  })
   const itemIds = [
     ...cart.map(({ itemId }) => itemId),
     ...recent.flatMap(({ itemId }) => itemId ?? []),
     ...order.map(({ itemId }) => itemId),
-    ...advice.recommendations.flatMap(({ itemId, reason }) => [itemId, reason.itemId ?? itemId]),
   ]
   const items = await findItems(deps.place, itemIds)
   const shown = (itemId: string): JsonObject => showItem(items.get(itemId), itemId)
@@ -70,26 +76,19 @@ export async function buildValues(deps: ValueDeps, request: ValueRequest): Promi
       recent_views: recent.map(({ itemId = '' }) => shown(itemId)),
       last_order: order.map(({ itemId, quantity }) => ({ ...shown(itemId), quantity })),
     },
-    recommendations: advice.recommendations.map((one) => ({
-      ...shown(one.itemId),
-      reason: showReason(one, items),
-    })),
+    recommendations: showSlot(filled[0]),
+    slots: Object.fromEntries(filled.slice(1).map((slot) => [slot.name, showSlot(slot)])),
     event: showEvent(request.event),
     campaign: { name: request.campaign },
     shop: { image_origin: request.publicUrl, ...request.shop },
   }
-  return { values, view, advice }
+  return { values, view, filled }
 }
 
-async function adviseFor(
-  deps: ValueDeps,
-  request: ValueRequest,
-  view: PersonView,
-  cartItemIds: readonly string[],
-): Promise<Advice> {
-  if (request.recommendationCount === 0) return { recommendations: [], learnedCount: 0 }
-  const { nowMs, recommendationCount } = request
-  return await deps.advise(adviceRequestOf(view, cartItemIds, nowMs, recommendationCount))
+function slotsOf(request: ValueRequest): readonly SlotAsked[] {
+  const { recommendationCount: countMax, recommendationRules: rules, slots = [] } = request
+  const first = { name: 'recommendations', countMax, ...(rules === undefined ? {} : { rules }) }
+  return [first, ...slots]
 }
 
 function lastOrder(
@@ -112,6 +111,11 @@ function showItem(item: Item | undefined, itemId: string): JsonObject {
     item_id: itemId,
     name: item.name,
     price: item.price,
+    current_price: currentPrice(item),
+    ...(currentPrice(item) === item.price ? {} : { sale_price: currentPrice(item) }),
+    ...(item.currency === undefined ? {} : { currency: item.currency }),
+    ...(item.version === undefined ? {} : { item_version: item.version }),
+    item_updated_at_ms: item.updatedAtMs,
     ...(item.category === undefined ? {} : { category: item.category }),
     ...(item.brand === undefined ? {} : { brand: item.brand }),
     ...(item.imageUrl === undefined ? {} : { image_url: item.imageUrl }),
@@ -120,13 +124,23 @@ function showItem(item: Item | undefined, itemId: string): JsonObject {
   }
 }
 
-function showReason(one: Recommendation, items: ReadonlyMap<string, Item>): JsonObject {
-  const { kind, itemId } = one.reason
-  const name = itemId === undefined ? undefined : items.get(itemId)?.name
+function showSlot(slot: FilledSlot | undefined): readonly JsonObject[] {
+  if (slot === undefined) return []
+  const { items, named } = slot
+  return items.map(({ item, advised }: RecommendedItem) => ({
+    ...showItem(item, item.itemId),
+    reason: showReason(advised, named),
+  }))
+}
+
+function showReason({ reason }: AdvisedItem, named: ReadonlyMap<string, Item>): JsonObject {
+  const { kind, itemId, category } = reason
+  const name = itemId === undefined ? undefined : named.get(itemId)?.name
   return {
     kind,
     ...(itemId === undefined ? {} : { item_id: itemId }),
     ...(name === undefined ? {} : { name }),
+    ...(category === undefined ? {} : { category }),
   }
 }
 

@@ -3,7 +3,7 @@
  * named at once.
  *
  * Forms: `shop.yaml`, `sources/*.yaml`, `schemas/*.json` (named by sources), `segments/*.yaml`,
- * `campaigns/*.yaml`, `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay
+ * `campaigns/*.yaml`, `recommenders/*.yaml`, `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay
  * file changes values by path; the demo uses it to shorten waits.
  */
 
@@ -47,6 +47,10 @@ export async function parseDefinitionFiles(
   const campaigns = listOf(files, /^campaigns\/[^/]+\.ya?ml$/).map((path) =>
     layOver(read(path), baseName(path), laid),
   )
+  const recommenders = listOf(files, /^recommenders\/[^/]+\.ya?ml$/).map((path) => ({
+    name: baseName(path),
+    content: read(path),
+  }))
   const templates = await readTemplates(files, faults)
   const document: DefinitionsDocument = {
     format: documentFormat,
@@ -54,6 +58,7 @@ export async function parseDefinitionFiles(
     sources,
     segments,
     campaigns,
+    ...(recommenders.length === 0 ? {} : { recommenders }),
     templates,
   }
   const compiled = compileDefinitions(document, 'check')

@@ -1,5 +1,6 @@
 /** Compiled definitions by their hash, read from the side store when they are not at hand. */
 
+import type { Message } from '../campaign/message.ts'
 import type { PreparedTemplate } from '../delivery/deliver-message.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { BlobStore } from '../state/blob-store.ts'
@@ -12,27 +13,52 @@ import { decodeJson } from './meta.ts'
 
 export interface DefinitionsCache {
   definitionsOf(hash: string): Promise<CompiledDefinitions>
-  templateOf(hash: string, name: string): Promise<PreparedTemplate | undefined>
+  templateOf(message: MessageOrigin): Promise<PreparedTemplate | undefined>
 }
 
+/** Where in the definitions a message comes from. */
+export type MessageOrigin = Pick<Message, 'definitionsHash' | 'campaign' | 'step' | 'template'>
+
 const cacheCountMax = 16
+const preparedCountMax = 256
 
 /** Keeps the newest definitions compiled; older ones are read again from the side store. */
 export function createDefinitionsCache(blobs: Pick<BlobStore, 'get' | 'put'>): DefinitionsCache {
   const compiled = new Map<string, Promise<CompiledDefinitions>>()
   const prepared = new Map<string, Promise<PreparedTemplate | undefined>>()
   const definitionsOf = (hash: string): Promise<CompiledDefinitions> =>
-    remember(compiled, hash, () => readDefinitions(blobs, hash))
+    remember(compiled, hash, cacheCountMax, () => readDefinitions(blobs, hash))
   return {
     definitionsOf,
-    templateOf: (hash, name) =>
-      remember(prepared, `${hash}/${name}`, async () => {
-        const definitions = await definitionsOf(hash)
+    templateOf({ definitionsHash, campaign, step, template: name }) {
+      const key = `${definitionsHash}/${name}/${campaign}/${step}`
+      return remember(prepared, key, preparedCountMax, async () => {
+        const definitions = await definitionsOf(definitionsHash)
         const template = definitions.templates.get(name)
         if (template === undefined) return undefined
         const [templateHash = ''] = await blobs.put([Buffer.from(JSON.stringify(template))])
-        return { template, templateHash, shop: { ...definitions.shop } }
-      }),
+        const shop = { ...definitions.shop }
+        return { template, templateHash, shop, ...slotsOf(definitions, { campaign, step }) }
+      })
+    },
+  }
+}
+
+/** Returns the rules of what a step recommends. */
+function slotsOf(
+  { campaigns, recommenders }: CompiledDefinitions,
+  origin: Pick<MessageOrigin, 'campaign' | 'step'>,
+): Pick<PreparedTemplate, 'recommendationRules' | 'slots'> {
+  const step = campaigns.get(origin.campaign)?.steps[origin.step]
+  if (step?.kind !== 'send') return {}
+  const { recommender = '', slots = [] } = step
+  const recommendationRules = recommenders.get(recommender)
+  return {
+    ...(recommendationRules === undefined ? {} : { recommendationRules }),
+    slots: slots.map((slot) => {
+      const rules = recommenders.get(slot.recommender)
+      return { name: slot.name, countMax: slot.count, ...(rules === undefined ? {} : { rules }) }
+    }),
   }
 }
 
@@ -52,6 +78,7 @@ export async function readDefinitions(
 function remember<Value>(
   cache: Map<string, Promise<Value>>,
   key: string,
+  countMax: number,
   make: () => Promise<Value>,
 ): Promise<Value> {
   const known = cache.get(key)
@@ -59,6 +86,6 @@ function remember<Value>(
   const made = make()
   cache.set(key, made)
   made.catch(() => cache.delete(key))
-  if (cache.size > cacheCountMax) cache.delete(cache.keys().next().value ?? '')
+  if (cache.size > countMax) cache.delete(cache.keys().next().value ?? '')
   return made
 }

@@ -9,6 +9,7 @@
 import { type Campaign, parseCampaign } from '../campaign/campaign.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import { defaultRules, parseRules, type RecommenderRules } from '../recommend/recommender-rules.ts'
 import { type EvaluationPlan, planEvaluation } from '../segment/plan.ts'
 import { parseSegments } from '../segment/segment.ts'
 import type { Template } from '../template/template.ts'
@@ -28,6 +29,8 @@ export interface DefinitionsDocument {
   readonly sources: readonly Json[]
   readonly segments: readonly { readonly name: string; readonly content: Json }[]
   readonly campaigns: readonly Json[]
+  /** Absent in documents of before there were any. */
+  readonly recommenders?: readonly { readonly name: string; readonly content: Json }[]
   readonly templates: Readonly<Record<string, Template>>
 }
 
@@ -46,6 +49,7 @@ export interface CompiledDefinitions {
   readonly plan: EvaluationPlan
   readonly campaigns: ReadonlyMap<string, Campaign>
   readonly templates: ReadonlyMap<string, Template>
+  readonly recommenders: ReadonlyMap<string, RecommenderRules>
   readonly sources: readonly Json[]
   campaignsStartedByEvent(event: string): readonly Campaign[]
   campaignsStartedBySegment(segment: string): readonly Campaign[]
@@ -73,7 +77,8 @@ export type CompileAnswer =
 export function compileDefinitions(document: DefinitionsDocument, hash: string): CompileAnswer {
   const faults: DefinitionFault[] = []
   const segments = compileSegments(document, faults)
-  const campaigns = compileCampaigns(document, segments, faults)
+  const recommenders = compileRecommenders(document, faults)
+  const campaigns = compileCampaigns(document, { segments, recommenders }, faults)
   if (faults.length > 0) return { kind: 'refused', faults }
   const byEvent = groupBy(campaigns, ({ trigger }) =>
     trigger.kind === 'event' ? [trigger.event] : [],
@@ -89,6 +94,7 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
     plan: segments,
     campaigns: new Map(campaigns.map((campaign) => [campaign.name, campaign])),
     templates: new Map(Object.entries(document.templates)),
+    recommenders,
     sources: document.sources,
     campaignsStartedByEvent: (event) => byEvent.get(event) ?? [],
     campaignsStartedBySegment: (segment) => bySegment.get(segment) ?? [],
@@ -108,12 +114,35 @@ function compileSegments(document: DefinitionsDocument, faults: DefinitionFault[
   return planEvaluation([])
 }
 
+function compileRecommenders(
+  { recommenders = [] }: DefinitionsDocument,
+  faults: DefinitionFault[],
+): ReadonlyMap<string, RecommenderRules> {
+  const compiled = new Map<string, RecommenderRules>()
+  for (const { name, content } of recommenders) {
+    const file = `recommenders/${name}.yaml`
+    if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(name)) {
+      faults.push({ file, path: '', says: 'must be named by a-z, 0-9 and -, at most 64' })
+    }
+    const parsed = parseRules(content, name)
+    if (parsed.kind === 'rules') compiled.set(name, parsed.rules)
+    else for (const { path, says } of parsed.faults) faults.push({ file, path, says })
+    // Whoever names it is not wrong because it is.
+    if (parsed.kind === 'refused') compiled.set(name, defaultRules)
+  }
+  return compiled
+}
+
+interface Known {
+  readonly segments: EvaluationPlan
+  readonly recommenders: ReadonlyMap<string, RecommenderRules>
+}
+
 function compileCampaigns(
   document: DefinitionsDocument,
-  plan: EvaluationPlan,
+  known: Known,
   faults: DefinitionFault[],
 ): readonly Campaign[] {
-  const segments = new Set(plan.segments.map(({ name }) => name))
   const campaigns = document.campaigns.flatMap((content) => {
     const name = isJsonObject(content) && typeof content['name'] === 'string' ? content['name'] : ''
     const file = `campaigns/${name}.yaml`
@@ -123,7 +152,7 @@ function compileCampaigns(
       return []
     }
     const { campaign } = parsed
-    checkReferences(campaign, segments, document, file, faults)
+    checkReferences(campaign, { document, ...known }, file, faults)
     return [campaign]
   })
   return campaigns.sort((left, right) => (left.name < right.name ? -1 : 1))
@@ -131,22 +160,32 @@ function compileCampaigns(
 
 function checkReferences(
   campaign: Campaign,
-  segments: ReadonlySet<string>,
-  document: DefinitionsDocument,
+  known: Known & { readonly document: DefinitionsDocument },
   file: string,
   faults: DefinitionFault[],
 ): void {
   const { trigger } = campaign
-  if (trigger.kind === 'segment-entry' && !segments.has(trigger.segment)) {
+  const { segments, recommenders, document } = known
+  const hasSegment = (name: string): boolean => segments.segments.some((one) => one.name === name)
+  if (trigger.kind === 'segment-entry' && !hasSegment(trigger.segment)) {
     faults.push({ file, path: 'trigger.segment', says: `no segment ${trigger.segment}` })
   }
   campaign.steps.forEach((step, index) => {
-    if (step.kind !== 'send' || Object.hasOwn(document.templates, step.template)) return
-    faults.push({
-      file,
-      path: `steps[${index}].send.template`,
-      says: `no template ${step.template}`,
-    })
+    if (step.kind !== 'send') return
+    const path = `steps[${index}].send`
+    if (!Object.hasOwn(document.templates, step.template)) {
+      faults.push({ file, path: `${path}.template`, says: `no template ${step.template}` })
+    }
+    const { recommender, slots = [] } = step
+    const used = [
+      ...(recommender === undefined ? [] : [{ at: 'recommendations', recommender }]),
+      ...slots.map((slot) => ({ at: `slots.${slot.name}`, recommender: slot.recommender })),
+    ]
+    for (const each of used) {
+      if (each.recommender === '' || recommenders.has(each.recommender)) continue
+      const says = `no recommender ${each.recommender}`
+      faults.push({ file, path: `${path}.${each.at}.using`, says })
+    }
   })
 }
 

@@ -163,7 +163,7 @@ function openDelivery(
       blobs: deps.blobs,
       advise: (request) => deps.advisor.advise(request),
       ageMs: (partition) => clock.nowMs() - freshness.confirmedAtMs(partition),
-      templateOf: (message) => definitions.templateOf(message.definitionsHash, message.template),
+      templateOf: (message) => definitions.templateOf(message),
       triggerEventOf: (partition, message) => readTriggerEvent(log, partition, message),
     },
     options.delivery,

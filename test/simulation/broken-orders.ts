@@ -74,7 +74,7 @@ export const handsOverBeforeGrant: Wiring = {
         place: { state, workspace, partitionCount: log.identity.partitionCount },
         advise: (request) => deps.advisor.advise(request),
         ageMs: (partition) => clock.nowMs() - freshness.confirmedAtMs(partition),
-        templateOf: (message) => templateOf(message.definitionsHash, message.template),
+        templateOf,
         triggerEventOf: async () => undefined,
       },
       options.delivery,

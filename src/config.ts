@@ -131,6 +131,13 @@ export const serverTable = {
     max: 100_000_000,
     says: 'Newest events that the recommendation index holds.',
   },
+  'recommend.snapshotEveryCount': {
+    kind: 'integer',
+    default: 1_000_000,
+    min: 0,
+    max: 1_000_000_000,
+    says: 'Interactions learned between two snapshots of the recommendation index; 0 for none.',
+  },
   'render.threadCount': {
     kind: 'integer',
     default: 1,

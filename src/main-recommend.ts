@@ -2,14 +2,17 @@
  * Thread of the recommendation index: learns from the feed, answers queries of the other threads.
  *
  * At start it notes how far the feed of each partition goes, and says that it is ready: the fold
- * may start. Then it reads the feed up to there and the catalog, oldest first, before it answers
- * anything. What commits add meanwhile waits in its ports, in order, where the folds are in this
- * process; where they are in others, it is read from the state. So nothing comes twice or is left
- * out, and the server listens while the index fills.
+ * may start. Then it reads its snapshot, if it has one that fits, the feed from there up to where
+ * it was noted, and the catalog, before it answers anything. What commits add meanwhile waits in
+ * its ports, in order, where the folds are in this process; where they are in others, it is read
+ * from the state. So nothing comes twice or is left out, and the server listens while the index
+ * fills.
  */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { Item } from './catalog/item.ts'
+import { IndexKeeper, type IndexKeeperOptions, type LearnMessage } from './command/index-keeper.ts'
+import { loadSnapshot } from './command/index-snapshot.ts'
 import { openStateStore } from './command/open-stores.ts'
 import type { StateOptions } from './command/store-options.ts'
 import { createThreadLogger } from './command/thread-logger.ts'
@@ -21,50 +24,130 @@ import { createPortCaller, servePort } from './lib/port-call.ts'
 import { FeedFollower } from './process/follow-feed.ts'
 import { type AdviceRequest, type Advisor, createAdvisor } from './recommend/advisor.ts'
 import { createBlend } from './recommend/blend.ts'
-import type { Interaction } from './recommend/recommender.ts'
+import type { Recommender } from './recommend/recommender.ts'
 
 export interface RecommendWorkerData {
   readonly state: StateOptions
   readonly partitionCount: number
   readonly eventCountMax: number
   readonly ports: readonly MessagePort[]
+  readonly snapshot: IndexKeeperOptions
   /** Present where the feed is followed in the state, this often. */
   readonly followMs?: number
 }
+
+const deps = { clock: systemClock }
 
 async function run(data: RecommendWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-recommend runs as a worker')
   const main = createPortCaller(parentPort)
   const logger = createThreadLogger(main)
-  const advisor = createAdvisor(createBlend({ eventCountMax: data.eventCountMax }))
-  const deps = { clock: systemClock, logger }
-  const state = await openStateStore(deps, data.state, { isReader: true })
+  const state = await openStateStore({ ...deps, logger }, data.state, { isReader: true })
   const follower = new FeedFollower(state, data.partitionCount)
   await follower.open()
   main.tell('opened')
-  await follower.fill(advisor)
+  const incarnation = await follower.readIncarnation()
+  const { index, from } = openIndex(data, { follower, incarnation, logger })
+  const advisor = createAdvisor(index)
+  await fill({ follower, advisor, logger }, from)
+  const given = {
+    advisor,
+    index,
+    incarnation: () => follower.readIncarnation(),
+    next: follower.next,
+  }
+  const keeper = new IndexKeeper({ ...deps, logger }, data.snapshot, given)
   for (const port of data.ports) {
     servePort(port, {
-      learn: (interactions: readonly Interaction[]) => advisor.learn(interactions),
+      learn: (message: LearnMessage) => keeper.learn(message),
       follow: (item: Item) => advisor.follow(item),
       advise: (request: AdviceRequest) => advisor.advise(request),
     })
   }
-  if (data.followMs === undefined) await state.close()
-  else await follow(follower, advisor, { logger, followMs: data.followMs })
+  const stop = new AbortController()
+  const following =
+    data.followMs === undefined
+      ? Promise.resolve()
+      : follow({ follower, advisor, keeper, logger }, data.followMs, stop.signal)
+  following.catch(() => {
+    // Thrown where it is awaited below; until then the thread goes on answering.
+  })
+  main.tell('filled')
+  servePort(parentPort, {
+    close: async () => {
+      stop.abort()
+      await following
+      await keeper.close()
+      await state.close()
+    },
+  })
+  await following
 }
 
-/** Runs until the thread is ended. A store that does not answer is asked again later. */
+/** Returns the index of the snapshot, and from where in the feed to go on; else an empty one. */
+function openIndex(
+  data: RecommendWorkerData,
+  given: {
+    readonly follower: FeedFollower
+    readonly incarnation: string
+    readonly logger: Logger
+  },
+): { readonly index: Recommender; readonly from: readonly number[] | undefined } {
+  const { follower, logger } = given
+  const options = { eventCountMax: data.eventCountMax }
+  const index = createBlend(options)
+  if (data.snapshot.everyCount === 0) return { index, from: undefined }
+  const loaded = loadSnapshot(data.snapshot.path, index, ({ incarnation, next }) => {
+    if (incarnation !== given.incarnation) return 'is of another log'
+    if (next.length !== follower.next.length) return 'has another number of partitions'
+    // The state lost its newest commits; folded again, it would be learned twice.
+    const isAhead = next.some((number, partition) => number > (follower.next[partition] ?? 1))
+    return isAhead ? 'is newer than the state' : undefined
+  })
+  if (loaded.kind === 'loaded') return { index, from: loaded.place.next }
+  if (loaded.kind === 'absent') return { index, from: undefined }
+  logger.warn({ says: loaded.says }, 'the snapshot of the index does not fit; learning all again')
+  return { index: createBlend(options), from: undefined }
+}
+
+async function fill(
+  {
+    follower,
+    advisor,
+    logger,
+  }: { readonly follower: FeedFollower; readonly advisor: Advisor; readonly logger: Logger },
+  from: readonly number[] | undefined,
+): Promise<void> {
+  const startedAt = deps.clock.monotonicMs()
+  await follower.fill(advisor, from)
+  const { itemCount } = advisor
+  const tookMs = Math.round(deps.clock.monotonicMs() - startedAt)
+  const isFromSnapshot = from !== undefined
+  logger.info({ isFromSnapshot, itemCount, tookMs }, 'the index is filled')
+}
+
+/** Runs until `signal` aborts. A store that does not answer is asked again later. */
 async function follow(
-  follower: FeedFollower,
-  advisor: Advisor,
-  { logger, followMs }: { readonly logger: Logger; readonly followMs: number },
-): Promise<never> {
-  let missedCount = 0
-  for (;;) {
-    await systemClock.sleep(followMs)
+  {
+    follower,
+    advisor,
+    keeper,
+    logger,
+  }: {
+    readonly follower: FeedFollower
+    readonly advisor: Advisor
+    readonly keeper: IndexKeeper
+    readonly logger: Logger
+  },
+  followMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  let { missedCount } = follower
+  while (!signal.aborted) {
+    await deps.clock.sleep(followMs, signal)
     try {
       await follower.catchUp(advisor)
+      await keeper.moveTo(follower.next)
     } catch (error) {
       if (!isRetryable(error)) throw error
     }

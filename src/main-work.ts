@@ -8,6 +8,7 @@
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { duePrefix } from './campaign/message.ts'
+import type { LearnMessage } from './command/index-keeper.ts'
 import { openBlobStore, openEventLog, openStateStore } from './command/open-stores.ts'
 import type { StoreOptions } from './command/store-options.ts'
 import { createThreadLogger } from './command/thread-logger.ts'
@@ -172,8 +173,8 @@ const noDelivery: DeliveryOptions = {
 function connectAdvisor(port: MessagePort, isFedHere: boolean): AdvisorPort {
   const caller = createPortCaller(port)
   return {
-    learn: (interactions) => {
-      if (isFedHere) caller.tell('learn', interactions)
+    learn: (interactions, feed) => {
+      if (isFedHere) caller.tell('learn', { interactions, feed } satisfies LearnMessage)
     },
     follow: (item) => {
       if (isFedHere) caller.tell('follow', item)

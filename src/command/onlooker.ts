@@ -64,7 +64,7 @@ export async function openOnlooker(
     takeMeasures: async () => noMeasures,
     onDefinitions: (listener) => follower.onDefinitions(listener),
     async close() {
-      await recommend?.terminate()
+      await recommend?.close()
       port2.close()
       await renderer?.close()
       await follower.close()

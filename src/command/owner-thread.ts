@@ -94,7 +94,7 @@ export async function openOwner(
   const end = async (): Promise<void> => {
     await work.terminate()
     apiAdvisor.port2.close()
-    await recommend.terminate()
+    await recommend.close()
     await follower?.close()
   }
   try {

@@ -1,10 +1,12 @@
-/** Starts the thread of the recommendation index. */
+/** Starts the thread of the recommendation index, and ends it. */
 
+import { join } from 'node:path'
 import { type MessagePort, Worker } from 'node:worker_threads'
 import type { ServerValues } from '../config.ts'
+import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
-import { servePort } from '../lib/port-call.ts'
+import { createPortCaller, servePort } from '../lib/port-call.ts'
 import type { RecommendWorkerData } from '../main-recommend.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
 import type { ThreadLine } from './thread-logger.ts'
@@ -17,17 +19,29 @@ export interface RecommendThreadOptions {
   readonly ports: readonly MessagePort[]
 }
 
+export interface RecommendThread {
+  /** Ends the thread; it writes a snapshot before, if it is filled by then. */
+  close(): Promise<void>
+}
+
+/** For the last snapshot. A thread that still fills is ended at once: it would not hear of it. */
+const closeMsMax = 10_000
+
 /** Resolves when it knows how far the feed goes: from then on the fold may add to it. */
 export async function startRecommendThread(
-  deps: { readonly logger: Logger },
+  deps: { readonly clock: Clock; readonly logger: Logger },
   options: RecommendThreadOptions,
-): Promise<Worker> {
+): Promise<RecommendThread> {
   const { values, stores, partitionCount, ports } = options
   const data: RecommendWorkerData = {
     state: stores.state,
     partitionCount,
     eventCountMax: values['recommend.eventCountMax'],
     ports,
+    snapshot: {
+      path: join(values['server.dataDir'], 'recommend-index.snapshot'),
+      everyCount: values['recommend.snapshotEveryCount'],
+    },
     ...(isShared(stores) ? { followMs: lookMsOf(values) } : {}),
   }
   const worker = new Worker(new URL('../main-recommend.ts', import.meta.url), {
@@ -35,14 +49,28 @@ export async function startRecommendThread(
     transferList: [...ports],
   })
   const opened = Promise.withResolvers<void>()
+  let isFilled = false
   worker.once('error', (error) => opened.reject(error))
   worker.once('exit', () =>
     opened.reject(new OperatingError('STORE_IO', 'open the recommendation index, which ended')),
   )
   servePort(worker, {
     opened: () => opened.resolve(),
+    filled: () => {
+      isFilled = true
+    },
     log: ({ level, fields, event }: ThreadLine) => deps.logger[level](fields, event),
   })
+  const caller = createPortCaller(worker)
   await opened.promise
-  return worker
+  return {
+    async close() {
+      const done = new AbortController()
+      // Where it ends by itself or cannot write, what it would have kept is in the feed.
+      const closed = isFilled ? caller.call('close').catch(() => undefined) : undefined
+      await Promise.race([closed, deps.clock.sleep(closeMsMax, done.signal)])
+      done.abort()
+      await worker.terminate()
+    },
+  }
 }

@@ -31,6 +31,11 @@ export function feedKey(number: number): string {
   return feedPrefix + hex(number, 12)
 }
 
+/** Returns the number of an entry. */
+export function numberOf(key: string): number {
+  return Number.parseInt(key.slice(feedPrefix.length), 16)
+}
+
 export function feedInteractions(
   scope: FoldScope,
   profileId: string,
@@ -46,8 +51,8 @@ export function feedInteractions(
     itemId === undefined ? [] : [{ profileId, itemId, kind, occurredAtMs }],
   )
   if (interactions.length === 0) return
-  push(scope, interactions.map(packInteraction))
-  scope.effects.push({ kind: 'learned', interactions })
+  const number = push(scope, interactions.map(packInteraction))
+  scope.effects.push({ kind: 'learned', number, interactions })
 }
 
 export function feedItem(scope: FoldScope, itemId: string): void {
@@ -68,10 +73,11 @@ export function decodeFeed(bytes: Uint8Array): FeedEntry {
   }
 }
 
-function push({ meta, view }: FoldScope, entry: readonly PackedInteraction[] | string): void {
+function push({ meta, view }: FoldScope, entry: readonly PackedInteraction[] | string): number {
   const next = meta.feedNext++
   view.write(feedKey(next), entry, feedCodec)
   if (next > feedCountMax) view.remove(feedKey(next - feedCountMax))
+  return next
 }
 
 function packInteraction(interaction: Interaction): PackedInteraction {

@@ -11,7 +11,8 @@
 import type { Item } from '../catalog/item.ts'
 import type { Interaction } from '../recommend/recommender.ts'
 import type { Entry, StateReader } from '../state/state-store.ts'
-import { decodeFeed, feedKey } from './feed.ts'
+import { decodeFeed, feedKey, numberOf } from './feed.ts'
+import { mergeFeeds } from './merge-feeds.ts'
 import { metaKey } from './meta.ts'
 import { feedPrefix, itemCodec, itemPrefix, metaCodec } from './scope.ts'
 
@@ -28,6 +29,8 @@ export class FeedFollower {
   readonly #state: StateReader
   /** By partition: number of the next entry to read. */
   readonly #next: number[]
+  /** The log's incarnation of which the feeds are; '' before the first commit. */
+  #incarnation = ''
   /** By partition: the head's offset when its feed was read; while it stays, nothing came. */
   readonly #readAt = new Map<number, number>()
 
@@ -44,22 +47,50 @@ export class FeedFollower {
     })
   }
 
-  /** Tells all that the state holds up to where it was opened, in the order of time. */
-  async fill(listener: FeedListener): Promise<void> {
-    const interactions: Interaction[] = []
-    for (const [partition, next] of this.#next.entries()) {
+  /** By partition: number of the next entry to read. */
+  get next(): readonly number[] {
+    return this.#next
+  }
+
+  /** Answers '' before the first commit. */
+  async readIncarnation(): Promise<string> {
+    if (this.#incarnation !== '') return this.#incarnation
+    const heads = await Promise.all(this.#next.map((_, partition) => this.#state.head(partition)))
+    this.#incarnation = heads.find(({ incarnation }) => incarnation !== '')?.incarnation ?? ''
+    return this.#incarnation
+  }
+
+  /**
+   * Tells all items, and all interactions up to where it was opened, in the order of time. `from`
+   * are the numbers of the first entries to tell, where those before are known.
+   */
+  async fill(listener: FeedListener, from?: readonly number[]): Promise<void> {
+    const pages = this.#next.map((end, partition) => {
+      const entries = this.#scan(partition, feedPrefix, feedKey((from?.[partition] ?? 1) - 1))
+      let expected = from?.[partition]
+      return async (): Promise<readonly Interaction[]> => {
+        const page: Interaction[] = []
+        while (page.length < scanCount) {
+          const entry = await entries.next()
+          if (entry.done === true || entry.value.key >= feedKey(end)) {
+            if (expected !== undefined) this.missedCount += end - expected
+            expected = undefined
+            break
+          }
+          const number = numberOf(entry.value.key)
+          if (expected !== undefined) this.missedCount += number - expected
+          if (expected !== undefined) expected = number + 1
+          page.push(...decodeFeed(entry.value.value).interactions)
+        }
+        return page
+      }
+    })
+    for (const partition of this.#next.keys()) {
       for await (const { value } of this.#scan(partition, itemPrefix, '')) {
         listener.follow(itemCodec.decode(value))
       }
-      const end = feedKey(next)
-      for await (const { key, value } of this.#scan(partition, feedPrefix, '')) {
-        if (key >= end) break
-        interactions.push(...decodeFeed(value).interactions)
-      }
     }
-    // Stable, so that interactions of one instant keep the order of their partition.
-    interactions.sort((left, right) => left.occurredAtMs - right.occurredAtMs)
-    listener.learn(interactions)
+    await mergeFeeds(pages, (interactions) => listener.learn(interactions))
   }
 
   /** Tells what has come since the last call. */

@@ -34,7 +34,12 @@ export type Effect =
       readonly attempt: number
       readonly isGranted: boolean
     }
-  | { readonly kind: 'learned'; readonly interactions: readonly Interaction[] }
+  | {
+      readonly kind: 'learned'
+      /** Of the entry of the feed. */
+      readonly number: number
+      readonly interactions: readonly Interaction[]
+    }
   | { readonly kind: 'item-changed'; readonly item: Item }
   | { readonly kind: 'found'; readonly finding: string }
   | { readonly kind: 'definitions-changed'; readonly hash: string; readonly version: number }

@@ -27,9 +27,16 @@ import { decodeJson } from './meta.ts'
 import { type Published, runProcessor } from './processor.ts'
 import type { ProcessorOptions } from './processor-options.ts'
 
+export interface FeedPlace {
+  readonly partition: number
+  /** Number of the next entry. */
+  readonly next: number
+}
+
 /** The recommendation index as the worker needs it; it may live on another thread. */
 export interface AdvisorPort {
-  learn(interactions: readonly Interaction[]): void
+  /** `feed` tells up to which entry of which partition's feed they are. */
+  learn(interactions: readonly Interaction[], feed: FeedPlace): void
   follow(item: Item): void
   advise(request: AdviceRequest): Promise<Advice>
 }
@@ -115,6 +122,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Published): void {
   // The index may live on another thread: one message for a commit, not one for each event.
   const learned: Interaction[] = []
+  let next = 1
   for (const effect of published.effects) {
     switch (effect.kind) {
       case 'message-due':
@@ -125,6 +133,7 @@ function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Pu
         break
       case 'learned':
         learned.push(...effect.interactions)
+        next = effect.number + 1
         break
       case 'item-changed':
         deps.advisor.follow(effect.item)
@@ -134,7 +143,9 @@ function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Pu
         break
     }
   }
-  if (learned.length > 0) deps.advisor.learn(learned)
+  if (learned.length > 0) {
+    deps.advisor.learn(learned, { partition: published.partition, next })
+  }
   if (published.ownedEpoch !== undefined) {
     delivery?.owned(published.partition, published.ownedEpoch)
   }

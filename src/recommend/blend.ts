@@ -27,6 +27,7 @@ import type {
 } from './recommender.ts'
 import { SessionNeighbours } from './session-neighbours.ts'
 import { SessionStore } from './session-store.ts'
+import { indexLayout, SnapshotUnfitError, type Transfer } from './transfer.ts'
 import { Trending } from './trending.ts'
 
 export interface BlendOptions {
@@ -134,6 +135,21 @@ class Blend implements Recommender {
     this.#takeBest(query, ownItems, answer)
     if (answer.size < query.countMax) this.#fillUp(query, answer)
     return [...answer.values()]
+  }
+
+  transfer(through: Transfer): void {
+    const { sessionCountMax, itemCountMax, eventCountMax, pairCountMax, neighbourPoolMax } =
+      this.#options
+    const limits = [sessionCountMax, itemCountMax, eventCountMax, pairCountMax, neighbourPoolMax]
+    for (const own of [indexLayout, ...limits]) {
+      if (through.number(own) !== own) throw new SnapshotUnfitError('was made with other limits')
+    }
+    this.#items.transfer(through)
+    this.#sessions.transfer(through)
+    this.#neighbours.transfer(through)
+    this.#coVisitation.transfer(through)
+    this.#trending.transfer(through)
+    this.#learnedCount = through.number(this.#learnedCount)
   }
 
   /** Finds a slot for an unknown item, at the cost of the lightest one where the table is full. */

@@ -4,6 +4,7 @@
  * whoever borrowed it remembers its length and gives it back. Blocks are not cleared.
  */
 
+import type { Transfer } from './transfer.ts'
 import { growTo } from './typed-array.ts'
 
 export const blockLengthMin = 4
@@ -38,5 +39,14 @@ export class BlockArena {
 
   giveBack(offset: number, length: number): void {
     this.#free[31 - Math.clz32(length)]?.push(offset)
+  }
+
+  transfer(through: Transfer): void {
+    this.ints = through.array(this.ints)
+    this.floats = new Float32Array(this.ints.buffer)
+    this.#used = through.number(this.#used)
+    for (const [index, offsets] of this.#free.entries()) {
+      this.#free[index] = [...through.array(Int32Array.from(offsets))]
+    }
   }
 }

@@ -13,6 +13,7 @@ import type { Candidates } from './candidates.ts'
 import type { ItemTable } from './item-table.ts'
 import { slotOf } from './item-table.ts'
 import type { OwnItem } from './own-items.ts'
+import { type Transfer, transferInstant } from './transfer.ts'
 import { growTo, powerOfTwoFrom } from './typed-array.ts'
 
 export interface CoVisitationOptions {
@@ -88,6 +89,13 @@ export class CoVisitation {
         target.add(slotOf(key), place, (share * own.weight) / (place + 1))
       }
     }
+  }
+
+  transfer(through: Transfer): void {
+    this.#arena.transfer(through)
+    this.#offsets = through.array(this.#offsets)
+    this.#counts = through.array(this.#counts)
+    this.#beganAtMs = transferInstant(through, this.#beganAtMs)
   }
 
   #strengthen(slot: number, key: number, weight: number): void {

@@ -6,6 +6,7 @@
  */
 
 import { assert } from '../lib/assert.ts'
+import type { Transfer } from './transfer.ts'
 import { growTo } from './typed-array.ts'
 
 const slotBits = 24
@@ -70,6 +71,19 @@ export class ItemTable {
     const itemId = this.#idBySlot[slot]
     assert(itemId !== undefined, 'a slot in use has an item id')
     return itemId
+  }
+
+  transfer(through: Transfer): void {
+    const itemIds = through.texts(this.#idBySlot)
+    this.#keys = through.array(this.#keys)
+    this.#isReused = through.number(Number(this.#isReused)) === 1
+    if (itemIds === this.#idBySlot) return
+    this.#idBySlot.length = 0
+    this.#keyById.clear()
+    for (const [slot, itemId] of itemIds.entries()) {
+      this.#idBySlot.push(itemId)
+      this.#keyById.set(itemId, this.#keys[slot] ?? 0)
+    }
   }
 }
 

@@ -3,6 +3,8 @@
  * I/O, so that the same interactions in the same order give the same answers.
  */
 
+import type { Transfer } from './transfer.ts'
+
 export const interactionKinds = ['view', 'cart', 'purchase'] as const
 export type InteractionKind = (typeof interactionKinds)[number]
 
@@ -46,4 +48,6 @@ export interface Recommender {
   recommend(query: RecommendQuery): readonly Recommendation[]
   /** Number of interactions learned; evidence names it. */
   readonly learnedCount: number
+  /** Hands over all that was learned; see `transfer.ts`. */
+  transfer(through: Transfer): void
 }

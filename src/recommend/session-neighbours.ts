@@ -20,6 +20,7 @@ import { slotOf } from './item-table.ts'
 import type { OwnItem } from './own-items.ts'
 import type { SessionStore } from './session-store.ts'
 import { sessionLengthMax } from './session-store.ts'
+import type { Transfer } from './transfer.ts'
 import { growTo, powerOfTwoFrom } from './typed-array.ts'
 
 export interface NeighbourOptions {
@@ -107,6 +108,13 @@ export class SessionNeighbours {
       const frequency = Math.max(1, this.#frequencies[target.slots[index] ?? 0] ?? 1)
       target.scale(index, 1 + this.#options.rarityWeight * Math.log(began / frequency))
     }
+  }
+
+  transfer(through: Transfer): void {
+    this.#arena.transfer(through)
+    this.#offsets = through.array(this.#offsets)
+    this.#pushes = through.array(this.#pushes)
+    this.#frequencies = through.array(this.#frequencies)
   }
 
   #ringLength(pushes: number): number {

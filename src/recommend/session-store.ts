@@ -13,6 +13,7 @@
  * jumped, so the lines of one order, which share their time, always lie in one session.
  */
 
+import { type Transfer, transferMap } from './transfer.ts'
 import { growTo, powerOfTwoFrom } from './typed-array.ts'
 
 export const sessionGapMs = 30 * 60_000
@@ -140,6 +141,22 @@ export class SessionStore {
       event = (event - distance) | 0
     }
     return count
+  }
+
+  transfer(through: Transfer): void {
+    this.#newestEvents = through.array(this.#newestEvents)
+    this.#chainLengths = through.array(this.#chainLengths)
+    this.#lastAtMs = through.array(this.#lastAtMs)
+    this.#keys = through.array(this.#keys)
+    this.#distances = through.array(this.#distances)
+    this.#nextSession = through.number(this.#nextSession)
+    this.#nextEvent = through.number(this.#nextEvent)
+    this.#sessionCount = through.number(this.#sessionCount)
+    this.#eventCount = through.number(this.#eventCount)
+    this.#openedAtMs = through.number(this.#openedAtMs)
+    this.beganCount = through.number(this.beganCount)
+    this.#open = transferMap(through, this.#open)
+    this.#openBefore = transferMap(through, this.#openBefore)
   }
 
   #running(profileId: string, atMs: number): number {

@@ -10,6 +10,7 @@
 
 import { kindWeights } from './own-items.ts'
 import type { InteractionKind } from './recommender.ts'
+import { type Transfer, transferInstant } from './transfer.ts'
 import { growTo } from './typed-array.ts'
 
 const bucketsPerOctave = 4
@@ -26,7 +27,7 @@ export class Trending {
   #nexts = new Int32Array(256)
   #befores = new Int32Array(256)
   /** First slot + 1 by bucket; 0 where the bucket is empty. */
-  readonly #firsts = new Int32Array(bucketCount)
+  #firsts = new Int32Array(bucketCount)
   #lowest = bucketCount
   #highest = -1
 
@@ -85,6 +86,17 @@ export class Trending {
         slot = this.#nexts[slot] ?? first
       } while (slot !== first)
     }
+  }
+
+  transfer(through: Transfer): void {
+    this.#beganAtMs = transferInstant(through, this.#beganAtMs)
+    this.#weights = through.array(this.#weights)
+    this.#buckets = through.array(this.#buckets)
+    this.#nexts = through.array(this.#nexts)
+    this.#befores = through.array(this.#befores)
+    this.#firsts = through.array(this.#firsts)
+    this.#lowest = through.number(this.#lowest)
+    this.#highest = through.number(this.#highest)
   }
 
   #enter(slot: number, bucket: number): void {

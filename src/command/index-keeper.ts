@@ -1,0 +1,137 @@
+/**
+ * Takes what the index learns, and keeps a snapshot of it: now and then while it runs, and at a
+ * clean stop.
+ *
+ * Order: nothing is learned while a snapshot is written, so that it is of one instant; what comes
+ * meanwhile waits, in order, and is learned behind it. Questions are answered all the time. A
+ * snapshot that cannot be written is told and changes nothing: the one of before and the feed
+ * remain.
+ */
+
+import type { Clock } from '../lib/clock.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { FeedPlace } from '../process/worker.ts'
+import type { Advisor } from '../recommend/advisor.ts'
+import type { Interaction, Recommender } from '../recommend/recommender.ts'
+import { type SnapshotPlace, saveSnapshot } from './index-snapshot.ts'
+
+/** What the owner's thread tells of one commit. */
+export interface LearnMessage {
+  readonly interactions: readonly Interaction[]
+  readonly feed: FeedPlace
+}
+
+export interface IndexKeeperOptions {
+  readonly path: string
+  /** Interactions learned between two snapshots; 0 for none. */
+  readonly everyCount: number
+}
+
+/** At a stop, less than this share of `everyCount` is not worth a snapshot: the feed has it. */
+const stopShare = 0.01
+
+export class IndexKeeper {
+  readonly #deps: { readonly clock: Clock; readonly logger: Logger }
+  readonly #options: IndexKeeperOptions
+  readonly #advisor: Advisor
+  readonly #index: Pick<Recommender, 'learnedCount' | 'transfer'>
+  readonly #incarnation: () => Promise<string>
+  readonly #next: number[]
+  readonly #waiting: LearnMessage[] = []
+  #savedCount: number
+  #saving: Promise<void> | undefined
+  #flaggedCount = 0
+
+  constructor(
+    deps: { readonly clock: Clock; readonly logger: Logger },
+    options: IndexKeeperOptions,
+    given: {
+      readonly advisor: Advisor
+      readonly index: Pick<Recommender, 'learnedCount' | 'transfer'>
+      /** Of the log whose feed it learns; '' while that is not known. */
+      readonly incarnation: () => Promise<string>
+      readonly next: readonly number[]
+    },
+  ) {
+    this.#deps = deps
+    this.#options = options
+    this.#advisor = given.advisor
+    this.#index = given.index
+    this.#incarnation = given.incarnation
+    this.#next = [...given.next]
+    this.#savedCount = given.index.learnedCount
+  }
+
+  /** Learns what a commit brought, at once or behind the snapshot that is being written. */
+  learn(message: LearnMessage): void {
+    if (this.#saving !== undefined) {
+      this.#waiting.push(message)
+      return
+    }
+    this.#take(message)
+    if (this.#isDue(1)) void this.save()
+  }
+
+  /** For an index that was fed otherwise: says how far, and writes a snapshot if one is due. */
+  async moveTo(next: readonly number[]): Promise<void> {
+    next.forEach((number, partition) => {
+      this.#next[partition] = number
+    })
+    this.#tellRobots()
+    if (this.#isDue(1)) await this.save()
+  }
+
+  /** Writes a last snapshot, if there is something in it. */
+  async close(): Promise<void> {
+    await this.#saving
+    if (this.#isDue(stopShare)) await this.save()
+  }
+
+  save(): Promise<void> {
+    this.#saving ??= this.#write().finally(() => {
+      this.#saving = undefined
+      for (const message of this.#waiting.splice(0)) this.#take(message)
+    })
+    return this.#saving
+  }
+
+  #take({ interactions, feed }: LearnMessage): void {
+    this.#advisor.learn(interactions)
+    this.#next[feed.partition] = feed.next
+    this.#tellRobots()
+  }
+
+  #isDue(share: number): boolean {
+    const { everyCount } = this.#options
+    const count = this.#index.learnedCount - this.#savedCount
+    return everyCount > 0 && count > 0 && count >= everyCount * share
+  }
+
+  async #write(): Promise<void> {
+    const { clock, logger } = this.#deps
+    const { learnedCount } = this.#index
+    // Also where it fails: it is tried again when as much has come once more.
+    this.#savedCount = learnedCount
+    const startedAt = clock.monotonicMs()
+    try {
+      const incarnation = await this.#incarnation()
+      if (incarnation === '') return
+      const place: SnapshotPlace = { incarnation, next: this.#next }
+      const byteCount = await saveSnapshot(this.#options.path, place, this.#index)
+      const tookMs = Math.round(clock.monotonicMs() - startedAt)
+      logger.info({ learnedCount, byteCount, tookMs }, 'wrote a snapshot of the index')
+    } catch (error) {
+      logger.warn({ error: String(error) }, 'no snapshot of the index could be written')
+    }
+  }
+
+  #tellRobots(): void {
+    const { flaggedCount, ignoredCount } = this.#advisor.robots
+    if (flaggedCount === this.#flaggedCount) return
+    this.#flaggedCount = flaggedCount
+    this.#deps.logger.warn(
+      { flaggedCount, ignoredCount },
+      'somebody does too much within an hour; the index learns no more of it',
+    )
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * The recommendation index as a file, so that a restart need not learn all again.
+ *
+ *     "ATTUNEIX" | part ... | SHA-256 of all before        a part = kind, bytes, content
+ *
+ * Order of effects of `save`: write beside, sync, rename, sync the folder; a crash leaves the file
+ * of before or this one, whole. While it is written nothing may be learned; questions are answered
+ * between two pieces.
+ *
+ * A file that does not fit (another log, other limits, cut, changed by hand) is told and not used:
+ * the index is then built from the feed. Numbers are in the byte order of the machine; another
+ * machine's file fails by its first number.
+ */
+
+import { createHash, type Hash } from 'node:crypto'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { SnapshotUnfitError, type Transfer, type TypedArray } from '../recommend/transfer.ts'
+
+/** Where the feed stood, and of which log it is. */
+export interface SnapshotPlace {
+  readonly incarnation: string
+  /** By partition: number of the next entry of its feed. */
+  readonly next: readonly number[]
+}
+
+export type LoadedSnapshot =
+  | { readonly kind: 'loaded'; readonly place: SnapshotPlace }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unfit'; readonly says: string }
+
+interface Transferable {
+  transfer(through: Transfer): void
+}
+
+const magic = Buffer.from('ATTUNEIX')
+const headBytes = 16
+const digestBytes = 32
+/** Written or read at a time. */
+const pieceBytes = 4 * 1024 * 1024
+
+const kinds = ['number', 'lengths', 'text', 'i32', 'u8', 'f32', 'f64'] as const
+type Kind = (typeof kinds)[number]
+
+/** Writes an index. It must not learn until this resolves. */
+export async function saveSnapshot(
+  path: string,
+  place: SnapshotPlace,
+  index: Transferable,
+): Promise<number> {
+  const beside = `${path}.writing`
+  const handle = await open(beside, 'w', 0o600)
+  try {
+    const out = new Collected()
+    out.texts([JSON.stringify(place)])
+    index.transfer(out)
+    const byteCount = await writeParts(handle, out.parts)
+    await handle.sync()
+    await handle.close()
+    await rename(beside, path)
+    await syncFolder(dirname(path))
+    return byteCount
+  } catch (error) {
+    await handle.close().catch(() => {})
+    await rm(beside, { force: true })
+    throw error
+  }
+}
+
+/**
+ * Reads an index into `index`, which is to be thrown away where the answer is not `loaded`. `judge`
+ * says why a place is of no use, before anything is read into it.
+ */
+export function loadSnapshot(
+  path: string,
+  index: Transferable,
+  judge: (place: SnapshotPlace) => string | undefined,
+): LoadedSnapshot {
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'absent' }
+    return { kind: 'unfit', says: String(error) }
+  }
+  try {
+    const source = new Read(file)
+    const place = parsePlace(source.texts([])[0] ?? '')
+    const says = judge(place)
+    if (says !== undefined) return { kind: 'unfit', says }
+    index.transfer(source)
+    source.checkEnd()
+    return { kind: 'loaded', place }
+  } catch (error) {
+    // A file that was changed may say anything, also a length that no array can have.
+    return { kind: 'unfit', says: error instanceof Error ? error.message : String(error) }
+  } finally {
+    closeSync(file)
+  }
+}
+
+function parsePlace(text: string): SnapshotPlace {
+  const place = JSON.parse(text) as SnapshotPlace
+  const isPlace = typeof place.incarnation === 'string' && Array.isArray(place.next)
+  if (!isPlace) throw new SnapshotUnfitError('does not say where the feed stood')
+  return place
+}
+
+/** Takes what an index hands over, without a copy of its arrays. */
+class Collected implements Transfer {
+  readonly parts: { readonly kind: Kind; readonly bytes: Uint8Array }[] = []
+
+  number(value: number): number {
+    this.#add('number', Float64Array.of(value))
+    return value
+  }
+
+  array<Taken extends TypedArray>(array: Taken): Taken {
+    this.#add(kindOf(array), array)
+    return array
+  }
+
+  texts(texts: readonly string[]): readonly string[] {
+    this.#add(
+      'lengths',
+      Int32Array.from(texts, ({ length }) => length),
+    )
+    this.#add('text', Buffer.from(texts.join('')))
+    return texts
+  }
+
+  #add(kind: Kind, array: TypedArray | Buffer): void {
+    const { buffer, byteOffset, byteLength } = array
+    this.parts.push({ kind, bytes: new Uint8Array(buffer, byteOffset, byteLength) })
+  }
+}
+
+/** Gives an index what was written, in the same order. */
+class Read implements Transfer {
+  readonly #file: number
+  readonly #byteCount: number
+  readonly #hash: Hash = createHash('sha256')
+  #at = 0
+
+  constructor(file: number) {
+    this.#file = file
+    this.#byteCount = fstatSync(file).size
+    const start = this.#readBytes(magic.length)
+    if (!start.equals(magic)) throw new SnapshotUnfitError('is no snapshot of an index')
+  }
+
+  number(_value: number): number {
+    return this.#readPart('number', Float64Array)[0] ?? Number.NaN
+  }
+
+  array<Taken extends TypedArray>(array: Taken): Taken {
+    const Constructor = array.constructor as new (length: number) => Taken
+    return this.#readPart(kindOf(array), Constructor)
+  }
+
+  texts(_texts: readonly string[]): readonly string[] {
+    const lengths = this.#readPart('lengths', Int32Array)
+    const text = Buffer.from(this.#readPart('text', Uint8Array)).toString()
+    let at = 0
+    return Array.from(lengths, (length) => {
+      const start = at
+      at += length
+      return text.slice(start, at)
+    })
+  }
+
+  /** Checks that nothing is left, and that all was as it was written. */
+  checkEnd(): void {
+    const expected = this.#hash.digest()
+    const digest = Buffer.alloc(digestBytes)
+    const readCount = readSync(this.#file, digest, 0, digestBytes, this.#at)
+    const isWhole = readCount === digestBytes && this.#at + digestBytes === this.#byteCount
+    if (!isWhole || !digest.equals(expected)) {
+      throw new SnapshotUnfitError('is not as it was written')
+    }
+  }
+
+  #readPart<Taken extends TypedArray>(
+    kind: Kind,
+    Constructor: new (length: number) => Taken,
+  ): Taken {
+    const head = this.#readBytes(headBytes)
+    const found = kinds[head.readUInt8(0)]
+    const byteLength = head.readDoubleLE(8)
+    const isFit = found === kind && byteLength <= this.#byteCount - this.#at
+    if (!isFit) throw new SnapshotUnfitError('has other parts than this version')
+    const bytesEach = new Constructor(0).BYTES_PER_ELEMENT
+    const array = new Constructor(byteLength / bytesEach)
+    this.#fill(Buffer.from(array.buffer, array.byteOffset, array.byteLength))
+    return array
+  }
+
+  #readBytes(count: number): Buffer {
+    const bytes = Buffer.alloc(count)
+    this.#fill(bytes)
+    return bytes
+  }
+
+  #fill(target: Buffer): void {
+    for (let at = 0; at < target.length; ) {
+      const piece = target.subarray(at, at + pieceBytes)
+      const readCount = readSync(this.#file, piece, 0, piece.length, this.#at)
+      if (readCount === 0) throw new SnapshotUnfitError('ends too early')
+      this.#hash.update(piece.subarray(0, readCount))
+      this.#at += readCount
+      at += readCount
+    }
+  }
+}
+
+async function writeParts(handle: FileHandle, parts: Collected['parts']): Promise<number> {
+  const hash = createHash('sha256')
+  let byteCount = 0
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    for (let at = 0; at < bytes.length; at += pieceBytes) {
+      const piece = bytes.subarray(at, at + pieceBytes)
+      hash.update(piece)
+      await handle.write(piece)
+    }
+    byteCount += bytes.length
+  }
+  await write(magic)
+  for (const { kind, bytes } of parts) {
+    const head = Buffer.alloc(headBytes)
+    head.writeUInt8(kinds.indexOf(kind), 0)
+    head.writeDoubleLE(bytes.length, 8)
+    await write(head)
+    await write(bytes)
+  }
+  await handle.write(hash.digest())
+  return byteCount + digestBytes
+}
+
+function kindOf(array: TypedArray): Kind {
+  if (array instanceof Int32Array) return 'i32'
+  if (array instanceof Uint8Array) return 'u8'
+  return array instanceof Float32Array ? 'f32' : 'f64'
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}

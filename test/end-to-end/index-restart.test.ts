@@ -1,0 +1,109 @@
+/**
+ * The recommendation index over restarts: a clean stop leaves a snapshot, a kill leaves the one of
+ * before; either way the next start knows all that was acknowledged, each interaction once.
+ */
+
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { it } from 'node:test'
+import { createApiKey } from '../../src/api/api-keys.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import {
+  freePort,
+  openServerProcess,
+  type ServerProcess,
+  stopServerProcess,
+} from '../faults/server-process.ts'
+import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
+
+const waitMsMax = 60_000
+const environment = { ATTUNE_RECOMMEND__SNAPSHOT_EVERY_COUNT: '40' }
+
+interface Answer {
+  readonly items: readonly { readonly itemId: string; readonly reason: { readonly kind: string } }[]
+  readonly learnedCount: number
+}
+
+it('knows what was acknowledged after a stop, and after a kill', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-index-'))
+  const dataDir = join(folder, 'data')
+  const definitionsDir = join(folder, 'shop')
+  const snapshot = join(dataDir, 'recommend-index.snapshot')
+  await writeSmallShop(definitionsDir)
+  const deps = { clock: systemClock, random: systemRandom }
+  await mkdir(dataDir)
+  const apiKey = await createApiKey(dataDir, deps, { name: 'test', scopes: ['admin'] })
+  let server: ServerProcess | undefined
+  t.after(async () => {
+    server?.signal('SIGKILL')
+    await server?.ended
+    await rm(folder, { recursive: true, force: true })
+  })
+  const start = async (): Promise<ServerProcess> => {
+    server = await openServerProcess({
+      ...{ dataDir, definitionsDir, environment, port: await freePort() },
+    })
+    return server
+  }
+  const ask = async ({ url }: ServerProcess, path: string, body?: unknown): Promise<Answer> => {
+    const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' }
+    const more = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }
+    const answer = await fetch(`${url}/api/v1/${path}`, { headers, ...more })
+    assert.equal(answer.status, 200)
+    return (await answer.json()) as Answer
+  }
+  const view = async ({ url }: ServerProcess, person: string, itemIds: string): Promise<void> => {
+    const batch = [...itemIds].map((itemId) => {
+      const properties = { product_id: itemId }
+      return { type: 'track', event: 'Product Viewed', userId: person, properties }
+    })
+    const authorization = `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`
+    const headers = { authorization, 'content-type': 'application/json' }
+    const body = JSON.stringify({ batch })
+    const { status } = await fetch(`${url}/v1/batch`, { method: 'POST', headers, body })
+    assert.equal(status, 200)
+  }
+  const similar = (running: ServerProcess) => ask(running, 'items/a/similar?count=3')
+  const untilLearned = async (running: ServerProcess, count: number): Promise<Answer> => {
+    const startedAt = systemClock.monotonicMs()
+    for (;;) {
+      const answer = await similar(running)
+      if (answer.learnedCount >= count && answer.items.length === 3) return answer
+      const waitedMs = systemClock.monotonicMs() - startedAt
+      assert.ok(waitedMs < waitMsMax, `${answer.learnedCount} learned: ${running.said()}`)
+      await systemClock.sleep(5)
+    }
+  }
+
+  const first = await start()
+  await ask(
+    first,
+    'items',
+    [...'abcde'].map((itemId) => ({ itemId, name: itemId, price: 1 })),
+  )
+  for (let person = 0; person < 6; person++) await view(first, `p${person}`, 'abcd')
+  const before = await untilLearned(first, 24)
+  assert.equal(before.learnedCount, 24)
+  assert.equal((await stopServerProcess(first)).code, 0)
+  assert.ok(existsSync(snapshot))
+
+  const second = await start()
+  assert.deepEqual(await untilLearned(second, 24), before)
+  assert.match(second.said(), /"isFromSnapshot":true/)
+  // More than what a snapshot is written after; then it is killed.
+  for (let person = 0; person < 12; person++) await view(second, `q${person}`, 'aeae')
+  await untilLearned(second, 72)
+  second.signal('SIGKILL')
+  await second.ended
+
+  const third = await start()
+  const after = await untilLearned(third, 72)
+  assert.equal(after.learnedCount, 72)
+  assert.equal(after.items[0]?.itemId, 'e')
+  assert.match(third.said(), /"isFromSnapshot":true/)
+  assert.equal((await stopServerProcess(third)).code, 0)
+})

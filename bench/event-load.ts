@@ -22,6 +22,8 @@ const marks = {
 export const userIdOf = (index: number): string =>
   `customer-${String(index).padStart(userDigits, '0')}`
 
+export const itemIdOf = (index: number): string => `item-${String(index).padStart(itemDigits, '0')}`
+
 /** Returns requests of one event each, to be sent in turn. */
 export function singleRequests(): readonly RequestTemplate[] {
   return Array.from({ length: mixCount }, (_, index) =>
@@ -35,10 +37,10 @@ export function batchRequests(count: number): readonly RequestTemplate[] {
   return [toTemplate(post('/v1/batch', JSON.stringify({ batch })))]
 }
 
-/** Returns one GET of a profile. */
-export function profileRequests(apiKey: string): readonly RequestTemplate[] {
+/** Returns one GET of a profile, or of what lies below it. */
+export function profileRequests(apiKey: string, below = ''): readonly RequestTemplate[] {
   const head = [
-    `GET /api/v1/profiles/customer-${marks.user} HTTP/1.1`,
+    `GET /api/v1/profiles/customer-${marks.user}${below} HTTP/1.1`,
     'Host: 127.0.0.1',
     `Authorization: Bearer ${apiKey}`,
   ]

@@ -37,7 +37,12 @@ export interface LoadReport {
   readonly okCount: number
   readonly seconds: number
   /** From the instant at which the request was to leave. */
-  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number }
+  readonly latencyMs: {
+    readonly p50: number
+    readonly p90: number
+    readonly p99: number
+    readonly max: number
+  }
   readonly nextEvent: number
   /** All requests, those of the warm-up included. */
   readonly sentCount: number

@@ -86,6 +86,7 @@ class Load {
       seconds: (endAt - this.#countFrom) / 1000,
       latencyMs: {
         p50: percentile(latencies, 0.5),
+        p90: percentile(latencies, 0.9),
         p99: percentile(latencies, 0.99),
         max: percentile(latencies, 1),
       },

@@ -20,6 +20,7 @@ import { benchFreshness } from './freshness.bench.ts'
 import { benchDeliver, benchTriggerToHandover } from './handover.bench.ts'
 import { benchImport } from './import.bench.ts'
 import { benchProfileRead } from './profile-read.bench.ts'
+import { benchIndexRestart, benchRecommendServing } from './recommend-serving.bench.ts'
 import { benchRender } from './render.bench.ts'
 import { benchStart } from './start.bench.ts'
 import { benchValidate } from './validate.bench.ts'
@@ -35,6 +36,8 @@ const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new M
   ['deliver', benchDeliver],
   ['collect-batch', benchCollectBatch],
   ['profile-read', benchProfileRead],
+  ['recommend-serving', benchRecommendServing],
+  ['index-restart', benchIndexRestart],
   ['render', benchRender],
   ['validate', benchValidate],
   ['start', benchStart],

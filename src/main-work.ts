@@ -27,6 +27,7 @@ import { withFailpoints } from './process/failpoint-ports.ts'
 import { createFreshness } from './process/freshness.ts'
 import type { Published } from './process/processor.ts'
 import type { ProcessorOptions } from './process/processor-options.ts'
+import { itemPrefix } from './process/scope.ts'
 import { type AdvisorPort, runWorker } from './process/worker.ts'
 import { personPrefix } from './profile/person.ts'
 import { createChangeBoard, withChangeBoard } from './state/change-board.ts'
@@ -70,7 +71,7 @@ async function run(data: WorkWorkerData): Promise<void> {
   const state =
     data.changes === undefined
       ? measured
-      : withChangeBoard(measured, createChangeBoard(data.changes), personPrefix)
+      : withChangeBoard(measured, createChangeBoard(data.changes), [personPrefix, itemPrefix])
   const mailer = data.sending && meter.measureMailer(await openSmtpMailer(data.sending.smtp))
   const waiter = createCommitWaiter(systemClock)
   const stop = new AbortController()

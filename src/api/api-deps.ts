@@ -27,7 +27,7 @@ export interface ApiDeps {
   readonly logger: Logger
   readonly metrics: Metrics
   readonly freshness: Freshness
-  /** Of the keys of people; absent where other processes write the state too. */
+  /** Of the keys of people and items; absent where other processes write the state too. */
   readonly changes?: Pick<ChangeBoard, 'countOf'>
   readonly apiKeys: ApiKeys
   readonly signingKeys: SigningKeys

@@ -16,7 +16,7 @@ const partitionCount = 4
 function openPeople(given: { readonly hasBoard: boolean; readonly keptBytesMax?: number }) {
   const board = createChangeBoard(new SharedArrayBuffer(changeBoardBytes))
   const inner = createMemoryStateStore()
-  const store = withChangeBoard(inner, board, personPrefix)
+  const store = withChangeBoard(inner, board, [personPrefix])
   const offsets = new Map<number, number>()
   const world = { reads: 0, confirmedAtMs: 1000 }
   const state = {

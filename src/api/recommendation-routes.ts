@@ -9,6 +9,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
+import { createItemReader } from '../delivery/item-reader.ts'
 import { findItems, findPerson } from '../delivery/read-state.ts'
 import { fillSlots, recommendItems, type SlotAsked } from '../delivery/recommend-items.ts'
 import type { CompiledDefinitions } from '../process/definitions.ts'
@@ -77,7 +78,8 @@ const feedCountDefault = 20
 type List = { Params: IdParams; Querystring: ListQuery }
 const listSchema = { schema: { querystring: ListQuery } }
 
-export function addRecommendationRoutes(app: FastifyInstance, deps: ApiDeps): void {
+export function addRecommendationRoutes(app: FastifyInstance, given: ApiDeps): void {
+  const deps = { ...given, readItems: createItemReader(given.place, given.changes) }
   const inForce = createDefinitionsInForce(deps.place, deps.blobs)
   addListRoutes(app, deps, inForce)
 

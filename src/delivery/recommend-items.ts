@@ -17,11 +17,14 @@ import {
 } from '../recommend/advisor.ts'
 import { factsOf } from '../recommend/item-facts.ts'
 import { defaultRules, fitsRules, type RecommenderRules } from '../recommend/recommender-rules.ts'
+import type { ReadItems } from './item-reader.ts'
 import { findItems, type StatePlace } from './read-state.ts'
 
 export interface RecommendDeps {
   readonly place: StatePlace
   advise(request: AdviceRequest): Promise<Advice>
+  /** Absent: each item is read from the state. */
+  readonly readItems?: ReadItems
 }
 
 export interface RecommendedItem {
@@ -60,7 +63,7 @@ export async function recommendItems(
   const countMax = request.countMax + spareCount
   const { recommendations, learnedCount } = await deps.advise({ ...request, countMax })
   const itemIds = recommendations.flatMap(({ itemId, reason }) => [itemId, reason.itemId ?? itemId])
-  const named = await findItems(deps.place, itemIds)
+  const named = await (deps.readItems?.(itemIds) ?? findItems(deps.place, itemIds))
   const { rules = defaultRules, nowMs, currency = '' } = request
   const items: RecommendedItem[] = []
   for (const advised of recommendations) {

@@ -83,7 +83,7 @@ export interface AdvisorOptions {
 export const adviceCountMax = 100
 const activityCountMax = 50
 /** Candidates that are made diverse, for one that is asked for. */
-const poolFactor = 4
+const poolFactor = 3
 const poolCountMin = 20
 const poolCountMax = 200
 const itemCountMax = 2 ** 20

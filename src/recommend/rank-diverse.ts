@@ -98,6 +98,7 @@ class Limits {
 
   hasRoom(facts: ItemFacts): boolean {
     const { perCategoryMax, perBrandMax } = this.#options
+    if (perCategoryMax === undefined && perBrandMax === undefined) return true
     const category = facts.categories.at(-1)
     return (
       (category === undefined || this.#isBelow(`category ${category}`, perCategoryMax)) &&
@@ -106,6 +107,8 @@ class Limits {
   }
 
   take(facts: ItemFacts): void {
+    const { perCategoryMax, perBrandMax } = this.#options
+    if (perCategoryMax === undefined && perBrandMax === undefined) return
     const category = facts.categories.at(-1)
     if (category !== undefined) this.#count(`category ${category}`)
     if (facts.brand !== undefined) this.#count(`brand ${facts.brand}`)

@@ -10,7 +10,7 @@ function openBoard() {
   const shared = new SharedArrayBuffer(changeBoardBytes)
   const board = createChangeBoard(shared)
   const store = createMemoryStateStore()
-  return { board, store, noted: withChangeBoard(store, board, 'person/'), shared }
+  return { board, store, noted: withChangeBoard(store, board, ['person/']), shared }
 }
 
 describe('the board of changes', () => {
@@ -43,7 +43,7 @@ describe('the board of changes', () => {
         return answers
       },
     }
-    const noted = withChangeBoard(slow, board, 'person/')
+    const noted = withChangeBoard(slow, board, ['person/'])
     await noted.acquire(0, 1, 'n1')
     await noted.commit([aCommit({ changes: [{ key: 'person/a', value }] })])
     look('answered')
@@ -53,7 +53,7 @@ describe('the board of changes', () => {
   it('moves them also where the store does not say whether it took the commit', async () => {
     const { board, store } = openBoard()
     const broken = { ...store, commit: () => Promise.reject(new Error('gone')) }
-    const noted = withChangeBoard(broken, board, 'person/')
+    const noted = withChangeBoard(broken, board, ['person/'])
     const commit = aCommit({ changes: [{ key: 'person/a', value }] })
     await assert.rejects(noted.commit([commit]), /gone/)
     assert.equal(board.countOf('person/a'), 1)

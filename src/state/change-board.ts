@@ -30,12 +30,13 @@ export function createChangeBoard(shared: SharedArrayBuffer): ChangeBoard {
   }
 }
 
-/** Returns the store with its commits noted on the board, for keys that begin with `prefix`. */
+/** Returns the store with its commits noted on the board, for keys that begin with a prefix. */
 export function withChangeBoard(
   store: StateStore,
   board: Pick<ChangeBoard, 'noteChange'>,
-  prefix: string,
+  prefixes: readonly string[],
 ): StateStore {
+  const isWatched = (key: string): boolean => prefixes.some((prefix) => key.startsWith(prefix))
   return {
     head: (partition) => store.head(partition),
     get: (partition, keys) => store.get(partition, keys),
@@ -49,7 +50,7 @@ export function withChangeBoard(
       } finally {
         // Also after a failure: whether the commit was taken is unclear then.
         for (const { changes } of commits) {
-          for (const { key } of changes) if (key.startsWith(prefix)) board.noteChange(key)
+          for (const { key } of changes) if (isWatched(key)) board.noteChange(key)
         }
       }
     },

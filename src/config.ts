@@ -15,6 +15,8 @@ import {
   type ParsedConfig,
   parseConfig,
 } from './lib/parse-config.ts'
+import { recommendTable } from './recommend/recommend-options.ts'
+import { renderTable } from './template/render-options.ts'
 
 /** All options of the server. */
 export const serverTable = {
@@ -124,34 +126,8 @@ export const serverTable = {
     max: 60_000,
     says: 'How long a worker that takes a partition waits for its former owner to release it.',
   },
-  'recommend.eventCountMax': {
-    kind: 'integer',
-    default: 5_000_000,
-    min: 1_000,
-    max: 100_000_000,
-    says: 'Newest events that the recommendation index holds.',
-  },
-  'recommend.snapshotEveryCount': {
-    kind: 'integer',
-    default: 1_000_000,
-    min: 0,
-    max: 1_000_000_000,
-    says: 'Interactions learned between two snapshots of the recommendation index; 0 for none.',
-  },
-  'render.threadCount': {
-    kind: 'integer',
-    default: 1,
-    min: 1,
-    max: 64,
-    says: 'Threads that render messages.',
-  },
-  'render.hardMs': {
-    kind: 'durationMs',
-    default: 2_000,
-    min: 10,
-    max: 60_000,
-    says: 'Time after which a rendering thread is killed and replaced.',
-  },
+  ...recommendTable,
+  ...renderTable,
   logLevel: {
     kind: 'string',
     choices: ['debug', 'info', 'warn', 'error'],

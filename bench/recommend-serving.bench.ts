@@ -1,8 +1,8 @@
 /**
  * Recommendations over HTTP with the whole server, and the index over a restart.
  *
- * - `recommend-http`: `GET` of ten recommendations for a person drawn uniformly, with an API key, at
- *   a steady 1,000 requests/s (open loop): profile, index, catalog and rules for each.
+ * - `recommend-http`: `GET` of ten recommendations for a person drawn uniformly, with an API key,
+ *   at a steady 1,000 requests/s (open loop): profile, index, catalog and rules for each.
  * - `recommend-freshness`: from an accepted event to the first answer of an index that knows it.
  * - `index-restart`: a generated index (power law) to a file and back; its size is an option.
  */

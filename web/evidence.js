@@ -10,7 +10,10 @@ const reasonTexts = {
   'because-viewed': (item) => `because they looked at ${item}`,
   'because-carted': (item) => `because they put ${item} in the basket`,
   'because-bought': (item) => `because they bought ${item}`,
-  trending: () => 'because many people buy it now',
+  trending: (_item, category) => `because it is popular now${category ? ` in ${category}` : ''}`,
+  'viewed-not-bought': () => 'looked at, and not bought yet',
+  pinned: () => 'pinned by a rule',
+  'in-catalog': () => 'from the catalog',
 }
 
 const outcomeTexts = {
@@ -172,7 +175,7 @@ function describeRecommendations({ decision, input }) {
         'span',
         {},
         make('b', {}, item.name ?? item.item_id),
-        make('small', {}, reasonText(item.reason)),
+        make('small', {}, reasonText(item.reason) + weightText(decision, item.item_id)),
       ),
     ),
   )
@@ -190,7 +193,16 @@ function describeRecommendations({ decision, input }) {
 
 function reasonText(reason) {
   const tell = reasonTexts[reason?.kind]
-  return tell === undefined ? '' : tell(reason.name ?? reason.item_id ?? 'something like it')
+  if (tell === undefined) return ''
+  return tell(reason.name ?? reason.item_id ?? 'something like it', reason.category)
+}
+
+/** How the score came about; evidence of before has no weights. */
+function weightText({ recommendations = [] }, itemId) {
+  const found = recommendations.find((one) => one.itemId === itemId && one.slot === undefined)
+  if (found?.weights === undefined) return ''
+  const boost = found.weights.boost === undefined ? '' : ` x ${found.weights.boost}`
+  return ` (${found.weights.base.toPrecision(3)}${boost})`
 }
 
 function describeVersions({ decision, templateHash, rawHash, input }) {

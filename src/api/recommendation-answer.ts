@@ -1,4 +1,4 @@
-/** How recommendations are shown by the API: as the catalog has the items now, with why each came. */
+/** How the API shows recommendations: as the catalog has the items now, with why each came. */
 
 import { currentPrice, type Item } from '../catalog/item.ts'
 import type { RecommendedItem, RecommendedItems } from '../delivery/recommend-items.ts'

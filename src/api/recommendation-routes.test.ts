@@ -114,7 +114,7 @@ describe('/api/v1/profiles/:id/recommendations', () => {
 })
 
 describe('/api/v1/items/:id/similar', () => {
-  it('shows what goes with an item, never itself, and of an unknown one what is popular', async (t) => {
+  it('shows what goes with an item, and of an unknown one what is popular', async (t) => {
     const world = await openShop(t)
     const list = await get(world, '/api/v1/items/1/similar?count=2')
     deepStrictEqual([...idsOf(list)].sort(), ['2', '4'])
@@ -126,7 +126,7 @@ describe('/api/v1/items/:id/similar', () => {
 })
 
 describe('/api/v1/recommendations/trending', () => {
-  it('shows what is popular, within a category too, and an empty list of an empty one', async (t) => {
+  it('shows what is popular, also of a category, and nothing of an empty one', async (t) => {
     const world = await openShop(t)
     await putItems(world, [{ itemId: '4', name: 'Thing 4', price: 4.5, category: 'Home > Cups' }])
     const list = await get(world, '/api/v1/recommendations/trending?count=3')

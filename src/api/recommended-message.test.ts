@@ -7,8 +7,8 @@ import type { JsonObject } from '../lib/json.ts'
 import { defaultRules } from '../recommend/recommender-rules.ts'
 import { adaShops, openWorld, viewOf } from './world.fixture.ts'
 
-const idsOf = (list: unknown): readonly unknown[] =>
-  (list as readonly JsonObject[]).map(({ item_id }) => item_id)
+const idsOf = (list: unknown): readonly string[] =>
+  (list as readonly JsonObject[]).map(({ item_id }) => String(item_id))
 
 describe('a message with recommendations', () => {
   it('has lists of which none shows what another shows', async (t) => {

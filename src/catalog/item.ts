@@ -29,7 +29,7 @@ export interface Item {
   readonly version?: number
   /** When the shop made this version. */
   readonly updatedAtMs: number
-  /** Set of an item that the shop has taken away; kept, so that an older update does not revive it. */
+  /** Set where the shop has taken it away; kept, so that an older update does not revive it. */
   readonly isRemoved?: true
   readonly extra?: JsonObject
 }

@@ -1,7 +1,7 @@
 import { itemRecord } from '../catalog/item-record.ts'
 import { parseItem } from '../catalog/parse-item.ts'
+import type { EventLog } from '../log/event-log.ts'
 import type { NewRecord } from '../log/record.ts'
-import type { Judge } from './collect-batch.ts'
 
 export type JudgedCatalogItem =
   | { readonly kind: 'item'; readonly itemId: string; readonly record: NewRecord }
@@ -20,9 +20,9 @@ export function judgeCatalogItem(
     options,
     parseDeps: { receivedAtMs },
   }: {
-    readonly deps: { readonly log: Pick<Judge['deps']['log'], 'identity'> }
-    readonly options: Pick<Judge['options'], 'workspace'>
-    readonly parseDeps: Pick<Judge['parseDeps'], 'receivedAtMs'>
+    readonly deps: { readonly log: Pick<EventLog, 'identity'> }
+    readonly options: { readonly workspace: string }
+    readonly parseDeps: { readonly receivedAtMs: number }
   },
 ): JudgedCatalogItem {
   const parsed = parseItem(input, receivedAtMs)

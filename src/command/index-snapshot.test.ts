@@ -121,7 +121,7 @@ describe('a snapshot of the index', () => {
     assert.equal(load(path).loaded.kind, 'loaded')
   })
 
-  it('does not fit other limits, or where its place is of no use; none is told apart', async (t) => {
+  it('does not fit other limits, or a place that is of no use', async (t) => {
     const folder = await openFolder(t)
     const path = join(folder, 'index')
     await saveSnapshot(path, place, createBlend(small))

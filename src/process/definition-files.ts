@@ -3,8 +3,9 @@
  * named at once.
  *
  * Forms: `shop.yaml`, `sources/*.yaml`, `schemas/*.json` (named by sources), `segments/*.yaml`,
- * `campaigns/*.yaml`, `recommenders/*.yaml`, `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay
- * file changes values by path; the demo uses it to shorten waits.
+ * `campaigns/*.yaml`, `recommenders/*.yaml`,
+ * `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay file changes values by
+ * path; the demo uses it to shorten waits.
  */
 
 import { parse as parseYaml } from 'yaml'

@@ -1,4 +1,5 @@
 import { deepStrictEqual, equal } from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { createMemoryBlobStore } from '../state/memory-blob-store.ts'
 import { parseDefinitionFiles } from './definition-files.ts'
@@ -75,6 +76,28 @@ describe('recommenders', () => {
       `campaigns/cart.yaml ${path}.slots.A-b`,
       `campaigns/cart.yaml ${path}.slots.A-b.using`,
       `campaigns/cart.yaml ${path}.slots.A-b.count`,
+    ])
+  })
+
+  it('are taken as the guide shows them', async () => {
+    const guide = readFileSync(
+      new URL('../../docs/guide/recommendations.md', import.meta.url),
+      'utf8',
+    )
+    const [rules = '', step = ''] = Array.from(
+      guide.matchAll(/```yaml\n(.*?)```/gs),
+      ([, text]) => {
+        return text ?? ''
+      },
+    )
+    const steps = step.replace(/^/gm, '  ').replace('cart-reminder', 'mail')
+    const shown = `name: cart\ntrigger: {event: Product Added}\nsteps:\n${steps}`
+    deepStrictEqual(
+      await faultsOf({ 'recommenders/for-you.yaml': rules, 'campaigns/cart.yaml': shown }),
+      [],
+    )
+    deepStrictEqual(await faultsOf({ 'recommenders/for-you.yaml': `${rules}colour: red\n` }), [
+      'recommenders/for-you.yaml colour',
     ])
   })
 })

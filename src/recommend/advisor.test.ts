@@ -79,7 +79,7 @@ describe('advise', () => {
     equal(idsOf(openShop().advise(ask({ countMax: 8 }))).length, 8)
   })
 
-  it('has a defined answer where there is nothing: no items, all sold out, nobody, no count', () => {
+  it('has a defined answer where nothing is: no items, all sold out, nobody, no count', () => {
     const none = openShop([])
     deepStrictEqual(idsOf(none.advise(ask({ activity: viewed('a') }))), [])
     const soldOut = openShop([...'abcd'].map((id) => itemOf(id, { stockCount: 0 })))

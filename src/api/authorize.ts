@@ -39,6 +39,7 @@ export const routeScopes: Readonly<Record<string, Scope | 'public'>> = {
   'POST /api/v1/rejected/dismiss': 'repair',
   'POST /api/v1/render': 'render',
   'POST /api/v1/items': 'write',
+  'PATCH /api/v1/items/:id': 'write',
   'DELETE /api/v1/items/:id': 'write',
   'POST /api/v1/suppressions': 'write',
   'DELETE /api/v1/suppressions': 'write',

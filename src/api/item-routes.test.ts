@@ -93,6 +93,25 @@ describe('/api/v1/items', () => {
     equal((await itemOf(world, 'v')).json().name, 'Third')
   })
 
+  it('takes what changed of an item, alone or among others', async (t) => {
+    const world = await openWorld(t)
+    const change = async (id: string, payload: object): Promise<number> => {
+      const url = `/api/v1/items/${id}`
+      const headers = world.keys.write
+      return (await world.app.inject({ method: 'PATCH', url, headers, payload })).statusCode
+    }
+    equal(await change('1', { stockCount: 0, price: 7 }), 200)
+    equal(await change('nothing', { stockCount: 1 }), 200)
+    equal(await change('1', { price: -1 }), 400)
+    equal(await change('1', []), 400)
+    await post(world, [{ itemId: '2', isPartial: true, brand: 'Oak' }])
+    await world.settle()
+    const one = (await itemOf(world, '1')).json()
+    deepStrictEqual([one.name, one.price, one.stockCount], ['Thing 1', 7, 0])
+    equal((await itemOf(world, '2')).json().brand, 'Oak')
+    equal((await itemOf(world, 'nothing')).statusCode, 404)
+  })
+
   it('takes an item away, and an update of before does not bring it back', async (t) => {
     const world = await openWorld(t)
     const call = { method: 'DELETE', url: '/api/v1/items/1', headers: world.keys.write } as const

@@ -54,6 +54,18 @@ export function addItemRoutes(app: FastifyInstance, deps: ApiDeps, options: ApiO
     return sendJson(reply, { ...item, ageMs })
   })
 
+  app.patch<{ Params: IdParams }>('/api/v1/items/:id', async (request, reply) => {
+    const { body } = request
+    if (!isJsonObject(body)) return sendProblem(reply, noItems)
+    const nowMs = deps.clock.nowMs()
+    const parsed = parseItem({ ...body, itemId: request.params.id, isPartial: true }, nowMs)
+    if (parsed.kind === 'refused') {
+      return sendProblem(reply, { ...invalidItems, faults: parsed.faults })
+    }
+    await deps.log.append([itemRecord(deps.place, parsed, nowMs)])
+    return sendJson(reply, { accepted: 1 })
+  })
+
   app.delete<{ Params: IdParams }>('/api/v1/items/:id', async (request, reply) => {
     const nowMs = deps.clock.nowMs()
     const parsed = parseItem({ itemId: request.params.id, isRemoved: true }, nowMs)

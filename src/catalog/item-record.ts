@@ -1,13 +1,13 @@
 import { sha256Bytes } from '../lib/hash.ts'
 import { type NewRecord, partitionOf } from '../log/record.ts'
-import type { Item } from './item.ts'
+import type { ItemUpdate } from './item.ts'
 
 const idBytes = 16
 
 /** Returns the record that tells the partition of an item what the shop says of it. */
 export function itemRecord(
   place: { readonly workspace: string; readonly partitionCount: number },
-  { item, body }: { readonly item: Item; readonly body: Uint8Array },
+  { item, body }: { readonly item: ItemUpdate; readonly body: Uint8Array },
   nowMs: number,
 ): NewRecord {
   const key = `item:${item.itemId}`

@@ -34,6 +34,16 @@ export interface Item {
   readonly extra?: JsonObject
 }
 
+/** What changed of an item that is known: the fields that are there; null takes one away. */
+export type PartialItem = Pick<Item, 'itemId' | 'updatedAtMs' | 'version'> & {
+  readonly isPartial: true
+} & {
+  readonly [Field in keyof Omit<Item, 'itemId' | 'updatedAtMs' | 'version'>]?: Item[Field] | null
+}
+
+/** What the shop says of an item: all, or what changed. */
+export type ItemUpdate = Item | PartialItem
+
 /** Tells whether there is any to sell. There is not where the price is no number. */
 export function isInStock(item: Item): boolean {
   if (item.isRemoved === true || !isPrice(item.price)) return false
@@ -60,10 +70,28 @@ export function categoriesOf(item: Pick<Item, 'category' | 'categoryPath'>): rea
 }
 
 /**
- * Tells whether an update is older than what is known: by the version of the source where both have
- * one, else, and where versions are equal, by time. The same update again is not stale.
+ * Returns an item as it is after an update; undefined where the update changes nothing: it is older
+ * than what is known, or tells only what changed of an item that is not known or was taken away.
  */
-export function isStaleUpdate(update: Item, known: Item): boolean {
+export function applyItemUpdate(update: ItemUpdate, known: Item | undefined): Item | undefined {
+  if (known !== undefined && isStaleUpdate(update, known)) return undefined
+  if (!isPartial(update)) return update
+  if (known === undefined || known.isRemoved === true) return undefined
+  const { isPartial: _isPartial, ...said } = update
+  const fields = Object.entries({ ...known, ...said }).filter(([, value]) => value !== null)
+  // Null takes away only what an item need not have: see `parse-item.ts`.
+  return Object.fromEntries(fields) as unknown as Item
+}
+
+function isPartial(update: ItemUpdate): update is PartialItem {
+  return 'isPartial' in update
+}
+
+/**
+ * By the version of the source where both have one, else, and where versions are equal, by time.
+ * The same update again is not stale.
+ */
+function isStaleUpdate(update: ItemUpdate, known: Item): boolean {
   const { version } = update
   if (version !== undefined && known.version !== undefined && version !== known.version) {
     return version < known.version

@@ -1,6 +1,13 @@
 import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { categoriesOf, currentPrice, type Item, isAvailable, isStaleUpdate } from './item.ts'
+import {
+  applyItemUpdate,
+  categoriesOf,
+  currentPrice,
+  type Item,
+  type ItemUpdate,
+  isAvailable,
+} from './item.ts'
 import { itemBytesMax, parseItem } from './parse-item.ts'
 
 const nowMs = Date.parse('2026-11-26T12:00:00Z')
@@ -53,7 +60,7 @@ describe('parseItem', () => {
 
   it('takes an item away by its id alone, and nothing beside it', () => {
     const parsed = parseItem({ itemId: 'a', isRemoved: true, version: 3 }, nowMs)
-    const item = parsed.kind === 'item' ? parsed.item : undefined
+    const item = parsed.kind === 'item' ? applyItemUpdate(parsed.item, undefined) : undefined
     equal(item?.isRemoved, true)
     equal(item?.version, 3)
     ok(item !== undefined && !isAvailable(item, nowMs))
@@ -92,14 +99,53 @@ describe('an item', () => {
   })
 })
 
-describe('isStaleUpdate', () => {
-  it('goes by version where both have one, else by time; the same again is not stale', () => {
+describe('an update', () => {
+  const isStale = (update: Item, known: Item): boolean =>
+    applyItemUpdate(update, known) === undefined
+  const updateOf = (input: object): ItemUpdate => {
+    const parsed = parseItem(input, nowMs)
+    if (parsed.kind === 'item') return parsed.item
+    throw new Error(JSON.stringify(parsed.faults))
+  }
+
+  it('is stale by version where both have one, else by time; the same again is not', () => {
     const known = itemOf({ version: 5, updatedAtMs: 100 })
-    ok(isStaleUpdate(itemOf({ version: 4, updatedAtMs: 200 }), known))
-    ok(!isStaleUpdate(itemOf({ version: 6, updatedAtMs: 50 }), known))
-    ok(isStaleUpdate(itemOf({ version: 5, updatedAtMs: 99 }), known))
-    ok(!isStaleUpdate(known, known))
-    ok(isStaleUpdate(itemOf({ updatedAtMs: 99 }), known))
-    ok(!isStaleUpdate(itemOf({ updatedAtMs: 100 }), known))
+    ok(isStale(itemOf({ version: 4, updatedAtMs: 200 }), known))
+    ok(!isStale(itemOf({ version: 6, updatedAtMs: 50 }), known))
+    ok(isStale(itemOf({ version: 5, updatedAtMs: 99 }), known))
+    ok(!isStale(known, known))
+    ok(isStale(itemOf({ updatedAtMs: 99 }), known))
+    ok(!isStale(itemOf({ updatedAtMs: 100 }), known))
+  })
+
+  it('may say only what changed, and null for what the item no longer has', () => {
+    const known = itemOf({
+      stockCount: 3,
+      salePrice: 2,
+      brand: 'Oak',
+      updatedAtMs: 100,
+      version: 1,
+    })
+    const update = updateOf({
+      itemId: 'a',
+      isPartial: true,
+      price: 9,
+      salePrice: null,
+      stockCount: 0,
+    })
+    const { salePrice: _gone, ...kept } = known
+    const changed = { ...kept, price: 9, stockCount: 0, updatedAtMs: nowMs }
+    deepStrictEqual(applyItemUpdate(update, known), changed)
+    equal(applyItemUpdate(update, itemOf({ updatedAtMs: nowMs + 1 })), undefined)
+    equal(applyItemUpdate(update, undefined), undefined)
+    equal(applyItemUpdate(update, itemOf({ isRemoved: true, updatedAtMs: 1 })), undefined)
+  })
+
+  it('cannot take away what an item needs', () => {
+    deepStrictEqual(pathsOf({ itemId: 'a', isPartial: true, price: null, name: null }), [
+      ...['/name', '/price'],
+    ])
+    deepStrictEqual(pathsOf({ itemId: 'a', isPartial: true, stockCount: -1 }), ['/stockCount'])
+    deepStrictEqual(pathsOf({ itemId: 'a', isPartial: false }), ['/isPartial'])
   })
 })

@@ -9,7 +9,7 @@
  * clock.
  */
 
-import { type Item, isStaleUpdate } from '../catalog/item.ts'
+import { applyItemUpdate, type ItemUpdate } from '../catalog/item.ts'
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { LogRecord } from '../log/record.ts'
@@ -25,6 +25,7 @@ import {
   type FoldScope,
   itemCodec,
   itemPrefix,
+  jsonCodec,
   keysOfPerson,
   metaCodec,
   readPerson,
@@ -216,15 +217,18 @@ async function foldDefinitions(
 }
 
 async function foldItem(scope: FoldScope, record: LogRecord): Promise<void> {
-  const item = itemCodec.decode(record.body)
-  const key = itemPrefix + item.itemId
+  const update = updateCodec.decode(record.body)
+  const { itemId } = update
+  const key = itemPrefix + itemId
   await scope.view.load([key])
-  const before: Item | undefined = scope.view.read(key, itemCodec)
-  if (before !== undefined && isStaleUpdate(item, before)) return
+  const item = applyItemUpdate(update, scope.view.read(key, itemCodec))
+  if (item === undefined) return
   scope.view.write(key, item, itemCodec)
-  feedItem(scope, item.itemId)
+  feedItem(scope, itemId)
   scope.effects.push({ kind: 'item-changed', item })
 }
+
+const updateCodec = jsonCodec<ItemUpdate>()
 
 function writeMeta(scope: FoldScope): void {
   scope.view.write(metaKey, scope.meta, metaCodec)

@@ -74,6 +74,7 @@ async function run(data: RecommendWorkerData): Promise<void> {
   })
   main.tell('filled')
   servePort(parentPort, {
+    state: () => advisor.state(),
     close: async () => {
       stop.abort()
       await following
@@ -120,7 +121,7 @@ async function fill(
 ): Promise<void> {
   const startedAt = deps.clock.monotonicMs()
   await follower.fill(advisor, from)
-  const { itemCount } = advisor
+  const { itemCount } = advisor.state()
   const tookMs = Math.round(deps.clock.monotonicMs() - startedAt)
   const isFromSnapshot = from !== undefined
   logger.info({ isFromSnapshot, itemCount, tookMs }, 'the index is filled')

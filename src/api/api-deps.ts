@@ -8,7 +8,7 @@ import type { Metrics } from '../lib/metrics.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog, Place } from '../log/event-log.ts'
 import type { Freshness } from '../process/freshness.ts'
-import type { Advice, AdviceRequest } from '../recommend/advisor.ts'
+import type { Advice, AdviceRequest, IndexState } from '../recommend/advisor.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { ChangeBoard } from '../state/change-board.ts'
 import type { SigningKeys } from '../template/links.ts'
@@ -36,6 +36,8 @@ export interface ApiDeps {
   readonly publicUrl?: string
   readonly from?: string
   advise(request: AdviceRequest): Promise<Advice>
+  /** Answers nothing while the index fills, or where there is none. */
+  indexState(): Promise<IndexState | undefined>
   /** Renders on another thread, within a time limit. */
   render(input: RenderInput): Promise<RenderAnswer>
   /** Resolves once the state holds the record at each place; answers false after `msMax`. */

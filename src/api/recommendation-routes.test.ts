@@ -102,6 +102,17 @@ describe('/api/v1/profiles/:id/recommendations', () => {
     deepStrictEqual([four?.price, four?.currentPrice, four?.currency], [99, 49.5, 'USD'])
   })
 
+  it('tells in the status what the index knows, and of robots', async (t) => {
+    const world = await openShop(t)
+    const views = Array.from({ length: 310 }, () => viewOf('robot', '1'))
+    await world.happen(views)
+    const answer = await world.app.inject({ url: '/api/v1/status', headers: world.keys.read })
+    deepStrictEqual(answer.json().recommendations, {
+      ...{ learnedCount: 311, itemCount: 4, refusedItemCount: 0 },
+      ...{ flaggedCount: 1, ignoredCount: 10 },
+    })
+  })
+
   it('refuses only what cannot be understood', async (t) => {
     const world = await openShop(t)
     const statusOf = async (url: string): Promise<number> =>

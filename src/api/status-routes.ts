@@ -35,7 +35,11 @@ export function addStatusRoutes(app: FastifyInstance, deps: ApiDeps): void {
   })
 
   app.get('/api/v1/status', async (_request, reply) => {
-    const [metas, health] = await Promise.all([readMetas(deps), deps.health()])
+    const [metas, health, index] = await Promise.all([
+      readMetas(deps),
+      deps.health(),
+      deps.indexState(),
+    ])
     const counts: Counts = {}
     const findings: Counts = {}
     for (const meta of metas) {
@@ -51,6 +55,7 @@ export function addStatusRoutes(app: FastifyInstance, deps: ApiDeps): void {
       lagCount: health.lagCount,
       messagesWaiting: health.messagesWaiting,
       definitions: { versionMin: Math.min(...versions), versionMax: Math.max(...versions) },
+      recommendations: index ?? null,
       health,
     })
   })

@@ -24,7 +24,7 @@ import { encodeDocument } from '../process/definitions.ts'
 import { createFreshness } from '../process/freshness.ts'
 import { processorDefaults } from '../process/processor-options.ts'
 import { runWorker, type WorkerOptions } from '../process/worker.ts'
-import { createAdvisor } from '../recommend/advisor.ts'
+import { type AdviceRequest, type Advisor, createAdvisor } from '../recommend/advisor.ts'
 import { createBlend } from '../recommend/blend.ts'
 import { createMemoryBlobStore } from '../state/memory-blob-store.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
@@ -124,7 +124,7 @@ export async function openWorld(
   const random = createSeededRandom(7)
   const freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
   const renderer = createInlineRenderer(signingKeys)
-  const advisor = createAdvisor(createBlend())
+  const advisor = askOf(createAdvisor(createBlend()))
   const handedOver: HandOverRequest[] = []
   const mailer = createKeepingMailer(handedOver)
   const commits = createCommits()
@@ -133,9 +133,8 @@ export async function openWorld(
   const stop = new AbortController()
   const { collector, workList } = createCollecting({ log, rejected, clock: systemClock, random })
   const base = { log, blobs, clock: systemClock, random, logger: silentLogger, freshness }
-  const advise: ApiDeps['advise'] = (request) => Promise.resolve(advisor.advise(request))
   const worker = runWorker(
-    { ...base, state, renderer, mailer, advisor: { ...advisor, advise }, onCommitted: commits.add },
+    { ...base, state, renderer, mailer, advisor, onCommitted: commits.add },
     workerOptions,
     stop.signal,
   )
@@ -150,7 +149,8 @@ export async function openWorld(
     addressSecret,
     publicUrl,
     from,
-    advise,
+    advise: advisor.advise,
+    indexState: advisor.indexState,
     render: (input) => renderer.render(input),
     waitCommitted: commits.wait,
     health: () => Promise.resolve(world.health),
@@ -193,6 +193,14 @@ export async function openWorld(
   await world.append(['1', '2', '3', '4'].map(itemRecord))
   await settle()
   return world
+}
+
+function askOf(advisor: Advisor) {
+  return {
+    ...advisor,
+    advise: async (request: AdviceRequest) => advisor.advise(request),
+    indexState: async () => advisor.state(),
+  }
 }
 
 /** Waits for what another part does; fails the test after five seconds. */

@@ -1,5 +1,6 @@
 import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
 import {
   applyItemUpdate,
   categoriesOf,
@@ -56,6 +57,20 @@ describe('parseItem', () => {
     deepStrictEqual(pathsOf(never), ['/availableUntilMs'])
     const long = { ...plain, extra: { text: 'x'.repeat(itemBytesMax) } }
     deepStrictEqual(pathsOf(long), [''])
+  })
+
+  it('answers any JSON with an item or with faults (property)', () => {
+    const names = ['itemId', 'name', 'price', 'tags', 'extra', 'isPartial', 'isRemoved', 'version']
+    const value = fc.oneof(fc.jsonValue(), fc.string(), fc.double(), fc.constant('a'))
+    const input = fc.oneof(fc.jsonValue(), fc.dictionary(fc.constantFrom(...names), value))
+    fc.assert(
+      fc.property(input, (given) => {
+        const parsed = parseItem(given, nowMs)
+        if (parsed.kind === 'refused') ok(parsed.faults.length > 0)
+        else equal(typeof parsed.item.itemId, 'string')
+      }),
+      { numRuns: 500 },
+    )
   })
 
   it('takes an item away by its id alone, and nothing beside it', () => {

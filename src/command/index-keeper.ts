@@ -126,7 +126,7 @@ export class IndexKeeper {
   }
 
   #tellRobots(): void {
-    const { flaggedCount, ignoredCount } = this.#advisor.robots
+    const { flaggedCount, ignoredCount } = this.#advisor.state()
     if (flaggedCount === this.#flaggedCount) return
     this.#flaggedCount = flaggedCount
     this.#deps.logger.warn(

@@ -49,6 +49,7 @@ export async function openOnlooker(
     // It owns nothing that could fail for good.
     failed: new Promise<OperatingError>(() => {}),
     advise: (request) => advisor.call('advise', request),
+    indexState: async () => await recommend?.state(),
     async render(input) {
       assert(renderer !== undefined, 'only the API renders')
       return await renderer.render(input)

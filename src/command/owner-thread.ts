@@ -27,7 +27,10 @@ import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
 import type { ThreadLine } from './thread-logger.ts'
 
 export interface Owner
-  extends Pick<ApiDeps, 'advise' | 'changes' | 'render' | 'waitCommitted' | 'health'> {
+  extends Pick<
+    ApiDeps,
+    'advise' | 'indexState' | 'changes' | 'render' | 'waitCommitted' | 'health'
+  > {
   readonly freshness: Freshness
   readonly failed: Promise<OperatingError>
   /**
@@ -108,6 +111,7 @@ export async function openOwner(
     ...(changes === undefined ? {} : { changes: createChangeBoard(changes) }),
     failed: told.failed,
     advise: (request) => advisor.call('advise', request),
+    indexState: () => recommend.state(),
     render: (input) => caller.call('render', input),
     waitCommitted: (places, msMax) =>
       follower?.waitCommitted(places, msMax) ?? caller.call('waitCommitted', { places, msMax }),

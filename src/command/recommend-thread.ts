@@ -8,6 +8,7 @@ import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createPortCaller, servePort } from '../lib/port-call.ts'
 import type { RecommendWorkerData } from '../main-recommend.ts'
+import type { IndexState } from '../recommend/advisor.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
 import type { ThreadLine } from './thread-logger.ts'
 
@@ -20,6 +21,8 @@ export interface RecommendThreadOptions {
 }
 
 export interface RecommendThread {
+  /** Answers nothing while the index fills. */
+  state(): Promise<IndexState | undefined>
   /** Ends the thread; it writes a snapshot before, if it is filled by then. */
   close(): Promise<void>
 }
@@ -64,6 +67,7 @@ export async function startRecommendThread(
   const caller = createPortCaller(worker)
   await opened.promise
   return {
+    state: async () => (isFilled ? await caller.call<IndexState>('state') : undefined),
     async close() {
       const done = new AbortController()
       // Where it ends by itself or cannot write, what it would have kept is in the feed.

@@ -185,8 +185,8 @@ describe('a robot', () => {
     for (let count = 0; count < 1_000_000; count++) {
       advisor.learn([done('robot', 'h', 'view')])
     }
-    equal(advisor.robots.flaggedCount, 1)
-    equal(advisor.robots.ignoredCount, 1_000_000 - 300)
+    equal(advisor.state().flaggedCount, 1)
+    equal(advisor.state().ignoredCount, 1_000_000 - 300)
     ok(advisor.robots.isFlagged('robot', nowMs - hourMs))
     ok(!advisor.robots.isFlagged('robot', nowMs + hourMs))
     ok(!advisor.robots.isFlagged('p1', nowMs - hourMs))

@@ -65,14 +65,24 @@ export interface Advice {
   readonly learnedCount: number
 }
 
+/** What an operator may want to know of the index. */
+export interface IndexState {
+  readonly learnedCount: number
+  /** Items that can be sold; and those for which there was no room. */
+  readonly itemCount: number
+  readonly refusedItemCount: number
+  /** Times that a profile did too much within an hour, and interactions left out for it. */
+  readonly flaggedCount: number
+  readonly ignoredCount: number
+}
+
 export interface Advisor {
   learn(interactions: readonly Interaction[]): void
   follow(item: Item): void
   advise(request: AdviceRequest): Advice
   /** What was flagged and not learned; see `robot-guard.ts`. */
-  readonly robots: Pick<RobotGuard, 'ignoredCount' | 'flaggedCount' | 'isFlagged'>
-  /** Items that can be sold. */
-  readonly itemCount: number
+  readonly robots: Pick<RobotGuard, 'isFlagged'>
+  state(): IndexState
 }
 
 export interface AdvisorOptions {
@@ -102,9 +112,13 @@ export function createAdvisor(
   const robots = new RobotGuard()
   return {
     robots,
-    get itemCount() {
-      return facts.size
-    },
+    state: () => ({
+      learnedCount: recommender.learnedCount,
+      itemCount: facts.size,
+      refusedItemCount: facts.refusedCount,
+      flaggedCount: robots.flaggedCount,
+      ignoredCount: robots.ignoredCount,
+    }),
     learn(interactions) {
       for (const interaction of interactions) {
         const { profileId, occurredAtMs } = interaction

@@ -44,6 +44,11 @@ describe('parseItem', () => {
     equal(bare.kind === 'item' && bare.item.updatedAtMs, nowMs)
   })
 
+  it('takes the narrowest of a path for the category, where none is named', () => {
+    const parsed = parseItem({ ...plain, categoryPath: ['Home', 'Cups'] }, nowMs)
+    equal(parsed.kind === 'item' && parsed.item.category, 'Cups')
+  })
+
   it('names the path of each thing that is wrong', () => {
     const wrong = { ...plain, price: Number.NaN, currency: 'euro', tags: [''], stockCount: 1.5 }
     deepStrictEqual(pathsOf(wrong), ['/price', '/currency', '/stockCount', '/tags/0'])

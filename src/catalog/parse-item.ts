@@ -94,7 +94,7 @@ export function parseItem(input: unknown, nowMs: number): ParsedItem {
     return { kind: 'refused', faults }
   }
   const { updatedAtMs = nowMs } = input
-  const rest = 'isRemoved' in input ? { name: '', price: 0 } : {}
+  const rest = 'isRemoved' in input ? { name: '', price: 0 } : narrowestOf(input)
   // The schema has been held; absent fields are absent, `extra` came from JSON.
   const item = { ...rest, ...input, updatedAtMs } as unknown as ItemUpdate
   if (updatedAtMs > nowMs + aheadMsMax) {
@@ -108,6 +108,18 @@ export function parseItem(input: unknown, nowMs: number): ParsedItem {
     return refuse('', `must not have more than ${itemBytesMax} bytes`)
   }
   return { kind: 'item', item, body }
+}
+
+/** Whoever knows no paths finds the narrowest category of one by itself. */
+function narrowestOf({
+  category,
+  categoryPath,
+}: {
+  readonly category?: string
+  readonly categoryPath?: readonly string[]
+}): { readonly category?: string } {
+  const narrowest = category === undefined ? categoryPath?.at(-1) : undefined
+  return narrowest === undefined ? {} : { category: narrowest }
 }
 
 function validatorOf(input: unknown): typeof isWhole | typeof isPartial | typeof isRemoval {

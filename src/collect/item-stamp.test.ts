@@ -111,6 +111,12 @@ function anEvent(properties: JsonObject): Event {
 const view = (itemId: string) => ({ properties: { product_id: itemId } })
 
 describe('createItemStamps', () => {
+  it('says what an item costs now', async () => {
+    const { stamps } = await openStage([{ ...cup, salePrice: 3 }])
+    await stamps.load([view('cup')])
+    assert.equal(stamps.stampOf(anEvent({ product_id: 'cup' }))?.items?.cup?.price, 3)
+  })
+
   it('stamps what the producer did not say, of the event and of each product', async () => {
     const { stamps, counts } = await openStage([cup, { ...cup, itemId: 'jug', price: 9 }])
     const products = [{ sku: 'jug', price: 8 }, 7, { productId: 'cup' }, { product_id: 'pan' }]

@@ -10,7 +10,7 @@
  * no catalog at all nothing is read but, now and then, whether there is one by now.
  */
 
-import type { Item } from '../catalog/item.ts'
+import { currentPrice, type Item } from '../catalog/item.ts'
 import { findItems, type StatePlace } from '../delivery/read-state.ts'
 import { itemIdOf } from '../event/activity.ts'
 import type { Event, ItemStamp, StampedItem } from '../event/event.ts'
@@ -176,11 +176,12 @@ function makeStamp(
   }
 }
 
-function stampedItem({ category, brand, price, updatedAtMs }: Item): StampedItem {
+function stampedItem(item: Item): StampedItem {
+  const { category, brand, updatedAtMs } = item
   return {
     ...(category === undefined ? {} : { category }),
     ...(brand === undefined ? {} : { brand }),
-    price,
+    price: currentPrice(item),
     itemVersion: updatedAtMs,
   }
 }

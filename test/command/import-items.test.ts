@@ -60,7 +60,7 @@ describe('import of a catalog', () => {
     assert.ok(updatedAtMs > 0)
     assert.deepEqual(cup, {
       ...{ itemId: 'a', name: 'Cup', price: 12.5, currency: 'EUR', stockCount: 3 },
-      ...{ categoryPath: ['Home', 'Cups'], extra: { colour: 'red' } },
+      ...{ categoryPath: ['Home', 'Cups'], category: 'Cups', extra: { colour: 'red' } },
     })
     await appendFile(path, 'e,Pan,3,1,,\n')
     const second = await runImport(given)

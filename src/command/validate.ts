@@ -42,12 +42,14 @@ function countsOf(document: {
   readonly sources: readonly unknown[]
   readonly segments: readonly unknown[]
   readonly campaigns: readonly unknown[]
+  readonly recommenders?: readonly unknown[]
   readonly templates: Readonly<Record<string, unknown>>
 }): Readonly<Record<string, number>> {
   return {
     sources: document.sources.length,
     segments: document.segments.length,
     campaigns: document.campaigns.length,
+    recommenders: document.recommenders?.length ?? 0,
     templates: Object.keys(document.templates).length,
   }
 }

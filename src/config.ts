@@ -126,6 +126,13 @@ export const serverTable = {
     max: 60_000,
     says: 'How long a worker that takes a partition waits for its former owner to release it.',
   },
+  'process.niceness': {
+    kind: 'integer',
+    default: 5,
+    min: 0,
+    max: 19,
+    says: 'How far fold, delivery and index give way to intake of the same process. On Linux.',
+  },
   ...recommendTable,
   ...renderTable,
   logLevel: {

@@ -21,6 +21,7 @@ import { systemClock } from './lib/clock.ts'
 import { isRetryable } from './lib/errors.ts'
 import type { Logger } from './lib/logger.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
+import { lowerOwnPriority } from './lib/thread-niceness.ts'
 import { FeedFollower } from './process/follow-feed.ts'
 import { type AdviceRequest, type Advisor, createAdvisor } from './recommend/advisor.ts'
 import { createBlend } from './recommend/blend.ts'
@@ -30,6 +31,8 @@ export interface RecommendWorkerData {
   readonly state: StateOptions
   readonly partitionCount: number
   readonly eventCountMax: number
+  /** How far this thread gives way to intake; 0 where none is in this process. */
+  readonly niceness: number
   readonly ports: readonly MessagePort[]
   readonly snapshot: IndexKeeperOptions
   /** Present where the feed is followed in the state, this often. */
@@ -40,6 +43,7 @@ const deps = { clock: systemClock }
 
 async function run(data: RecommendWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-recommend runs as a worker')
+  lowerOwnPriority(data.niceness)
   const main = createPortCaller(parentPort)
   const logger = createThreadLogger(main)
   const state = await openStateStore({ ...deps, logger }, data.state, { isReader: true })

@@ -20,6 +20,7 @@ import { OperatingError } from './lib/errors.ts'
 import { createFailpoint } from './lib/failpoint.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { systemRandom } from './lib/random.ts'
+import { lowerOwnPriority } from './lib/thread-niceness.ts'
 import type { EventLog, Place } from './log/event-log.ts'
 import { createOwnerMeter } from './monitor/owner-measures.ts'
 import { createCommitWaiter } from './process/commit-waiter.ts'
@@ -38,6 +39,8 @@ import type { RenderInput } from './template/template.ts'
 
 export interface WorkWorkerData {
   readonly stores: StoreOptions
+  /** How far this thread, and those that render, give way to intake; 0 where none is here. */
+  readonly niceness: number
   /** Only in tests, see `lib/failpoint.ts`. */
   readonly failpoint?: string | undefined
   /** Where the log is on this machine: to the thread that writes it. */
@@ -58,6 +61,7 @@ export interface WorkWorkerData {
 
 async function run(data: WorkWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-work runs as a worker')
+  lowerOwnPriority(data.niceness)
   const main = createPortCaller(parentPort)
   const logger = createThreadLogger(main)
   const deps = { clock: systemClock, logger }

@@ -22,7 +22,7 @@ import { changeBoardBytes, createChangeBoard } from '../state/change-board.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { type RenderPoolOptions, renderPoolDefaults } from '../template/render-pool.ts'
 import type { Secrets } from './data-dir.ts'
-import { startRecommendThread } from './recommend-thread.ts'
+import { nicenessOf, startRecommendThread } from './recommend-thread.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
 import type { ThreadLine } from './thread-logger.ts'
 
@@ -86,6 +86,7 @@ export async function openOwner(
   const given = { logPort, advisorPort: workAdvisor.port2, freshness: shared, changes }
   const data = workDataOf(options, given)
   const work = new Worker(new URL('../main-work.ts', import.meta.url), {
+    name: 'work',
     workerData: data,
     transferList: [workAdvisor.port2, ...(logPort === undefined ? [] : [logPort])],
     // The fold makes much that lives for one batch: a small nursery would promote it.
@@ -169,6 +170,7 @@ function workDataOf(
   return {
     ...shared,
     stores,
+    niceness: nicenessOf(values),
     failpoint: options.failpoint,
     processor: {
       ...processorDefaults,

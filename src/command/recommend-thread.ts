@@ -30,6 +30,14 @@ export interface RecommendThread {
 /** For the last snapshot. A thread that still fills is ended at once: it would not hear of it. */
 const closeMsMax = 10_000
 
+/**
+ * Threads that may lag give way only where intake is in the same process: elsewhere they would give
+ * way to strangers.
+ */
+export function nicenessOf(values: ServerValues): number {
+  return values['server.role'] === 'all' ? values['process.niceness'] : 0
+}
+
 /** Resolves when it knows how far the feed goes: from then on the fold may add to it. */
 export async function startRecommendThread(
   deps: { readonly clock: Clock; readonly logger: Logger },
@@ -40,6 +48,7 @@ export async function startRecommendThread(
     state: stores.state,
     partitionCount,
     eventCountMax: values['recommend.eventCountMax'],
+    niceness: nicenessOf(values),
     ports,
     snapshot: {
       path: join(values['server.dataDir'], 'recommend-index.snapshot'),
@@ -48,6 +57,7 @@ export async function startRecommendThread(
     ...(isShared(stores) ? { followMs: lookMsOf(values) } : {}),
   }
   const worker = new Worker(new URL('../main-recommend.ts', import.meta.url), {
+    name: 'recommend',
     workerData: data,
     transferList: [...ports],
   })

@@ -61,6 +61,7 @@ export async function startLogThread(
 ): Promise<LogThread> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   const worker = new Worker(new URL(`../main-log.${extension}`, import.meta.url), {
+    name: 'log',
     workerData: {
       dataDir,
       queueBytesHigh: options.queueBytesHigh ?? queueBytesHighDefault,

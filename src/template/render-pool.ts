@@ -168,6 +168,7 @@ class RenderPool implements Renderer {
   #createWorker(progress: Int32Array<SharedArrayBuffer>): Worker {
     const data: RenderWorkerData = { keys: this.#keys, softMs: this.#options.softMs, progress }
     return new Worker(new URL('../main-render.ts', import.meta.url), {
+      name: 'render',
       workerData: data,
       env: {},
       resourceLimits: {

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
@@ -17,6 +17,8 @@ import {
 import { writeSmallShop } from '../faults/small-shop.ts'
 
 const stopMsMax = 10_000
+/** By the name of the thread: what may lag gives way to intake and to what makes it durable. */
+const givingWay = { main: 0, log: 0, work: 5, recommend: 5, render: 5 }
 
 it('starts, keeps a second server out, stops on SIGTERM and starts again', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))
@@ -31,6 +33,7 @@ it('starts, keeps a second server out, stops on SIGTERM and starts again', async
   const first = await openServerProcess({ ...options, port: await freePort() })
   ends.push(() => first.signal('SIGKILL'))
   assert.equal((await fetch(`${first.url}/healthz`)).status, 200)
+  if (process.platform === 'linux') assert.deepEqual(await readNiceness(first.pid), givingWay)
 
   const second = startServerProcess({ ...options, port: await freePort() })
   ends.push(() => second.signal('SIGKILL'))
@@ -47,6 +50,19 @@ it('starts, keeps a second server out, stops on SIGTERM and starts again', async
   assert.equal((await fetch(`${again.url}/healthz`)).status, 200)
   assert.equal((await stopServerProcess(again)).code, 0)
 })
+
+/** Returns how much lower than the main thread's the priority of each thread is. */
+async function readNiceness(pid: number): Promise<Record<string, number>> {
+  const read = async (thread: string): Promise<readonly [string, number]> => {
+    const stat = await readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+    const [, name = '', rest = ''] = /\((.*)\) (.*)$/s.exec(stat) ?? []
+    // Field 19 of proc_pid_stat(5), of which the first two are cut off.
+    return [thread === String(pid) ? 'main' : name, Number(rest.split(' ')[16])]
+  }
+  const all = Object.fromEntries(await Promise.all((await readdir(`/proc/${pid}/task`)).map(read)))
+  const names = Object.keys(givingWay)
+  return Object.fromEntries(names.map((name) => [name, (all[name] ?? 99) - (all['main'] ?? 0)]))
+}
 
 it('refuses a failpoint that is not there, since it would guard nothing', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))

@@ -1,0 +1,40 @@
+/**
+ * Lets a thread give way to the others of the process where all cores are busy.
+ *
+ * Linux alone: there `setpriority` takes the id of a thread, and threads that the thread starts
+ * later inherit what it has. Nobody may take it back without a privilege, so it is set once, at
+ * the start of a thread.
+ */
+
+import { readlinkSync } from 'node:fs'
+import { getPriority, setPriority } from 'node:os'
+
+/** Names the calling thread, as `<process>/task/<thread>`. */
+const ownPath = '/proc/thread-self'
+
+/**
+ * Lowers the priority of the calling thread by `niceness` (0 to 19). Answers false, and does
+ * nothing, where the system cannot do it for one thread.
+ */
+export function lowerOwnPriority(niceness: number): boolean {
+  const thread = ownThreadId()
+  if (niceness === 0 || thread === undefined) return false
+  try {
+    setPriority(thread, Math.min(19, getPriority(thread) + niceness))
+    return true
+  } catch {
+    // A sandbox may refuse the call. The thread works as before.
+    return false
+  }
+}
+
+/** Returns the system's id of the calling thread; undefined where it has none that can be used. */
+export function ownThreadId(): number | undefined {
+  try {
+    const [owner, , thread] = readlinkSync(ownPath).split('/')
+    // A /proc of another namespace would name somebody else's thread.
+    return owner === String(process.pid) ? Number(thread) : undefined
+  } catch {
+    return undefined
+  }
+}

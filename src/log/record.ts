@@ -101,25 +101,44 @@ export function partitionOf(workspace: string, key: string, partitionCount: numb
   return murmur3(`${workspace}\0${key}`) % partitionCount
 }
 
+/** A record that is about to be written, and the bytes that it takes at most. */
+export interface PreparedRecord {
+  readonly record: NewRecord
+  readonly skeleton: string
+  readonly bytesMax: number
+}
+
+/** Longest UTF-8 of one UTF-16 unit. */
+const bytesPerUnitMax = 3
+
+export function prepareRecord(record: NewRecord): PreparedRecord {
+  const skeleton = JSON.stringify(record.skeleton ?? null)
+  const textBytesMax = (record.key.length + skeleton.length) * bytesPerUnitMax
+  const headBytesMax = headBytes + outboxBytes + 2 + 4
+  return { record, skeleton, bytesMax: headBytesMax + textBytesMax + record.body.length }
+}
+
 /** Returns the bytes of a record; its place (partition, offset) is kept by the log, not in them. */
 export function encodeRecord(record: NewRecord): Buffer {
+  const prepared = prepareRecord(record)
+  const bytes = Buffer.allocUnsafe(prepared.bytesMax)
+  return bytes.subarray(0, writeRecord(prepared, bytes, 0))
+}
+
+/** Writes a record at `from`, where `bytesMax` bytes are free; answers where it ends. */
+export function writeRecord(prepared: PreparedRecord, bytes: Buffer, from: number): number {
+  const { record, skeleton } = prepared
   assert(record.id.length === 16, 'a record id has 16 bytes')
   const kind = kindNumbers.get(record.kind)
   assert(kind !== undefined, 'a record kind is a known one')
-  const keyBytes = Buffer.byteLength(record.key)
-  const skeleton = JSON.stringify(record.skeleton ?? null)
-  const skeletonBytes = Buffer.byteLength(skeleton)
   const outbox = record.outbox
-  const bytes = Buffer.allocUnsafe(
-    headBytes + (outbox ? outboxBytes : 0) + 2 + keyBytes + 4 + skeletonBytes + record.body.length,
-  )
-  bytes[0] = recordVersion
-  bytes[1] = kind
-  bytes[2] = (record.isBackfill ? isBackfillFlag : 0) | (outbox ? hasOutboxFlag : 0)
-  bytes.writeUInt32BE(record.keyId, 3)
-  bytes.writeDoubleBE(record.recordedAtMs, 7)
-  bytes.set(record.id, 15)
-  let at = headBytes
+  bytes[from] = recordVersion
+  bytes[from + 1] = kind
+  bytes[from + 2] = (record.isBackfill ? isBackfillFlag : 0) | (outbox ? hasOutboxFlag : 0)
+  bytes.writeUInt32BE(record.keyId, from + 3)
+  bytes.writeDoubleBE(record.recordedAtMs, from + 7)
+  bytes.set(record.id, from + 15)
+  let at = from + headBytes
   if (outbox) {
     bytes.writeUInt16BE(outbox.source, at)
     bytes.writeDoubleBE(outbox.offset, at + 2)
@@ -128,12 +147,15 @@ export function encodeRecord(record: NewRecord): Buffer {
     bytes.writeUInt32BE(outbox.previousIndex, at + 22)
     at += outboxBytes
   }
+  // Lengths stand before their texts, and are known once these are written.
+  const keyBytes = bytes.write(record.key, at + 2)
   bytes.writeUInt16BE(keyBytes, at)
-  at += 2 + bytes.write(record.key, at + 2)
+  at += 2 + keyBytes
+  const skeletonBytes = bytes.write(skeleton, at + 4)
   bytes.writeUInt32BE(skeletonBytes, at)
-  at += 4 + bytes.write(skeleton, at + 4)
+  at += 4 + skeletonBytes
   bytes.set(record.body, at)
-  return bytes
+  return at + record.body.length
 }
 
 /**

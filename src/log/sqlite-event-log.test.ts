@@ -9,6 +9,7 @@ import { it, type TestContext } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { aRecord, describeEventLog } from './event-log.contract.ts'
 import type { EventLog } from './event-log.ts'
+import { recordBytesMax } from './record.ts'
 import { openSqliteEventLog, openSqliteEventLogReader } from './sqlite-event-log.ts'
 import { initSqliteLogs, type LogStream, logPath, trimSqliteLog } from './sqlite-log-file.ts'
 import { type LogThread, type LogThreadOptions, startLogThread } from './sqlite-log-thread.ts'
@@ -114,6 +115,24 @@ it('lets another process read and wait, and refuses its appends', async (t) => {
   assert.equal((await reader.read(1, 0, 5)).length, 1)
   await assert.rejects(reader.append([aRecord()]))
   await reader.close()
+})
+
+it('appends what else one turn appends where a part of it is refused', async (t) => {
+  const { log, thread } = await openLog(t)
+  const tooLarge = aRecord({ keyId: 3, body: new Uint8Array(recordBytesMax) })
+  const before = log.append([aRecord({ keyId: 1 })])
+  const refused = log.append([aRecord({ keyId: 2 }), tooLarge])
+  const after = log.append([aRecord({ keyId: 4 })])
+  await assert.rejects(refused)
+  assert.deepEqual(await Promise.all([before, after]), [
+    [{ partition: 0, offset: 1 }],
+    [{ partition: 0, offset: 2 }],
+  ])
+  assert.deepEqual(
+    (await log.read(0, 0, 9)).map(({ keyId }) => keyId),
+    [1, 4],
+  )
+  assert.equal(thread.queueBytes(), 0)
 })
 
 it('refuses at once what is more than may wait, and takes it again after the commit', async (t) => {

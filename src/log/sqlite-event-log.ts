@@ -12,20 +12,15 @@
 
 import type { DatabaseSync } from 'node:sqlite'
 import type { MessagePort } from 'node:worker_threads'
-import { crc32 } from 'node:zlib'
 import { assert } from '../lib/assert.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { assignAll } from './assign-all.ts'
 import type { EventLog, LogIdentity, Place } from './event-log.ts'
-import { encodeRecord, type LogRecord, type NewRecord, recordBytesMax } from './record.ts'
-import { crcBytes, LogFileReader, type LogStream, openLogFile } from './sqlite-log-file.ts'
-import {
-  type FromWriter,
-  frameHeadBytes,
-  SharedBlock,
-  type ToWriter,
-} from './sqlite-log-protocol.ts'
+import type { LogRecord, NewRecord } from './record.ts'
+import { LogFileReader, type LogStream, openLogFile } from './sqlite-log-file.ts'
+import { FrameBuffer } from './sqlite-log-frames.ts'
+import { type FromWriter, SharedBlock, type ToWriter } from './sqlite-log-protocol.ts'
 
 export interface SqliteEventLogOptions {
   readonly dataDir: string
@@ -34,15 +29,9 @@ export interface SqliteEventLogOptions {
   readonly port: MessagePort
 }
 
-interface EncodedRecord {
-  readonly partition: number
-  readonly bytes: Uint8Array
-}
-
 interface Call {
-  readonly encoded: readonly EncodedRecord[]
-  /** Of all its frames. */
-  readonly bytes: number
+  /** Of its records, in their order. */
+  readonly partitions: readonly number[]
   resolve(places: readonly Place[]): void
   reject(error: Error): void
 }
@@ -147,6 +136,8 @@ class SqliteEventLog implements EventLog {
   readonly #queueBytesHigh: number
   /** Calls of this turn of the event loop, not sent yet. */
   #unsent: Call[] = []
+  /** The frames of these calls. */
+  readonly #frames = new FrameBuffer()
   /** Calls by the number of the message they went with. */
   readonly #sent = new Map<number, readonly Call[]>()
   /** Called at each `grown`. */
@@ -182,21 +173,42 @@ class SqliteEventLog implements EventLog {
     this.#port.unref()
   }
 
-  async append(records: readonly NewRecord[]): Promise<readonly Place[]> {
-    if (this.#ended) throw this.#ended
-    if (records.length === 0) return []
-    const encoded = records.map((record) => encodeChecked(record, this.identity.partitionCount))
-    const bytes = encoded.reduce(
-      (sum, one) => sum + frameHeadBytes + crcBytes + one.bytes.length,
-      0,
-    )
-    if (!this.#shared.takeRoom(bytes, this.#queueBytesHigh)) {
-      throw new OperatingError('LOG_OVERLOADED', `append ${records.length} records`)
-    }
+  append(records: readonly NewRecord[]): Promise<readonly Place[]> {
     return new Promise((resolve, reject) => {
+      if (this.#ended) throw this.#ended
+      if (records.length === 0) {
+        resolve([])
+        return
+      }
+      const partitions = this.#write(records)
       if (this.#unsent.length === 0) setImmediate(() => this.#send())
-      this.#unsent.push({ encoded, bytes, resolve, reject })
+      this.#unsent.push({ partitions, resolve, reject })
     })
+  }
+
+  /** Writes all of them or, where it throws, none. */
+  #write(records: readonly NewRecord[]): readonly number[] {
+    const { partitionCount } = this.identity
+    const before = this.#frames.length
+    const partitions: number[] = []
+    try {
+      for (const record of records) {
+        const { partition } = record
+        assert(
+          Number.isInteger(partition) && partition >= 0 && partition < partitionCount,
+          'a partition is one of the log',
+        )
+        this.#frames.add(record)
+        partitions.push(partition)
+      }
+      if (!this.#shared.takeRoom(this.#frames.length - before, this.#queueBytesHigh)) {
+        throw new OperatingError('LOG_OVERLOADED', `append ${records.length} records`)
+      }
+    } catch (error) {
+      this.#frames.cut(before)
+      throw error
+    }
+    return partitions
   }
 
   async read(partition: number, after: number, countMax: number): Promise<readonly LogRecord[]> {
@@ -271,11 +283,11 @@ class SqliteEventLog implements EventLog {
     const calls = this.#unsent
     this.#unsent = []
     if (calls.length === 0) return
-    const frames = packFrames(calls)
+    const frames = this.#frames.take()
     const call = ++this.#messageCount
     this.#sent.set(call, calls)
     this.#holdOpen()
-    const count = calls.reduce((sum, { encoded }) => sum + encoded.length, 0)
+    const count = calls.reduce((sum, { partitions }) => sum + partitions.length, 0)
     const message: ToWriter = { kind: 'append', call, frames, count }
     this.#port.postMessage(message, [frames])
     if (this.#isPortClosed) this.#endPort()
@@ -303,6 +315,7 @@ class SqliteEventLog implements EventLog {
     const calls = [...[...this.#sent.values()].flat(), ...this.#unsent]
     this.#sent.clear()
     this.#unsent = []
+    this.#frames.cut(0)
     for (const call of calls) call.reject(this.#ended)
     this.#onDrained?.()
   }
@@ -314,41 +327,15 @@ class SqliteEventLog implements EventLog {
   }
 }
 
-function encodeChecked(record: NewRecord, partitionCount: number): EncodedRecord {
-  const { partition } = record
-  assert(
-    Number.isInteger(partition) && partition >= 0 && partition < partitionCount,
-    'a partition is one of the log',
-  )
-  const bytes = encodeRecord(record)
-  assert(bytes.length <= recordBytesMax, 'a record is at most recordBytesMax')
-  return { partition, bytes }
-}
-
-function packFrames(calls: readonly Call[]): ArrayBuffer {
-  const size = calls.reduce((sum, call) => sum + call.bytes, 0)
-  const frames = Buffer.from(new ArrayBuffer(size))
-  let at = 0
-  for (const call of calls) {
-    for (const { partition, bytes } of call.encoded) {
-      frames.writeUInt32BE(partition, at)
-      frames.writeUInt32BE(crcBytes + bytes.length, at + 4)
-      frames.writeUInt32BE(crc32(bytes), at + frameHeadBytes)
-      frames.set(bytes, at + frameHeadBytes + crcBytes)
-      at += frameHeadBytes + crcBytes + bytes.length
-    }
-  }
-  assert(at === size, 'the frames fill the buffer')
-  return frames.buffer as ArrayBuffer
-}
-
 function placeCalls(calls: readonly Call[], offsets: Float64Array): void {
   let at = 0
   for (const call of calls) {
+    const { partitions } = call
+    const from = at
     call.resolve(
-      call.encoded.map(({ partition }, index) => ({ partition, offset: offsets[at + index] ?? 0 })),
+      partitions.map((partition, index) => ({ partition, offset: offsets[from + index] ?? 0 })),
     )
-    at += call.encoded.length
+    at += partitions.length
   }
   assert(at === offsets.length, 'the writer places each record')
 }

@@ -23,8 +23,8 @@ export interface AppendMessage {
   readonly kind: 'append'
   readonly call: number
   /**
-   * Frames of u32 partition | u32 bytes | u32 CRC-32 of the record | record; `bytes` counts CRC and
-   * record.
+   * Frames of u32 partition | u32 bytes | room for the CRC-32 of the record | record; `bytes`
+   * counts CRC and record. The writer sets the CRC: the thread that takes requests has less time.
    */
   readonly frames: ArrayBuffer
   readonly count: number

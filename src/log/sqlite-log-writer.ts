@@ -13,11 +13,18 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { MessagePort } from 'node:worker_threads'
+import { crc32 } from 'node:zlib'
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { createFailpoint, type Failpoint } from '../lib/failpoint.ts'
 import { inTransaction } from './sqlite-file.ts'
-import { LogFileReader, type LogStream, logStreams, openLogFile } from './sqlite-log-file.ts'
+import {
+  crcBytes,
+  LogFileReader,
+  type LogStream,
+  logStreams,
+  openLogFile,
+} from './sqlite-log-file.ts'
 import {
   type AppendMessage,
   clientCountMax,
@@ -276,9 +283,11 @@ class LogFileWriter {
     let at = 0
     for (let index = 0; index < message.count; index++) {
       const partition = frames.readUInt32BE(at)
-      const end = at + frameHeadBytes + frames.readUInt32BE(at + 4)
+      const storedAt = at + frameHeadBytes
+      const end = storedAt + frames.readUInt32BE(at + 4)
       const offset = (ends[partition] ?? 0) + 1
-      this.#inserts[partition]?.run(offset, frames.subarray(at + frameHeadBytes, end))
+      frames.writeUInt32BE(crc32(frames.subarray(storedAt + crcBytes, end)), storedAt)
+      this.#inserts[partition]?.run(offset, frames.subarray(storedAt, end))
       ends[partition] = offset
       offsets[index] = offset
       at = end

@@ -18,7 +18,7 @@ export function findBarrier(
 }
 
 /** Collects for a source, and counts the events against its rate. */
-export async function collectFrom(
+export function collectFrom(
   { deps, request }: Exchange,
   found: CollectSource,
   call: CollectCall,
@@ -26,8 +26,9 @@ export async function collectFrom(
   const clientIp =
     found.source.keepIp === true ? clientAddressOf(request, deps.isTrustedProxy) : undefined
   const whole = clientIp === undefined ? call : { ...call, clientIp }
-  const answer = await deps.collector.collect(found.source.sourceId, whole)
-  const count = answer.kind === 'taken' ? answer.acceptedCount + answer.rejectedCount : 1
-  deps.rates.take(found, count)
-  return answer
+  return deps.collector.collect(found.source.sourceId, whole).then((answer) => {
+    const count = answer.kind === 'taken' ? answer.acceptedCount + answer.rejectedCount : 1
+    deps.rates.take(found, count)
+    return answer
+  })
 }

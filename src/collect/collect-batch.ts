@@ -169,10 +169,10 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       receivedAtMs: deps.clock.nowMs(),
       makeEventId: () => Buffer.from(deps.random.bytes(idBytes)).toString('hex'),
       limits: options.limits,
-      ...(call.kind === 'single' ? { type: call.type } : {}),
-      ...(request.sentAtMs === undefined ? {} : { sentAtMs: request.sentAtMs }),
-      ...(request.context === undefined ? {} : { batchContext: request.context }),
-      ...(call.clientIp === undefined ? {} : { clientIp: call.clientIp }),
+      type: call.kind === 'single' ? call.type : undefined,
+      sentAtMs: request.sentAtMs,
+      batchContext: request.context,
+      clientIp: call.clientIp,
     }
     const stamping = deps.stamps?.load(request.items.map(sentOf))
     if (stamping !== undefined) await stamping

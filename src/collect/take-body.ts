@@ -3,6 +3,7 @@
 import { encodingProblem, lagProblem, requestProblem } from './collect-problem.ts'
 import type { Exchange } from './exchange.ts'
 import { encodingOf, type ParsedBody, parseBody, readBody } from './parse-body.ts'
+import type { BodyEncoding } from './rejected-record.ts'
 import type { SegmentRoute } from './segment-routes.ts'
 import type { CollectSource } from './source-directory.ts'
 
@@ -44,20 +45,39 @@ export async function takeBytes(
   }
 }
 
-/** Returns the body read as JSON, or undefined where it is refused: then it has been answered. */
-export async function takeJson(
+type JsonBody = Extract<ParsedBody, { readonly kind: 'json' }>
+
+/**
+ * Returns the body read as JSON, or undefined where it is refused: then it has been answered. At
+ * once where there is nothing to wait for, which is nearly always.
+ */
+export function takeJson(
   exchange: Exchange,
   known: BodyKnown,
   bytes: Uint8Array,
-): Promise<Extract<ParsedBody, { readonly kind: 'json' }> | undefined> {
-  const { deps, options, request, refuse } = exchange
-  const encoding = encodingOf(request.headers['content-encoding'])
+): JsonBody | undefined | Promise<JsonBody | undefined> {
+  const encoding = encodingOf(exchange.request.headers['content-encoding'])
   if (encoding === undefined) {
-    refuse(encodingProblem)
+    exchange.refuse(encodingProblem)
     return undefined
   }
-  const parsing = parseBody(bytes, encoding, options.inflatedBytesMax)
-  const parsed = parsing instanceof Promise ? await parsing : parsing
+  const parsing = parseBody(bytes, encoding, exchange.options.inflatedBytesMax)
+  if (!(parsing instanceof Promise) && parsing.kind === 'json') return parsing
+  return keepUnread(exchange, known, { parsing, bytes, encoding })
+}
+
+/** Keeps a body that cannot be read, and refuses it. */
+async function keepUnread(
+  { deps, refuse }: Exchange,
+  known: BodyKnown,
+  given: {
+    readonly parsing: ParsedBody | Promise<ParsedBody>
+    readonly bytes: Uint8Array
+    readonly encoding: BodyEncoding
+  },
+): Promise<JsonBody | undefined> {
+  const { bytes, encoding } = given
+  const parsed = await given.parsing
   if (parsed.kind === 'json') return parsed
   const { reason, says } = parsed
   if (known.found !== undefined) {

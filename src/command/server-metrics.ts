@@ -56,11 +56,12 @@ export function measureLog(log: EventLog, metrics: Metrics, clock: Clock): Event
     start: (partition) => log.start(partition),
     assign: (signal) => log.assign(signal),
     close: () => log.close(),
-    async append(records) {
+    append(records) {
       const startedAt = clock.monotonicMs()
-      const places = await log.append(records)
-      seconds({}, (clock.monotonicMs() - startedAt) / 1000)
-      return places
+      return log.append(records).then((places) => {
+        seconds({}, (clock.monotonicMs() - startedAt) / 1000)
+        return places
+      })
     },
   }
 }

@@ -43,13 +43,13 @@ export interface ParseEventDeps {
   readonly sourceId: string
   readonly receivedAtMs: number
   /** When the request left, by the producer's clock. */
-  readonly sentAtMs?: number
+  readonly sentAtMs?: number | undefined
   /** The type that the path of the request names; it wins over the body's. */
-  readonly type?: EventType
+  readonly type?: EventType | undefined
   /** The context of the whole batch; must have passed `findLimitFault`. */
-  readonly batchContext?: JsonObject
+  readonly batchContext?: JsonObject | undefined
   /** Put into the context where the source keeps addresses and the producer gave none. */
-  readonly clientIp?: string
+  readonly clientIp?: string | undefined
   readonly makeEventId: () => string
   readonly limits: EventLimits
 }

@@ -42,8 +42,14 @@ export type CollectCall = {
       readonly type: EventType
       /** Read as JSON. */
       readonly body: unknown
+      readonly hasEscapes?: boolean
     }
-  | { readonly kind: 'batch'; readonly body: unknown }
+  | {
+      readonly kind: 'batch'
+      readonly body: unknown
+      /** False where the JSON was written without a backslash, see `findLimitFault`. */
+      readonly hasEscapes?: boolean
+    }
   | {
       readonly kind: 'adapted'
       readonly format: string
@@ -173,6 +179,7 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       sentAtMs: request.sentAtMs,
       batchContext: request.context,
       clientIp: call.clientIp,
+      hasEscapes: call.kind === 'adapted' || call.hasEscapes !== false,
     }
     const stamping = deps.stamps?.load(request.items.map(sentOf))
     if (stamping !== undefined) await stamping

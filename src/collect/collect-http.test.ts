@@ -228,6 +228,26 @@ describe('collecting over HTTP', () => {
     assert.deepEqual(await preferred.json(), shown)
   })
 
+  it('finds a control character and half a character in single events and in batches', async (t) => {
+    const stage = await openStage(t)
+    for (const text of ['a\u0000b', 'a\b', '\ud800', '\udc00b']) {
+      for (const properties of [{ name: text }, { [text]: 1 }]) {
+        const event = { ...view, properties }
+        for (const [path, body] of [
+          ['/v1/track', event],
+          ['/v1/batch', { batch: [event] }],
+        ] as const) {
+          const answer = await post(stage, `${path}?verbose=1`, body)
+          const { results } = (await answer.json()) as { results: { reason?: string }[] }
+          assert.match(results[0]?.reason ?? '', /^(text|key)-invalid$/, JSON.stringify(body))
+        }
+      }
+    }
+    const honest = { ...view, properties: { name: 'a "quoted"\tname \\ \u0085' } }
+    await post(stage, '/v1/track', honest)
+    assert.deepEqual(stage.counts, { accepted: 1, rejected: 16 })
+  })
+
   it('answers a preflight, and lets only the origins of a source send', async (t) => {
     const stage = await openStage(t)
     const origin = 'https://evil.example'

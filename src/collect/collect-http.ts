@@ -142,7 +142,8 @@ async function takeBody(
   if (found === undefined) return refuse(keyProblem)
   const barrier = known.found === undefined ? findBarrier(exchange, found) : undefined
   if (barrier !== undefined) return refuse(barrier)
-  const call: CollectCall = { ...route, body: parsed.body, bytes: parsed.bytes }
+  const { body, bytes, hasEscapes } = parsed
+  const call: CollectCall = { ...route, body, bytes, hasEscapes }
   answerCollected(exchange, await collectFrom(exchange, found, call))
 }
 

@@ -55,6 +55,23 @@ describe('parseBody', () => {
     }
   })
 
+  it('tells whether a backslash is in the text, however it was packed', async () => {
+    for (const [text, hasEscapes] of [
+      ['{"a":"b/c"}', false],
+      ['{"a":"\\u0000"}', true],
+      ['{"\\n":1}', true],
+    ] as const) {
+      const bytes = Buffer.from(text)
+      for (const [sent, encoding] of [
+        [bytes, 'identity'],
+        [gzipSync(bytes), 'gzip'],
+      ] as const) {
+        const parsed = await parseBody(sent, encoding, bytesMax)
+        assert.equal(parsed.kind === 'json' && parsed.hasEscapes, hasEscapes, text)
+      }
+    }
+  })
+
   it('does not repeat the body in what it says', async () => {
     const parsed = await parseBody(Buffer.from('{"email": ada@example.com}'), 'identity', bytesMax)
     assert.ok(parsed.kind === 'refused')

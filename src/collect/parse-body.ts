@@ -23,7 +23,13 @@ export type ReadBody =
   | { readonly kind: 'gone' }
 
 export type ParsedBody =
-  | { readonly kind: 'json'; readonly body: unknown; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'json'
+      readonly body: unknown
+      readonly bytes: Uint8Array
+      /** False where no backslash is in it: then every text is sound, see `findLimitFault`. */
+      readonly hasEscapes: boolean
+    }
   | { readonly kind: 'refused'; readonly reason: RequestReason; readonly says: string }
 
 /** Bytes of all bodies in hand, shared by all requests. */
@@ -160,7 +166,8 @@ function parseJson(bytes: Uint8Array): ParsedBody {
   }
   if (text.trim() === '') return refuse('body-empty', 'The body is empty.')
   try {
-    return { kind: 'json', body: JSON.parse(text) as unknown, bytes }
+    const body = JSON.parse(text) as unknown
+    return { kind: 'json', body, bytes, hasEscapes: text.includes('\\') }
   } catch (error) {
     // The engine's message quotes the body, which may be personal: only the place is taken from it.
     const place = error instanceof Error ? /at position (\d+)/.exec(error.message)?.[1] : undefined

@@ -71,9 +71,17 @@ const textEncoder = new TextEncoder()
 const soundNames = new Set<string>()
 const soundNameCountMax = 2_000
 
-/** Returns what breaks a limit in `value` first, or nothing. */
-export function findLimitFault(value: unknown, limits: EventLimits): LimitFault | undefined {
-  const walk: Walk = { limits, keyCount: 0, units: 0, path: [] }
+/**
+ * Returns what breaks a limit in `value` first, or nothing. `hasEscapes` is false of what was read
+ * from JSON that has no backslash, out of whole UTF-8: JSON takes a control character, and UTF-8
+ * half a character, in no other way, so no text in it is looked at for them.
+ */
+export function findLimitFault(
+  value: unknown,
+  limits: EventLimits,
+  hasEscapes = true,
+): LimitFault | undefined {
+  const walk: Walk = { limits, hasEscapes, keyCount: 0, units: 0, path: [] }
   const fault = findFault(value, 1, walk)
   if (fault !== undefined) return { ...fault, path: walk.path.reverse() }
   if (walk.units * bytesPerUnitMax <= limits.eventBytesMax) return undefined
@@ -99,6 +107,7 @@ export function hasControl(text: string): boolean {
 
 interface Walk {
   readonly limits: EventLimits
+  readonly hasEscapes: boolean
   keyCount: number
   units: number
   /** Filled from the fault outwards while the walk unwinds. */
@@ -128,7 +137,7 @@ function findTextFault(text: string, walk: Walk): Fault | undefined {
   if (text.length > bytesMax || (text.length * 3 > bytesMax && utf8Bytes(text) > bytesMax)) {
     return { reason: 'string-too-long', says: `A text has more than ${bytesMax} bytes.` }
   }
-  if (hasControl(text) || !text.isWellFormed()) {
+  if (walk.hasEscapes && (hasControl(text) || !text.isWellFormed())) {
     return { reason: 'text-invalid', says: 'A text has a control character or half a character.' }
   }
   return undefined
@@ -183,7 +192,7 @@ function findKeyFault(key: string, count: number, walk: Walk): Fault | undefined
     const says = `The event has more than ${walk.limits.keysTotalMax} names.`
     return { reason: 'too-many-keys', says }
   }
-  if (key.length > walk.limits.keyLengthMax || !isSoundName(key)) {
+  if (key.length > walk.limits.keyLengthMax || (walk.hasEscapes && !isSoundName(key))) {
     return { reason: 'key-invalid', says: 'A name is too long or has a control character.' }
   }
   return undefined

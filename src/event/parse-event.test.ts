@@ -52,6 +52,30 @@ describe('parseEvent', () => {
     })
   }
 
+  it('answers the same for JSON without a backslash where it is told that there is none', () => {
+    const limits = { ...defaultEventLimits, stringBytesMax: 12, keyLengthMax: 8, depthMax: 4 }
+    const text = fc.string({ unit: 'binary', maxLength: 15 })
+    const property = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        fc.double(),
+        text,
+        fc.dictionary(text, tie('value'), { maxKeys: 3 }),
+      ),
+    })).value
+    fc.assert(
+      fc.property(fc.dictionary(text, property, { maxKeys: 3 }), (properties) => {
+        const input = { type: 'track', event: 'A', messageId: 'm', userId: 'ada', properties }
+        const json = JSON.stringify(input)
+        fc.pre(!json.includes('\\'))
+        const sent: unknown = JSON.parse(Buffer.from(json).toString())
+        const told = parseEvent(sent, depsWith({ limits, hasEscapes: false }))
+        assert.deepEqual(told, parseEvent(sent, depsWith({ limits })))
+      }),
+      { numRuns: 100 },
+    )
+  })
+
   it("makes an event of a track call, with the name in today's spelling", () => {
     const event = accept({
       type: 'track',

@@ -50,6 +50,8 @@ export interface ParseEventDeps {
   readonly batchContext?: JsonObject | undefined
   /** Put into the context where the source keeps addresses and the producer gave none. */
   readonly clientIp?: string | undefined
+  /** False where the event was read from JSON without a backslash, see `findLimitFault`. */
+  readonly hasEscapes?: boolean | undefined
   readonly makeEventId: () => string
   readonly limits: EventLimits
 }
@@ -63,7 +65,7 @@ type Draft = { -readonly [Name in keyof Event]: Event[Name] }
 
 export function parseEvent(input: unknown, deps: ParseEventDeps): ParsedEvent {
   if (!isJsonObject(input)) return refuse('not-an-object', '', 'An event is a JSON object.')
-  const fault = findLimitFault(input, deps.limits)
+  const fault = findLimitFault(input, deps.limits, deps.hasEscapes)
   if (fault !== undefined) return refuse(fault.reason, pointerOf(fault.path), fault.says)
   const type = deps.type ?? input.type
   if (!isEventType(type)) {

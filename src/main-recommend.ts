@@ -19,6 +19,7 @@ import { createThreadLogger } from './command/thread-logger.ts'
 import { assert } from './lib/assert.ts'
 import { systemClock } from './lib/clock.ts'
 import { isRetryable } from './lib/errors.ts'
+import { keepTicksFast } from './lib/fast-ticks.ts'
 import type { Logger } from './lib/logger.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { lowerOwnPriority } from './lib/thread-niceness.ts'
@@ -43,6 +44,7 @@ const deps = { clock: systemClock }
 
 async function run(data: RecommendWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-recommend runs as a worker')
+  keepTicksFast()
   lowerOwnPriority(data.niceness)
   const main = createPortCaller(parentPort)
   const logger = createThreadLogger(main)

@@ -18,6 +18,7 @@ import { assert } from './lib/assert.ts'
 import { nextTurn, systemClock } from './lib/clock.ts'
 import { OperatingError } from './lib/errors.ts'
 import { createFailpoint } from './lib/failpoint.ts'
+import { keepTicksFast } from './lib/fast-ticks.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { systemRandom } from './lib/random.ts'
 import { lowerOwnPriority } from './lib/thread-niceness.ts'
@@ -61,6 +62,7 @@ export interface WorkWorkerData {
 
 async function run(data: WorkWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-work runs as a worker')
+  keepTicksFast()
   lowerOwnPriority(data.niceness)
   const main = createPortCaller(parentPort)
   const logger = createThreadLogger(main)

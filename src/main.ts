@@ -8,6 +8,9 @@
 import { Command, CommanderError } from 'commander'
 import { describeError } from './command/describe-error.ts'
 import { OperatingError } from './lib/errors.ts'
+import { keepTicksFast } from './lib/fast-ticks.ts'
+
+keepTicksFast()
 
 type AddCommand = (program: Command, exit: (code: number) => void) => void
 

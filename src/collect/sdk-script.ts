@@ -1,9 +1,10 @@
 /**
  * Serves the browser SDK as one script at `GET /sdk/v1/attune.js`, so that a shop needs no package.
  *
- * It is made at the start from the modules in `sdk/`: joined in the order of their imports, without
- * comments, in one function. It depends on nothing but the program's version, so any cache may keep
- * it; an hour after an update all pages have the new one.
+ * It is made from the modules in `sdk/`: joined in the order of their imports, without comments, in
+ * one function. They are read at the start, so that one that is missing is noticed; squeezed and
+ * packed (tens of ms) when somebody first asks. It depends on nothing but the program's version, so
+ * any cache may keep it; an hour after an update all pages have the new one.
  */
 
 import { readFileSync } from 'node:fs'
@@ -27,6 +28,10 @@ const cacheControl = 'public, max-age=3600, stale-while-revalidate=86400'
 
 /** Returns the script as it is served. */
 export function makeSdkScript(): string {
+  return squeezeScript(joinModules())
+}
+
+function joinModules(): string {
   const modules = names.map((name, index) => {
     const text = readFileSync(`${folder}${name}.js`, 'utf8')
     for (const [, imported = ''] of text.matchAll(/^import .* from '\.\/(.+)\.js'$/gm)) {
@@ -34,18 +39,30 @@ export function makeSdkScript(): string {
     }
     return text.replace(/^import .*$/gm, '').replace(/^export /gm, '')
   })
-  return squeezeScript(`(() => {'use strict'\n${modules.join('\n')}})()`)
+  return `(() => {'use strict'\n${modules.join('\n')}})()`
+}
+
+interface Packed {
+  readonly hash: string
+  readonly identity: Buffer
+  /** By the name of the encoding, the one that is liked best first. */
+  readonly forms: ReadonlyMap<string, Buffer>
+}
+
+function pack(script: string): Packed {
+  const identity = Buffer.from(squeezeScript(script))
+  const forms = new Map<string, Buffer>([
+    ['br', brotliCompressSync(identity)],
+    ['gzip', gzipSync(identity, { level: 9 })],
+    ['identity', identity],
+  ])
+  return { hash: sha256Hex(identity).slice(0, 16), identity, forms }
 }
 
 /** Answers the request and returns true where the path is the script's. */
 export function createSdkRoutes(): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const bytes = Buffer.from(makeSdkScript())
-  const hash = sha256Hex(bytes).slice(0, 16)
-  const forms = new Map<string, Buffer>([
-    ['br', brotliCompressSync(bytes)],
-    ['gzip', gzipSync(bytes, { level: 9 })],
-    ['identity', bytes],
-  ])
+  const script = joinModules()
+  let packed: Packed | undefined
   return (request, response) => {
     if (request.url !== path && request.url?.startsWith(`${path}?`) !== true) return false
     response.setHeader('access-control-allow-origin', '*')
@@ -57,8 +74,10 @@ export function createSdkRoutes(): (request: IncomingMessage, response: ServerRe
       answerProblem(response, methodProblem('GET, HEAD'))
       return true
     }
+    packed ??= pack(script)
+    const { hash, identity, forms } = packed
     const encoding = [...forms.keys()].find((name) => accepts(request, name)) ?? 'identity'
-    const body = forms.get(encoding) ?? bytes
+    const body = forms.get(encoding) ?? identity
     const etag = `"${hash}-${encoding}"`
     response.setHeader('cache-control', cacheControl)
     response.setHeader('etag', etag)

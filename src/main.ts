@@ -34,6 +34,8 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   doctor: async () => (await import('./command/doctor.ts')).addDoctorCommand,
   check: async () => (await import('./command/check.ts')).addCheckCommand,
   rebuild: async () => (await import('./command/rebuild.ts')).addRebuildCommand,
+  base: async () => (await import('./command/base.ts')).addBaseCommand,
+  trim: async () => (await import('./command/trim.ts')).addTrimCommand,
   backup: async () => (await import('./command/backup.ts')).addBackupCommand,
   restore: async () => (await import('./command/restore.ts')).addRestoreCommand,
   move: async () => (await import('./command/move.ts')).addMoveCommand,

@@ -8,7 +8,7 @@
 
 import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
-import { copyFile, mkdir, open, readFile, stat, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Command } from 'commander'
 import { keysPath } from '../api/api-keys.ts'
@@ -28,6 +28,7 @@ import {
   showTime,
 } from './output.ts'
 import { copySqliteFile } from './sqlite-copy.ts'
+import { syncFile } from './sync-file.ts'
 
 export interface BackupFile {
   readonly name: string
@@ -143,16 +144,6 @@ export async function copyBackupFiles(
   to: string,
 ): Promise<void> {
   for (const { name } of manifest.files) await copyFile(join(from, name), join(to, name))
-}
-
-/** Resolves when what was written to a file or a folder is on the disk. */
-export async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r')
-  try {
-    await file.sync()
-  } finally {
-    await file.close()
-  }
 }
 
 function identityOf(folder: string): LogIdentity {

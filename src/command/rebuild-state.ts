@@ -4,7 +4,7 @@
  * Order: a state on this machine is copied first, so that its offsets and its content are of one
  * instant; then the log is read up to those offsets, which it has by then. A state elsewhere is
  * read as it stands; a partition that moves meanwhile is followed. Nothing is written but into the
- * folder.
+ * folder. It begins with a base, where one is given, and else with the start of the log.
  */
 
 import { createHash } from 'node:crypto'
@@ -14,14 +14,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defaultCollectorOptions } from '../collect/collect-options.ts'
 import { OperatingError } from '../lib/errors.ts'
-import type { EventLog } from '../log/event-log.ts'
+import type { EventLog, LogIdentity } from '../log/event-log.ts'
 import { openSqliteEventLogReader } from '../log/sqlite-event-log.ts'
 import { createDefinitionsCache } from '../process/definitions-cache.ts'
 import { pruneOutbox, type RebuiltPartition, rebuildPartition } from '../process/rebuild.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import { openSqliteBlobStore } from '../state/sqlite-blob-store.ts'
 import { openSqliteStateStore, statePath } from '../state/sqlite-state-store.ts'
-import { noHead, type StateReader, type StateStore } from '../state/state-store.ts'
+import { type Head, noHead, type StateReader, type StateStore } from '../state/state-store.ts'
 import { type DataReader, withStores } from './data-reader.ts'
 import { copySqliteFile } from './sqlite-copy.ts'
 import type { StoreOptions } from './store-options.ts'
@@ -45,6 +45,12 @@ export interface RebuildStateOptions {
   readonly stores: StoreOptions
   /** Missing or empty; gets `state.sqlite`. */
   readonly into: string
+  /**
+   * Chooses the base to begin with, given where each partition's state stands; undefined for the
+   * start of the log.
+   */
+  chooseBase?(log: LogIdentity, heads: readonly Head[]): Promise<string | undefined>
+  readonly rulesVersion?: number
   onFolded?(count: number): void
 }
 
@@ -59,9 +65,10 @@ export async function rebuildState(options: RebuildStateOptions): Promise<Rebuil
   }
   if (stores.log.kind !== 'sqlite') {
     return await withStores(stores, async (data) => {
-      const rebuilt = await openSqliteStateStore({ dataDir: into })
       const hasState = await hasAnyHead(data)
       const state = hasState ? data.state : atEndOf(data.log)
+      await placeBase(options, data.log, state)
+      const rebuilt = await openSqliteStateStore({ dataDir: into })
       return await rebuildAll({ ...data, state, rebuilt }, options, hasState).finally(() =>
         rebuilt.close(),
       )
@@ -82,12 +89,28 @@ export async function rebuildState(options: RebuildStateOptions): Promise<Rebuil
       ? opened(await openSqliteStateStore({ dataDir: into, fileName: copyName }))
       : atEndOf(log)
     const blobs = opened(await openSqliteBlobStore({ dataDir, readOnly: true }))
+    await placeBase(options, log, state)
     const rebuilt = opened(await openSqliteStateStore({ dataDir: into }))
     return await rebuildAll({ log, state, blobs, rebuilt }, options, hasState)
   } finally {
     for (const one of closers) await one.close()
     for (const suffix of ['', '-wal', '-shm']) await rm(`${copyPath}${suffix}`, { force: true })
   }
+}
+
+/** Puts a copy of the chosen base where the rebuilt state will be. */
+async function placeBase(
+  { into, chooseBase }: RebuildStateOptions,
+  log: EventLog,
+  state: StateReader,
+): Promise<void> {
+  if (chooseBase === undefined) return
+  const heads: Head[] = []
+  for (let partition = 0; partition < log.identity.partitionCount; partition++) {
+    heads.push(await state.head(partition))
+  }
+  const base = await chooseBase(log.identity, heads)
+  if (base !== undefined) await copySqliteFile(statePath(base), statePath(into))
 }
 
 async function rebuildAll(
@@ -107,7 +130,11 @@ async function rebuildAll(
   for (let partition = 0; partition < partitionCount; partition++) {
     const { workspace } = defaultCollectorOptions
     const onFolded = (count: number): void => options.onFolded?.(count)
-    const given = { workspace, partition, onFolded }
+    const { rulesVersion } = options
+    const given = {
+      ...{ workspace, partition, onFolded },
+      ...(rulesVersion === undefined ? {} : { rulesVersion }),
+    }
     partitions.push(await rebuildPartition({ ...stores, definitionsOf }, given))
   }
   const outbox = await pruneOutbox(rebuilt, partitionCount)

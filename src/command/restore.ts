@@ -18,7 +18,7 @@ import { systemRandom } from '../lib/random.ts'
 import { inTransaction, orOperatingError } from '../log/sqlite-file.ts'
 import { logPath, logStreams } from '../log/sqlite-log-file.ts'
 import { statePath } from '../state/sqlite-state-store.ts'
-import { type BackupManifest, copyBackupFiles, readBackup, syncFile } from './backup.ts'
+import { type BackupManifest, copyBackupFiles, readBackup } from './backup.ts'
 import {
   addDataFlags,
   assertEmptyFolder,
@@ -26,6 +26,7 @@ import {
   type OutputFlags,
   showTime,
 } from './output.ts'
+import { syncFile } from './sync-file.ts'
 
 interface RestoreFlags extends OutputFlags {
   readonly from: string

@@ -10,7 +10,9 @@ import type { EventLog } from '../log/event-log.ts'
 import { type LogThread, startLogThread } from '../log/sqlite-log-thread.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { StateStore } from '../state/state-store.ts'
+import { basesDirOf } from './base-folder.ts'
 import { initDataDir, lockDataDir } from './data-dir.ts'
+import { enterRules } from './enter-rules.ts'
 import { assertNotMoved } from './move-data.ts'
 import { openBlobStore, openEventLog, openStateStore } from './open-stores.ts'
 import { measureLog } from './server-metrics.ts'
@@ -71,5 +73,27 @@ async function openLocal(
   const queueBytesHigh = values['log.queueBytesHigh']
   const logThread = await startLogThread(dataDir, { queueBytesHigh, failpoint })
   closers.push(() => logThread.close())
+  await enterNewRules(deps, dataDir, logThread)
   return logThread
+}
+
+/** A state of an older program becomes a base, and the rules of this one count from there on. */
+async function enterNewRules(
+  deps: StoresDeps,
+  dataDir: string,
+  logThread: LogThread,
+): Promise<void> {
+  const local = { kind: 'sqlite', dataDir } as const
+  const events = { stream: 'events', port: logThread.connect() } as const
+  const log = await openEventLog(deps, local, events)
+  const state = await openStateStore(deps, local)
+  try {
+    const stores = { log: local, state: local }
+    const basesDir = basesDirOf(dataDir, undefined)
+    const base = await enterRules({ ...deps, log, state }, { stores, basesDir })
+    if (base !== undefined) deps.logger.info({ base: base.name }, 'newer rules of the fold count')
+  } finally {
+    await log.close()
+    await state.close()
+  }
 }

@@ -46,6 +46,16 @@ export const catalog = {
     retryable: false,
     remedy: 'Log and state do not belong together: restore both, or run `attune rebuild`.',
   },
+  RULES_DIFFER: {
+    retryable: false,
+    remedy:
+      'Run `attune base --enter-rules` with this program while nothing owns the data; to rebuild ' +
+      'what lies before, use the program that folded it, or a base behind the change.',
+  },
+  STATE_DIFFERS: {
+    retryable: false,
+    remedy: 'Keep a copy, look at `attune check`, and put a rebuilt state in its place.',
+  },
   LOG_OVERLOADED: {
     retryable: true,
     remedy: 'The log takes less than is sent. Slow the sender or use a faster disk.',

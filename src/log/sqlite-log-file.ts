@@ -110,6 +110,24 @@ export async function trimSqliteLog(
   }
 }
 
+/** Adds up the bytes of the records up to and with each `through`. */
+export function measureSqliteLog(
+  file: { readonly dataDir: string; readonly stream: LogStream },
+  parts: readonly { readonly partition: number; readonly through: number }[],
+): number {
+  const db = openLogFile(file.dataDir, file.stream, true)
+  try {
+    return orOperatingError('measure the log', () =>
+      parts.reduce((sum, { partition, through }) => {
+        const sql = `SELECT sum(length(bytes)) FROM record_${partition} WHERE n <= ${through}`
+        return sum + readNumber(db, sql)
+      }, 0),
+    )
+  } finally {
+    db.close()
+  }
+}
+
 /** Reads one log file. Several may read at once, also while the writer writes. */
 export class LogFileReader {
   readonly identity: LogIdentity

@@ -18,6 +18,7 @@ import { feedItem } from './feed.ts'
 import { enterByChange, foldEvent, foldForwarded } from './fold-event.ts'
 import { foldIdentityClaim, foldIdentityPart, foldIdentityRefused } from './fold-identity.ts'
 import { foldClaim, foldOutcome, foldResult, retryMessage, settleGrants } from './fold-message.ts'
+import { foldRules } from './fold-rules.ts'
 import { foldSuppress } from './fold-suppression.ts'
 import { aheadMsMax, metaKey, type PartitionMeta } from './meta.ts'
 import { dueMsOf, parseTimerKey, type TimerParts } from './partition-view.ts'
@@ -121,9 +122,10 @@ export async function foldRecord(
     case 'tick':
     case 'skip':
       return
+    case 'rules':
+      return foldRules(scope.meta, record)
     case 'continue':
     case 'filled':
-    case 'rules':
     case 'resolution':
       throw new Error(`records of kind ${record.kind} are not folded by this version`)
   }

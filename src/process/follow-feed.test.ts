@@ -57,7 +57,7 @@ class Feeds {
     const { offset } = await this.state.head(partition)
     const next = (this.#next[partition] ?? 1) + 1
     this.#next[partition] = next
-    const meta = { key: metaKey, value: encodeJson({ ...createMeta(), feedNext: next }) }
+    const meta = { key: metaKey, value: encodeJson({ ...createMeta(1), feedNext: next }) }
     await this.#write(partition, offset, [...changes, meta])
   }
 

@@ -122,7 +122,7 @@ describe('a look at the state from outside', () => {
     const world = new World()
     const inForce = (definitionsHash: string): Change => ({
       key: metaKey,
-      value: encodeJson({ ...createMeta(), definitionsHash }),
+      value: encodeJson({ ...createMeta(1), definitionsHash }),
     })
     const follower = await world.follow(t)
     await world.log.append([aRecord(), aRecord()])

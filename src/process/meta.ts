@@ -15,6 +15,8 @@ export const metaKey = 'part/meta'
 export const aheadMsMax = 60_000
 
 export interface PartitionMeta {
+  /** Version of the fold's rules, and the offset behind which it counts. */
+  rules: [version: number, from: number]
   /** Fold time: only grows. */
   foldMs: number
   /** Time of the newest owner or tick record of the owner in force; 0 before the first. */
@@ -48,8 +50,9 @@ export interface PartitionMeta {
   campaigns: Record<string, Record<string, number>>
 }
 
-export function createMeta(): PartitionMeta {
+export function createMeta(rulesVersion: number): PartitionMeta {
   return {
+    rules: [rulesVersion, 0],
     foldMs: 0,
     ownerMs: 0,
     epoch: 0,

@@ -26,6 +26,7 @@ import {
 } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
 import { type DefinitionsOf, foldRecord, foldTimers } from './fold.ts'
+import { checkRules, foldRulesVersion } from './fold-rules.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
 import {
@@ -59,6 +60,8 @@ export interface FoldOptions {
   readonly workspace: string
   readonly partitionCount: number
   readonly partition: number
+  /** Only in tests: as a program with other rules would call them. */
+  readonly rulesVersion?: number
 }
 
 interface Refused {
@@ -100,7 +103,7 @@ export class PartitionFold {
     this.#view = new PartitionView(deps.state, options.partition)
   }
 
-  /** Reads where the state stands. */
+  /** Reads where the state stands. Rejects with RULES_DIFFER where other rules made it. */
   async open(head: Head): Promise<void> {
     this.#head = head
     this.#cursor = head.offset
@@ -108,9 +111,10 @@ export class PartitionFold {
     this.#view.discard()
     this.#isTorn = true
     await this.#view.load([metaKey])
-    const meta = this.#view.read(metaKey, metaCodec) ?? createMeta()
+    const { workspace, partitionCount, rulesVersion = foldRulesVersion } = this.#options
+    const meta = this.#view.read(metaKey, metaCodec) ?? createMeta(rulesVersion)
+    checkRules(meta, rulesVersion, `open partition ${this.partition} at offset ${head.offset}`)
     const hash = meta.definitionsHash
-    const { workspace, partitionCount } = this.#options
     this.#scope = {
       workspace,
       partitionCount,

@@ -1,5 +1,6 @@
 /**
- * Makes the state of a partition again from its log, and compares it with the one there is.
+ * Makes the state of a partition again from its log, and compares it with the one there is. It
+ * begins with what `rebuilt` holds: nothing, or a base.
  *
  * Reads the log and the old state, writes the new one alone: it appends nothing and sends nothing.
  * The fold is the owner's own, so that equal hashes prove that the state follows from the log up to
@@ -15,6 +16,7 @@
  */
 
 import { assert } from '../lib/assert.ts'
+import { OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { hashPartition } from '../state/dump.ts'
 import {
@@ -25,6 +27,7 @@ import {
   type StateStore,
 } from '../state/state-store.ts'
 import type { DefinitionsOf } from './fold.ts'
+import { checkRules, foldRulesVersion } from './fold-rules.ts'
 import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
 import { checkBelongs, PartitionFold } from './partition-fold.ts'
 import { outboxPrefix, parseOutboxKey } from './scope.ts'
@@ -34,13 +37,15 @@ export interface RebuildDeps {
   readonly definitionsOf: DefinitionsOf
   /** The state as it stands; read only. */
   readonly state: StateReader
-  /** Empty; the rebuilt partition is committed here. */
+  /** Empty or a base of the same log; the rebuilt partition is committed here. */
   readonly rebuilt: StateStore
 }
 
 export interface RebuildOptions {
   readonly workspace: string
   readonly partition: number
+  /** Only in tests, see `FoldOptions`. */
+  readonly rulesVersion?: number
   /** Told after each commit how many more records were folded. */
   onFolded?(count: number): void
 }
@@ -53,6 +58,10 @@ export interface RebuiltPartition {
   readonly stateHash: string
   readonly rebuiltHash: string
   readonly isEqual: boolean
+  /** Offset of the base it began with, 0 for the start of the log. */
+  readonly from: number
+  /** Present where the old state moved on at each look, so that the two hashes tell nothing. */
+  readonly isMoving?: true
   /** Offset of a record that cannot be folded, although the old state lies behind it. */
   readonly stoppedAt?: number
 }
@@ -66,8 +75,8 @@ const pieceCountMax = 100_000
 const never = (): boolean => false
 
 /**
- * Folds one partition up to where `state` stands. Rejects with LOG_MISMATCH where it is of another
- * log.
+ * Folds one partition up to where `state` stands. Rejects with LOG_MISMATCH where it, or the base,
+ * is of another log; with RULES_DIFFER where other rules of the fold made one of them.
  */
 export async function rebuildPartition(
   deps: RebuildDeps,
@@ -78,20 +87,24 @@ export async function rebuildPartition(
   let head = await state.head(partition)
   await checkBelongs(log, partition, head)
   const before = await rebuilt.head(partition)
-  assert(before.offset === 0, 'a rebuild begins with nothing')
-  const epoch = Math.max(1, head.epoch)
+  await checkBelongs(log, partition, before)
+  assert(before.offset <= head.offset, 'a rebuild begins no later than where it ends')
+  const { workspace, rulesVersion = foldRulesVersion } = options
+  const meta = await readMeta(state, partition)
+  if (meta) checkRules(meta, rulesVersion, `rebuild partition ${partition}`)
+  const epoch = Math.max(1, head.epoch, before.epoch + 1)
   const answer = await rebuilt.acquire(partition, epoch, rebuildNonce)
   assert(answer === 'acquired', 'nobody else has the store of a rebuild')
-  const { workspace } = options
   const { partitionCount } = log.identity
   const fold = new PartitionFold(
     { log, state: rebuilt, definitionsOf: deps.definitionsOf },
-    { workspace, partitionCount, partition },
+    { workspace, partitionCount, partition, rulesVersion },
   )
   await fold.open(await rebuilt.head(partition))
   const commit = (): Promise<void> => commitFold(fold, rebuilt, epoch, log)
   let recordCount = 0
   let stateHash = ''
+  let isMoving = true
   for (let look = 0; look < lookCountMax; look++) {
     const { offset: end } = head
     while (fold.cursor < end && fold.stopped === undefined) {
@@ -107,9 +120,11 @@ export async function rebuildPartition(
     if (fold.stopped === undefined) await fireStartedTimers(deps, fold, commit)
     stateHash = await hashPartition(state, partition)
     const after = await state.head(partition)
-    if (after.offset === end || fold.stopped !== undefined) break
-    head = after
+    isMoving = after.offset !== end
+    if (!isMoving || fold.stopped !== undefined) break
+    if (look < lookCountMax - 1) head = after
   }
+  if (isRulesDiffer(fold.stopped?.cause)) throw fold.stopped?.cause
   const stoppedAt = fold.stopped?.offset
   const rebuiltHash = await hashPartition(rebuilt, partition)
   return {
@@ -119,6 +134,8 @@ export async function rebuildPartition(
     stateHash,
     rebuiltHash,
     isEqual: stateHash === rebuiltHash,
+    from: before.offset,
+    ...(isMoving && stoppedAt === undefined ? { isMoving } : {}),
     ...(stoppedAt === undefined ? {} : { stoppedAt }),
   }
 }
@@ -202,6 +219,10 @@ async function commitDeletes(
 async function commitOne(rebuilt: StateStore, commit: PartitionCommit): Promise<void> {
   const [answer] = await rebuilt.commit([commit])
   assert(answer === 'committed', `nobody else commits to the store of a rebuild, ${answer}`)
+}
+
+function isRulesDiffer(cause: unknown): boolean {
+  return cause instanceof OperatingError && cause.code === 'RULES_DIFFER'
 }
 
 function hasReceived(

@@ -1,0 +1,172 @@
+/** Bases, trimming behind them, and rebuilding from them, on what a real server has written. */
+
+import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { after, before, describe, it } from 'node:test'
+import { freePort, openServerProcess, stopServerProcess } from '../faults/server-process.ts'
+import {
+  copyDataDir,
+  openWorld,
+  parseLines,
+  runCommand,
+  type World,
+  waitUntil,
+} from './run-command.ts'
+
+interface BaseLine {
+  readonly name: string
+  readonly kind: string
+  readonly from?: string
+  readonly verdict?: string
+  readonly partitions: readonly { readonly offset: number }[]
+}
+
+interface TrimLine {
+  readonly base: string
+  readonly records: number
+  readonly bytes: number
+  readonly partitions: readonly {
+    readonly start: number
+    readonly end: number
+    readonly through: number
+    readonly count: number
+    readonly keptBy: string
+  }[]
+}
+
+interface RebuildLine {
+  readonly base: string | null
+  readonly isEqual: boolean
+  readonly recordCount: number
+  readonly stateHash: string
+  readonly rebuiltHash: string
+}
+
+describe('bases', () => {
+  let world: World
+  let rebuiltCount = 0
+  before(async () => {
+    world = await openWorld()
+  })
+  after(() => world.close())
+
+  const runIn = async <Line>(dataDir: string, ...given: readonly string[]) => {
+    const ran = await runCommand([...given, '--data-dir', dataDir, '--json'])
+    return { ...ran, lines: parseLines<Line>(ran.stdout) }
+  }
+  const rebuildIn = (dataDir: string, ...given: readonly string[]) => {
+    const into = join(world.folder, `rebuilt-${++rebuiltCount}`)
+    return runIn<RebuildLine>(dataDir, 'rebuild', '--into', into, ...given)
+  }
+  const buy = async (userId: string): Promise<void> => {
+    const properties = { product_id: 'cup', price: 4 }
+    assert.equal(await world.send({ userId, event: 'Product Viewed', properties }), 200)
+  }
+  const viewsOf = async (userId: string): Promise<number> => {
+    const { lines } = await runIn<{ totals: Record<string, { count: number }> }>(
+      world.dataDir,
+      ...['profile', 'get', userId],
+    )
+    return lines[0]?.totals['Product Viewed']?.count ?? 0
+  }
+
+  it('are made beside a running server, each folded from the one before', async () => {
+    const first = await runIn<BaseLine>(world.dataDir, 'base')
+    assert.equal(first.code, 0, first.stderr)
+    assert.equal(first.lines[0]?.kind, 'folded')
+    assert.equal(first.lines[0].from, undefined)
+    await buy('ada')
+    await waitUntil(async () => (await viewsOf('ada')) === 2)
+    const second = await runIn<BaseLine>(world.dataDir, 'base')
+    assert.equal(second.lines[0]?.from, first.lines[0].name)
+    const { code, lines } = await runIn<BaseLine>(world.dataDir, 'base', 'list', '--verify')
+    assert.equal(code, 0)
+    assert.deepEqual(
+      lines.map(({ name, verdict }) => [name, verdict]),
+      [second, first].map((made) => [made.lines[0]?.name, 'whole']),
+    )
+  })
+
+  it('a rebuild begins with the newest, and gives what one from the start gives', async () => {
+    await buy('bob')
+    await waitUntil(async () => (await viewsOf('bob')) === 2)
+    const [short] = (await rebuildIn(world.dataDir)).lines
+    const [long] = (await rebuildIn(world.dataDir, '--from-start')).lines
+    assert.equal(short?.isEqual, true)
+    assert.equal(long?.isEqual, true)
+    assert.equal(short.rebuiltHash, long.rebuiltHash)
+    assert.equal(long.base, null)
+    assert.ok(short.recordCount < long.recordCount / 2, `${short.recordCount} records`)
+  })
+
+  it('the log is trimmed behind one while the server goes on', async () => {
+    const dry = await runIn<TrimLine>(world.dataDir, 'trim', '--dry-run', '--keep-days', '0')
+    assert.equal(dry.code, 0, dry.stderr)
+    const [planned] = dry.lines
+    assert.ok((planned?.records ?? 0) > 64, `${planned?.records} records`)
+    assert.ok((planned?.bytes ?? 0) > 1000)
+    const young = await runIn<TrimLine>(world.dataDir, 'trim', '--dry-run')
+    assert.equal(young.lines[0]?.records, 0)
+    assert.ok(young.lines[0]?.partitions.some(({ keptBy }) => keptBy === 'age'))
+
+    const trimmed = await runIn<TrimLine>(world.dataDir, 'trim', '--keep-days', '0')
+    assert.equal(trimmed.lines[0]?.records, planned?.records)
+    assert.match(trimmed.stderr, /partition \d+: \d+ records deleted/)
+    await buy('cyd')
+    await waitUntil(async () => (await viewsOf('cyd')) === 2)
+    const [short] = (await rebuildIn(world.dataDir)).lines
+    assert.equal(short?.isEqual, true)
+    const long = await rebuildIn(world.dataDir, '--from-start')
+    assert.equal(long.code, 1)
+    assert.match(long.stderr, /LOG_OFFSET_LOST/)
+    const again = await runIn<TrimLine>(world.dataDir, 'trim', '--keep-days', '0')
+    assert.equal(again.lines[0]?.records, 0)
+  })
+
+  it('a server starts behind a trimmed log, and all is whole', async () => {
+    await world.stop()
+    assert.equal((await runIn(world.dataDir, 'check')).code, 0)
+    const dataDir = await copyDataDir(world, 'started-again')
+    const { definitionsDir, catcher } = world
+    const port = await freePort()
+    await stopServerProcess(
+      await openServerProcess({ dataDir, definitionsDir, port, smtpPort: catcher.port }),
+    )
+    const [proof] = (await rebuildIn(dataDir)).lines
+    assert.equal(proof?.isEqual, true)
+  })
+
+  it('one in which a byte has changed is passed over, and nothing trimmed behind it', async () => {
+    const dataDir = await copyDataDir(world, 'changed')
+    const bases = join(dataDir, 'bases')
+    const names = (await readdir(bases)).filter((name) => name.startsWith('base-')).sort()
+    for (const name of names) changeValue(join(bases, name, 'state.sqlite'))
+    const { code, stderr } = await rebuildIn(dataDir)
+    assert.equal(code, 1)
+    assert.match(stderr, /base passed over: .*has changed/)
+    const trim = await runIn(dataDir, 'trim', '--keep-days', '0')
+    assert.equal(trim.code, 1)
+    assert.match(trim.stderr, /has no base/)
+  })
+
+  it('none is made of a state that is not what its log says', async () => {
+    const dataDir = await copyDataDir(world, 'differs')
+    changeValue(join(dataDir, 'state.sqlite'))
+    const { code, stderr } = await runIn(dataDir, 'base')
+    assert.equal(code, 1)
+    assert.match(stderr, /STATE_DIFFERS/)
+    const copied = await runIn<BaseLine>(dataDir, 'base', '--as-is')
+    assert.equal(copied.lines[0]?.kind, 'as-is')
+  })
+})
+
+/** Changes one letter in a value of the state, where the file itself stays readable. */
+function changeValue(path: string): void {
+  const db = new DatabaseSync(path)
+  const sql = "UPDATE entry SET value = CAST(value || ' ' AS BLOB) WHERE key = 'part/meta'"
+  db.exec(sql)
+  db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  db.close()
+}

@@ -18,6 +18,7 @@ import { benchFold } from './fold.bench.ts'
 import { benchFoldShared } from './fold-shared.bench.ts'
 import { benchFreshness } from './freshness.bench.ts'
 import { benchDeliver, benchTriggerToHandover } from './handover.bench.ts'
+import { benchHistory } from './history.bench.ts'
 import { benchImport } from './import.bench.ts'
 import { benchProfileRead } from './profile-read.bench.ts'
 import { benchIndexRestart, benchRecommendServing } from './recommend-serving.bench.ts'
@@ -29,6 +30,7 @@ import { benchValidate } from './validate.bench.ts'
 const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new Map([
   ['fold', benchFold],
   ['fold-shared', benchFoldShared],
+  ['history', benchHistory],
   ['import', benchImport],
   ['collect-single', benchCollectSingle],
   ['freshness', benchFreshness],

@@ -15,6 +15,7 @@ import {
   type ParsedConfig,
   parseConfig,
 } from './lib/parse-config.ts'
+import { historyTable } from './profile/history-options.ts'
 import { recommendTable } from './recommend/recommend-options.ts'
 import { renderTable } from './template/render-options.ts'
 
@@ -105,6 +106,7 @@ export const serverTable = {
   },
   ...storeTable,
   ...collectTable,
+  ...historyTable,
   'process.batchCountMax': {
     kind: 'integer',
     default: 1_000,

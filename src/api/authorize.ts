@@ -20,6 +20,8 @@ export const routeScopes: Readonly<Record<string, Scope | 'public'>> = {
   'HEAD /e/u/:token': 'public',
   'POST /e/u/:token': 'public',
   'GET /api/v1/profiles/:id': 'read',
+  'GET /api/v1/profiles/:id/changes': 'read',
+  'GET /api/v1/profiles/:id/diff': 'read',
   'GET /api/v1/profiles/:id/events': 'read',
   'GET /api/v1/profiles/:id/recommendations': 'read',
   'GET /api/v1/messages/:id': 'read',

@@ -19,6 +19,7 @@ import { addEventRoutes } from './event-routes.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { addItemRoutes } from './item-routes.ts'
 import { addMessageRoutes } from './message-routes.ts'
+import { addPastRoutes } from './past-routes.ts'
 import { problemOfError, sendProblem } from './problem.ts'
 import { addProfileRoutes } from './profile-routes.ts'
 import { addRecommendationRoutes } from './recommendation-routes.ts'
@@ -64,6 +65,7 @@ export function createApi(
   addHealthRoutes(app, deps)
   if (options.isHealthOnly) return app
   addProfileRoutes(app, deps)
+  addPastRoutes(app, deps)
   addRecommendationRoutes(app, deps)
   addMessageRoutes(app, deps)
   addRenderRoutes(app, deps)

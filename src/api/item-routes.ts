@@ -7,7 +7,7 @@ import type { NewRecord } from '../log/record.ts'
 import type { ApiDeps } from './api-deps.ts'
 import type { ApiOptions } from './api-options.ts'
 import { type ApiProblem, type FieldFault, sendProblem } from './problem.ts'
-import { sendJson } from './profile-routes.ts'
+import { sendJson } from './send-json.ts'
 
 const itemCountMax = 1000
 const faultCountMax = 100

@@ -13,7 +13,7 @@ import type { Json } from '../lib/json.ts'
 import { personPrefix } from '../profile/person.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
-import { sendJson } from './profile-routes.ts'
+import { sendJson } from './send-json.ts'
 
 const IdParams = Type.Object({ id: Type.String() })
 type IdParams = Static<typeof IdParams>

@@ -243,7 +243,8 @@ function hasTag(header: string, etag: string): boolean {
   return header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag)
 }
 
-function showProfile({ person, traits }: FoundPerson): Record<string, unknown> {
+/** Returns the document of a profile, without its age. */
+export function showProfile({ person, traits }: FoundPerson): Record<string, unknown> {
   const view = viewPerson(person, traits)
   const shownTraits: Record<string, unknown> = {}
   for (const [name, [value, atMs, source]] of Object.entries(currentTraits(person, traits))) {

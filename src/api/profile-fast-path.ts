@@ -12,6 +12,8 @@ import { type Answer, answerProblem, createProfileAnswers } from './profile-answ
 
 const prefix = '/api/v1/profiles/'
 const route = '/api/v1/profiles/:id'
+/** What asks for the past is the route's. */
+const pastPattern = /[?&](at|version)=/
 
 export type ProfileFastPathDeps = Pick<
   ApiDeps,
@@ -56,11 +58,15 @@ export function createProfileFastPath(
   }
 }
 
-/** Returns the id of a profile's own URL; undefined for what lies below it, and for bad escapes. */
+/**
+ * Returns the id of a profile's own URL; undefined for what lies below it or asks for the past, and
+ * for bad escapes.
+ */
 function idOf(url: string): string | undefined {
   const query = url.indexOf('?', prefix.length)
   const text = query < 0 ? url.slice(prefix.length) : url.slice(prefix.length, query)
   if (text === '' || text.includes('/')) return undefined
+  if (query >= 0 && pastPattern.test(url.slice(query))) return undefined
   if (!text.includes('%')) return text
   try {
     return decodeURIComponent(text)

@@ -1,9 +1,11 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-state.ts'
 import { timeText } from '../lib/time-text.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import type { ApiDeps } from './api-deps.ts'
+import { createPastProfiles } from './past-profile.ts'
+import { answerPastProfile, PastQuery } from './past-routes.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
 import {
   ageOf,
@@ -12,6 +14,7 @@ import {
   profileIdProblem,
   profileUnknown,
 } from './profile-answer.ts'
+import { sendJson } from './send-json.ts'
 
 const IdParams = Type.Object({ id: Type.String() })
 type IdParams = Static<typeof IdParams>
@@ -24,14 +27,24 @@ const activityCountMax = 1000
 /** What is known of one person: profile and retained activity. */
 export function addProfileRoutes(app: FastifyInstance, deps: ApiDeps): void {
   const answerProfile = createProfileAnswers(deps)
-  app.get<{ Params: IdParams }>('/api/v1/profiles/:id', async (request, reply) => {
-    const ifNoneMatch = request.headers['if-none-match']
-    const { status, headers, body } = await answerProfile(request.params.id, ifNoneMatch)
-    return reply
-      .code(status)
-      .headers(headers)
-      .send(status === 304 ? undefined : body)
-  })
+  const past = createPastProfiles(deps)
+  app.get<{ Params: IdParams; Querystring: PastQuery }>(
+    '/api/v1/profiles/:id',
+    { schema: { querystring: PastQuery } },
+    async (request, reply) => {
+      const { query } = request
+      const { id } = request.params
+      if (query.at !== undefined || query.version !== undefined) {
+        return await answerPastProfile(reply, past, { id, query, nowMs: deps.clock.nowMs() })
+      }
+      const ifNoneMatch = request.headers['if-none-match']
+      const { status, headers, body } = await answerProfile(id, ifNoneMatch)
+      return reply
+        .code(status)
+        .headers(headers)
+        .send(status === 304 ? undefined : body)
+    },
+  )
 
   app.get<{ Params: IdParams; Querystring: CountQuery }>(
     '/api/v1/profiles/:id/events',
@@ -55,14 +68,6 @@ export function addProfileRoutes(app: FastifyInstance, deps: ApiDeps): void {
       return sendJson(reply, { id: found.person.key, events, ...ageOf(deps, found) })
     },
   )
-}
-
-/** Answers JSON about a person, which no shared cache may keep. */
-export function sendJson(reply: FastifyReply, body: unknown): FastifyReply {
-  return reply
-    .header('cache-control', 'private, no-store')
-    .type('application/json; charset=utf-8')
-    .send(JSON.stringify(body))
 }
 
 /** Returns the person of an id as it stands in a URL or a body, or why there is none. */

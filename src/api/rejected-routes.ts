@@ -7,7 +7,7 @@ import { type ParsedRepair, parseRepair } from '../event/parse-repair.ts'
 import type { Repair } from '../event/repair.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
-import { sendJson } from './profile-routes.ts'
+import { sendJson } from './send-json.ts'
 
 const listCountDefault = 100
 const listCountMax = 1_000

@@ -13,7 +13,8 @@ import type { ApiDeps } from './api-deps.ts'
 import { createDefinitionsInForce } from './definitions-in-force.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
 import { ageOf } from './profile-answer.ts'
-import { findProfile, sendJson } from './profile-routes.ts'
+import { findProfile } from './profile-routes.ts'
+import { sendJson } from './send-json.ts'
 
 const RenderBody = Type.Object(
   {

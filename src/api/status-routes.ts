@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { PartitionMeta } from '../process/meta.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { createDefinitionsInForce, readMeta } from './definitions-in-force.ts'
-import { sendJson } from './profile-routes.ts'
+import { sendJson } from './send-json.ts'
 
 type Counts = Record<string, number>
 

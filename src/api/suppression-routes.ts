@@ -11,7 +11,7 @@ import { emptyBody, type NewRecord, partitionOf } from '../log/record.ts'
 import type { ApiDeps } from './api-deps.ts'
 import type { ApiOptions } from './api-options.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
-import { sendJson } from './profile-routes.ts'
+import { sendJson } from './send-json.ts'
 
 const SuppressionBody = Type.Object(
   {

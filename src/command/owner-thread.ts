@@ -54,6 +54,7 @@ export interface OwnerOptions {
 }
 
 const nurseryMb = 64
+const dayMs = 86_400_000
 /** Few more than the connections: all of them are unclear after a crash. */
 const attemptCountMax = 32
 const deliveryQueueCountMax = 20_000
@@ -176,6 +177,7 @@ function workDataOf(
       ...processorDefaults,
       batchCountMax: values['process.batchCountMax'],
       batchMsMax: values['process.batchMsMax'],
+      historyMs: values['history.retentionDays'] * dayMs,
       ...(isShared(stores)
         ? { handOverMsMax: values['process.handOverMsMax'], sideBySideCount }
         : {}),

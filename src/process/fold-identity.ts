@@ -10,6 +10,7 @@
 
 import { isJsonObject } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
 import {
   countNames,
   cutActivity,
@@ -61,7 +62,7 @@ export async function foldIdentityClaim(scope: FoldScope, record: LogRecord): Pr
   endAllEnrollments(scope, person)
   dropSegmentState(scope, person)
   const sent: SentPart = {
-    person: Buffer.from(encodePerson(person)).toString('base64'),
+    person: Buffer.from(encodePerson({ ...person, steps: emptyPack })).toString('base64'),
     traits: readTraits(scope, record.key),
   }
   const body = Buffer.from(JSON.stringify(sent))

@@ -206,7 +206,12 @@ function applyOutcome(scope: FoldScope, person: Person, name: string, atMs: numb
   writePerson(scope, person)
 }
 
-function closeMessage(scope: FoldScope, person: Person, message: Message): void {
+/** Takes a message out of those that may still be granted. */
+export function closeMessage(
+  scope: FoldScope,
+  person: Person,
+  message: Pick<Message, 'messageId'>,
+): void {
   if (!Object.hasOwn(person.openMessages, message.messageId)) return
   delete person.openMessages[message.messageId]
   writePerson(scope, person)

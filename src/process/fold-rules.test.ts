@@ -55,7 +55,7 @@ async function hashOfFixedLog(): Promise<string> {
   const suppression = { topic: '*', reason: 'bounced', atMs: startMs, isLifted: false }
   const part = { deviceKey: 'anonymous:a1', userKey: 'user:ada' }
   await log.append([
-    recordOf('owner', 'control:0', 0, owner),
+    recordOf('owner', 'control:0', 0, { ...owner, historyMs: 90 * 24 * 60 * minuteMs }),
     recordOf('definitions', 'control:0', 0, { hash: 'd'.repeat(64), version: 1 }),
     recordOf('item', 'item:cup', 1, {}, item),
     event('anonymous:a1', 2, { name: 'Product Viewed', anonymousId: 'a1' }),

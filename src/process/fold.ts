@@ -20,9 +20,11 @@ import { foldIdentityClaim, foldIdentityPart, foldIdentityRefused } from './fold
 import { foldClaim, foldOutcome, foldResult, retryMessage, settleGrants } from './fold-message.ts'
 import { foldRules } from './fold-rules.ts'
 import { foldSuppress } from './fold-suppression.ts'
+import { dropHistory, keepHistory } from './history.ts'
 import { aheadMsMax, metaKey, type PartitionMeta } from './meta.ts'
 import { dueMsOf, parseTimerKey, type TimerParts } from './partition-view.ts'
 import {
+  definitionsKey,
   type FoldScope,
   itemCodec,
   itemPrefix,
@@ -36,9 +38,14 @@ import {
 } from './scope.ts'
 import { continueEnrollment, startBySegments } from './trigger.ts'
 
+/** Of timers that touch no person. */
+const historyTimer = 'history:'
+
 export interface OwnerSkeleton {
   readonly epoch: number
   readonly nonce: string
+  /** How long versions of people are kept; absent or 0 for not at all. Not in a tick. */
+  readonly historyMs?: number
 }
 
 export interface DefinitionsSkeleton {
@@ -80,7 +87,8 @@ export async function foldTimers(
 }
 
 async function loadPeopleOf(scope: FoldScope, timers: readonly TimerParts[]): Promise<void> {
-  await scope.view.load(timers.flatMap(({ personKey }) => keysOfPerson(personKey)))
+  const touching = timers.filter(({ what }) => !what.startsWith(historyTimer))
+  await scope.view.load(touching.flatMap(({ personKey }) => keysOfPerson(personKey)))
 }
 
 /** Applies one record whose timers have fired. */
@@ -92,6 +100,15 @@ export async function foldRecord(
   assert(scope.offset === record.offset, 'timers before a record fire first')
   writeMeta(scope)
   if (!isNextOfSource(scope, record)) return
+  await applyRecord(scope, record, definitionsOf)
+  await keepHistory(scope)
+}
+
+async function applyRecord(
+  scope: FoldScope,
+  record: LogRecord,
+  definitionsOf: DefinitionsOf,
+): Promise<void> {
   switch (record.kind) {
     case 'event':
       return await foldEvent(scope, record)
@@ -164,10 +181,19 @@ function isNextOfSource(scope: FoldScope, record: LogRecord): boolean {
   return true
 }
 
-async function fireTimer(scope: FoldScope, personKey: string, what: string): Promise<void> {
+/** Fires a timer that was taken out of the view. */
+export async function fireTimer(scope: FoldScope, personKey: string, what: string): Promise<void> {
+  scope.timer = what
+  await applyTimer(scope, personKey, what)
+  await keepHistory(scope)
+  scope.timer = undefined
+}
+
+async function applyTimer(scope: FoldScope, personKey: string, what: string): Promise<void> {
   const colon = what.indexOf(':')
   const kind = what.slice(0, colon)
   const name = what.slice(colon + 1)
+  if (what.startsWith(historyTimer)) return await dropHistory(scope, personKey, name)
   await scope.view.load(keysOfPerson(personKey))
   if (kind === 'retry') return await retryMessage(scope, name)
   const person = readPerson(scope, personKey)
@@ -187,10 +213,13 @@ async function fireTimer(scope: FoldScope, personKey: string, what: string): Pro
  * The first owner record of an epoch wins; later ones of the same or an older epoch have no effect.
  */
 async function foldOwner(scope: FoldScope, record: LogRecord): Promise<void> {
-  const { epoch, nonce } = record.skeleton as OwnerSkeleton
-  if (epoch <= scope.meta.epoch) return
-  scope.meta.epoch = epoch
-  scope.meta.nonce = nonce
+  const { epoch, nonce, historyMs = 0 } = record.skeleton as OwnerSkeleton
+  const { meta } = scope
+  if (epoch <= meta.epoch) return
+  meta.epoch = epoch
+  meta.nonce = nonce
+  meta.historyMs = historyMs
+  if (meta.definitionsHash !== '') noteDefinitions(scope)
   await settleGrants(scope)
 }
 
@@ -215,7 +244,13 @@ async function foldDefinitions(
   scope.definitions = await definitionsOf(hash)
   scope.meta.definitionsHash = hash
   scope.meta.definitionsVersion = version
+  noteDefinitions(scope)
   scope.effects.push({ kind: 'definitions-changed', hash, version })
+}
+
+/** So that what was folded under a version can be folded again. */
+function noteDefinitions({ view, meta }: FoldScope): void {
+  view.write(definitionsKey(meta.definitionsVersion), meta.definitionsHash, jsonCodec<string>())
 }
 
 async function foldItem(scope: FoldScope, record: LogRecord): Promise<void> {

@@ -23,6 +23,8 @@ export interface PartitionMeta {
   ownerMs: number
   epoch: number
   nonce: string
+  /** How long versions of people are kept, by the owner's word; absent or 0 for not at all. */
+  historyMs?: number
   /** Definitions in force: hash of their blob; '' before the first. */
   definitionsHash: string
   definitionsVersion: number

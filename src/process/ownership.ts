@@ -53,6 +53,7 @@ export interface OwnershipOptions {
   readonly workspace: string
   /** How long a former owner may take to release, before it is fenced. */
   readonly handOverMsMax: number
+  readonly historyMs: number
 }
 
 const newlyOwned = {
@@ -177,6 +178,7 @@ export class Ownership {
 
   controlRecord(owned: Owned, kind: 'owner' | 'tick', recordedAtMs: number): NewRecord {
     const { epoch, nonce, fold } = owned
+    const { historyMs } = this.#options
     return {
       partition: fold.partition,
       key: `control:${fold.partition}`,
@@ -185,7 +187,7 @@ export class Ownership {
       recordedAtMs,
       isBackfill: false,
       keyId: 0,
-      skeleton: { epoch, nonce },
+      skeleton: kind === 'owner' ? { epoch, nonce, historyMs } : { epoch, nonce },
       body: emptyBody,
     }
   }

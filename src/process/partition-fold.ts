@@ -124,6 +124,7 @@ export class PartitionFold {
       offset: head.offset,
       nowMs: meta.foldMs,
       effects: [],
+      noted: new Map(),
     }
     this.#isTorn = false
   }

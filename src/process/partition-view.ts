@@ -111,6 +111,13 @@ export class PartitionView {
     return cached.value as Value | undefined
   }
 
+  /** Returns the bytes of a loaded key as they would be committed now. */
+  encoded(key: string): Uint8Array | undefined {
+    const cached = this.#cache.get(key)
+    assert(cached !== undefined, `the key of family ${key.slice(0, key.indexOf('/'))} is loaded`)
+    return cached.encode === undefined ? cached.bytes : cached.encode()
+  }
+
   write<Value>(key: string, value: Value, codec: Codec<Value>): void {
     const cached = this.#cache.get(key) ?? { bytes: undefined, value, isDecoded: true }
     cached.value = value
@@ -141,6 +148,25 @@ export class PartitionView {
       else keys.add(key)
     }
     return [...keys].sort()
+  }
+
+  /**
+   * Returns keys of a family behind `after`, as store and fold together have them; `next` is where
+   * to go on, absent where all are told.
+   */
+  async listFrom(
+    prefix: string,
+    after: string,
+    countMax: number,
+  ): Promise<{ readonly keys: readonly string[]; readonly next?: string }> {
+    const stored = await this.#state.scan(this.partition, prefix, after, countMax)
+    const next = stored.length < countMax ? undefined : stored.at(-1)?.key
+    const keys = new Set(stored.map(({ key }) => key).filter((key) => this.#isKept(key)))
+    for (const [key, cached] of this.#cache) {
+      if (!key.startsWith(prefix) || key <= after || cached.value === undefined) continue
+      if (cached.encode !== undefined && (next === undefined || key <= next)) keys.add(key)
+    }
+    return { keys: [...keys].sort(), ...(next === undefined ? {} : { next }) }
   }
 
   /** Returns the earliest timer, or undefined where there is none. */

@@ -9,6 +9,8 @@ export interface ProcessorOptions {
   readonly idleMs: number
   /** How long a former owner may take to release a partition; 0 where no other process can own. */
   readonly handOverMsMax: number
+  /** How long versions of people are kept; 0 for not at all. It goes into the log. */
+  readonly historyMs: number
   /** Partitions folded side by side: more than one where a read of the state is waited for. */
   readonly sideBySideCount: number
 }
@@ -20,5 +22,6 @@ export const processorDefaults: ProcessorOptions = {
   tickMs: 15_000,
   idleMs: 100,
   handOverMsMax: 0,
+  historyMs: 90 * 24 * 3_600_000,
   sideBySideCount: 1,
 }

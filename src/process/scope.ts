@@ -9,6 +9,7 @@ import type { Item } from '../catalog/item.ts'
 import { assert } from '../lib/assert.ts'
 import { sha256Bytes } from '../lib/hash.ts'
 import { emptyBody, encodeRecord, partitionOf, type RecordKind } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
 import {
   createPerson,
   decodePerson,
@@ -18,10 +19,11 @@ import {
   personPrefix,
   traitPrefix,
 } from '../profile/person.ts'
+import { appendStep, type Step } from '../profile/step-pack.ts'
 import type { Interaction } from '../recommend/recommender.ts'
 import type { CompiledDefinitions } from './definitions.ts'
 import { decodeJson, encodeJson, type PartitionMeta } from './meta.ts'
-import type { Codec, PartitionView } from './partition-view.ts'
+import { type Codec, type PartitionView, timerKey } from './partition-view.ts'
 
 /**
  * What happened that somebody outside the fold waits for. Published after the commit, never before.
@@ -55,6 +57,10 @@ export interface FoldScope {
   /** Fold time: the due time of the timer that fires, else that of the record. */
   nowMs: number
   effects: Effect[]
+  /** Name of the timer that fires; absent while a record is applied. */
+  timer?: string | undefined
+  /** People written by this record or timer, and whether a checkpoint lies before. */
+  noted: Map<Person, boolean>
 }
 
 export function jsonCodec<Value>(): Codec<Value> {
@@ -72,6 +78,7 @@ const presentCodec: Codec<1> = { encode: () => emptyBody, decode: () => 1 }
 export const itemPrefix = 'item/'
 export const outboxPrefix = 'outbox/'
 export const feedPrefix = 'feed/'
+export const historyPrefix = 'history/'
 
 /** Returns the keys that every event of this person touches. */
 export function keysOfEvent(key: string): readonly string[] {
@@ -98,9 +105,44 @@ export function readTraits(scope: FoldScope, key: string): PersonTraits {
 /** Writes a person whose profile changed: the version rises with every change. */
 export function writePerson(scope: FoldScope, person: Person): void {
   if (person.version === 0) scope.meta.counts.people++
+  noteStep(scope, person)
   person.version++
   person.updatedAtMs = scope.nowMs
   scope.view.write(personPrefix + person.key, person, personCodec)
+}
+
+/** Notes what makes the next version; `keepHistory` follows when record or timer is done. */
+function noteStep(scope: FoldScope, person: Person): void {
+  const { meta, offset, nowMs: atMs, timer, noted } = scope
+  if ((meta.historyMs ?? 0) === 0) {
+    if (person.steps.length > 0) dropSteps(scope, person)
+    return
+  }
+  const known = noted.get(person)
+  const place = { offset, atMs }
+  const step: Step =
+    timer === undefined ? { kind: 'record', ...place } : { kind: 'timer', what: timer, ...place }
+  noted.set(person, known ?? (person.steps.length > 0 || person.version === 0))
+  const { definitionsVersion } = meta
+  const added: Step = known === undefined ? step : { kind: 'again' }
+  person.steps = appendStep(person.steps, added, definitionsVersion)
+}
+
+/** History was switched off: from here on versions are not known. */
+function dropSteps(scope: FoldScope, person: Person): void {
+  const what = `history:${person.version + 1}`
+  scope.view.addTimer(timerKey(scope.nowMs + 1, person.key, what))
+  person.steps = emptyPack
+}
+
+/** Returns the key of what was put aside at a version; keys of one person order by version. */
+export function historyKey(personKey: string, version: number): string {
+  return `${historyPrefix}${personKey}\0${hex(version, 12)}`
+}
+
+/** Returns the key of what tells the hash of a version of the definitions. */
+export function definitionsKey(version: number): string {
+  return `definitions/${hex(version, 8)}`
 }
 
 /** Writes what the fold keeps of a person beside the profile; the version stays. */

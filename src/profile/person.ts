@@ -82,6 +82,8 @@ export interface Person {
   pointer?: string
   /** Ids of events seen at this key, packed: see seen.ts. */
   seen: Uint8Array
+  /** What made the versions since the last checkpoint, packed: see step-pack.ts. */
+  steps: Uint8Array
   /** Anonymous keys that this user has claimed. */
   claimed: string[]
   parts: ProfilePart[]
@@ -112,6 +114,7 @@ export function createPerson(key: string, nowMs: number): Person {
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
     seen: emptyPack,
+    steps: emptyPack,
     claimed: [],
     parts: [{ key, totals: {}, activity: emptyPack }],
     memberships: {},
@@ -123,22 +126,25 @@ export function createPerson(key: string, nowMs: number): Person {
   }
 }
 
-const layoutVersion = 2
-/** Had whole ids in `seen`, and no hashes. */
-const layoutVersionBefore = 1
+const layoutVersion = 3
+/** Had no steps. */
+const layoutWithoutSteps = 2
+/** Had whole ids in `seen`, and no hashes; and no steps. */
+const layoutOfWholeIds = 1
 const prefixBytes = 5
 
 /**
  * Layout: u8 version | u32 head bytes | head (JSON, without what follows) | u32 bytes, ids seen |
- * per part u32 bytes, activity.
+ * u32 bytes, steps | per part u32 bytes, activity.
  */
 export function encodePerson(person: Person): Uint8Array {
   const head = JSON.stringify({
     ...person,
     seen: undefined,
+    steps: undefined,
     parts: person.parts.map(({ key, totals }) => [key, totals]),
   })
-  const packs = [person.seen, ...person.parts.map(({ activity }) => activity)]
+  const packs = [person.seen, person.steps, ...person.parts.map(({ activity }) => activity)]
   const headBytes = Buffer.byteLength(head)
   const packBytes = packs.reduce((sum, pack) => sum + 4 + pack.length, 0)
   const bytes = Buffer.allocUnsafe(prefixBytes + headBytes + packBytes)
@@ -155,12 +161,13 @@ export function encodePerson(person: Person): Uint8Array {
 
 export function decodePerson(source: Uint8Array): Person {
   const bytes = Buffer.from(source.buffer, source.byteOffset, source.byteLength)
-  const isBefore = bytes[0] === layoutVersionBefore
-  assert(isBefore || bytes[0] === layoutVersion, `person layout ${bytes[0]} is known`)
+  const layout = bytes[0] ?? 0
+  const isKnown = layout >= layoutOfWholeIds && layout <= layoutVersion
+  assert(isKnown, `person layout ${layout} is known`)
   const headEnd = prefixBytes + bytes.readUInt32BE(1)
   const head = JSON.parse(bytes.toString('utf8', prefixBytes, headEnd)) as Omit<
     Person,
-    'parts' | 'seen'
+    'parts' | 'seen' | 'steps'
   > & {
     readonly parts: readonly (readonly [string, Record<string, PackedTotal>])[]
   }
@@ -171,9 +178,10 @@ export function decodePerson(source: Uint8Array): Person {
     return bytes.subarray(from, at)
   }
   const ids = readPack()
-  const seen = isBefore ? forgetHashes(ids) : ids
+  const seen = layout === layoutOfWholeIds ? forgetHashes(ids) : ids
+  const steps = layout <= layoutWithoutSteps ? emptyPack : readPack()
   const parts = head.parts.map(([key, totals]) => ({ key, totals, activity: readPack() }))
-  return { ...head, seen, parts }
+  return { ...head, seen, steps, parts }
 }
 
 /** Tells whether the person has taken back permission for `topic`, or for all. */

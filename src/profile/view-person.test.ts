@@ -34,6 +34,7 @@ describe('a person', () => {
     assert.deepEqual(decodePerson(encodePerson(person)), {
       ...person,
       seen: Buffer.from(person.seen),
+      steps: Buffer.from(person.steps),
       parts: person.parts.map((part) => ({ ...part, activity: Buffer.from(part.activity) })),
     })
   })

@@ -98,6 +98,7 @@ export class Cluster {
         batchMsMax: 20,
         tickMs: 15 * secondMs,
         idleMs: 20 * minuteMs,
+        historyMs: 600_000,
         handOverMsMax: isShared ? secondMs : 0,
         sideBySideCount: isShared ? 2 : 1,
       },

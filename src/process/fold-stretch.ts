@@ -1,0 +1,215 @@
+/**
+ * Folds the steps between two checkpoints of a person again, with the fold's own code, in a view
+ * that is thrown away. Reads the log, and of the state only what is named here.
+ *
+ * A claim or a result reaches the person by one thing alone, its open message, so no message has to
+ * be known for it.
+ */
+
+import { messagePrefix, type OutcomeSkeleton } from '../campaign/message.ts'
+import { assert } from '../lib/assert.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { EventLog } from '../log/event-log.ts'
+import type { LogRecord } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
+import type { Person, PersonTraits } from '../profile/person.ts'
+import type { PlacedStep } from '../profile/step-pack.ts'
+import type { StateReader } from '../state/state-store.ts'
+import { noDefinitions } from './definitions.ts'
+import { type DefinitionsOf, fireTimer, foldRecord } from './fold.ts'
+import { closeMessage } from './fold-message.ts'
+import { foldRulesVersion } from './fold-rules.ts'
+import type { Aside } from './history.ts'
+import { createMeta, decodeJson } from './meta.ts'
+import { PartitionView } from './partition-view.ts'
+import {
+  definitionsKey,
+  type FoldScope,
+  keysOfPerson,
+  messageCodec,
+  personCodec,
+  readPerson,
+  readTraits,
+} from './scope.ts'
+
+export interface RefoldDeps {
+  readonly log: EventLog
+  readonly state: StateReader
+  readonly definitionsOf: DefinitionsOf
+}
+
+export interface RefoldPlace {
+  readonly workspace: string
+  readonly partitionCount: number
+  readonly partition: number
+  readonly personKey: string
+}
+
+/** What made a version. */
+export interface Cause {
+  /** Kind of the record; `timer` where time alone did. */
+  readonly kind: string
+  /** Of an event its name, of a timer what it was set for. */
+  readonly name?: string
+  /** Of the record, and of the one before which the timer fired. */
+  readonly offset: number
+}
+
+export interface PastVersion {
+  readonly version: number
+  readonly atMs: number
+  readonly cause: Cause
+  readonly person: Person
+  readonly traits: PersonTraits
+}
+
+/** Steps from one checkpoint to the next, or to now. */
+export interface Stretch {
+  /** Version before the first step. */
+  readonly start: number
+  readonly end: number
+  readonly before: Aside | undefined
+  readonly steps: readonly PlacedStep[]
+}
+
+/** Folds the steps of a stretch up to a version; answers with all of them. */
+export async function foldStretch(
+  deps: RefoldDeps,
+  place: RefoldPlace,
+  stretch: Stretch,
+  last: number,
+): Promise<readonly PastVersion[]> {
+  const { personKey, partition } = place
+  const reader = new StretchReader(deps.state, place, stretch.before)
+  const scope = createScope(place, new PartitionView(reader, partition))
+  const versions: PastVersion[] = []
+  let cause: Cause | undefined
+  let definitionsVersion = -1
+  for (const [index, step] of stretch.steps.slice(0, last - stretch.start).entries()) {
+    if (step.definitionsVersion !== definitionsVersion) {
+      definitionsVersion = step.definitionsVersion
+      scope.definitions = await loadDefinitions(deps, partition, definitionsVersion)
+      scope.meta.definitionsVersion = definitionsVersion
+      scope.meta.definitionsHash = scope.definitions.hash
+    }
+    if (!step.isAgain) cause = await foldStep({ deps, place, scope, reader }, step)
+    assert(cause !== undefined, 'a step comes before its repeat')
+    const person = readPerson(scope, personKey)
+    const version = stretch.start + index + 1
+    // One step may make several versions: all of them show what it came to.
+    const isWhole = stretch.steps[index + 1]?.isAgain !== true
+    if (isWhole && person.version !== version) {
+      const says = `fold version ${version} of a person in partition ${partition} again`
+      throw new OperatingError('STORE_CORRUPT', `${says}: it came to ${person.version}`)
+    }
+    const copy = personCodec.decode(personCodec.encode({ ...person, version }))
+    const traits = structuredClone(readTraits(scope, personKey))
+    versions.push({ version, atMs: step.atMs, cause, person: copy, traits })
+  }
+  return versions
+}
+
+interface Folding {
+  readonly deps: RefoldDeps
+  readonly place: RefoldPlace
+  readonly scope: FoldScope
+  readonly reader: StretchReader
+}
+
+async function foldStep(folding: Folding, step: PlacedStep): Promise<Cause> {
+  const { deps, place, scope, reader } = folding
+  const { offset, atMs } = step
+  scope.offset = offset
+  scope.nowMs = atMs
+  scope.meta.foldMs = atMs
+  scope.effects = []
+  await scope.view.load(keysOfPerson(place.personKey))
+  if (step.kind === 'timer') {
+    await fireTimer(scope, place.personKey, step.what)
+    return { kind: 'timer', name: step.what, offset }
+  }
+  const [record] = await deps.log.read(place.partition, offset - 1, 1)
+  assert(record?.offset === offset, 'the log holds the record of a step')
+  const person = readPerson(scope, place.personKey)
+  // A record that made a version was no repeat, whatever was seen before.
+  person.seen = emptyPack
+  if (record.kind === 'claim' || record.kind === 'result') {
+    closeMessage(scope, person, record.skeleton as { readonly messageId: string })
+    return causeOf(record)
+  }
+  if (record.kind === 'outcome') {
+    await reader.showMessage((record.skeleton as OutcomeSkeleton).messageId)
+  }
+  if (record.outbox !== undefined) {
+    const { source, previousOffset, previousIndex } = record.outbox
+    scope.meta.received[source] = [previousOffset, previousIndex]
+  }
+  await foldRecord(scope, record, deps.definitionsOf)
+  return causeOf(record)
+}
+
+function causeOf({ kind, skeleton, offset, body }: LogRecord): Cause {
+  const named = skeleton as { readonly name?: unknown; readonly outcome?: unknown } | null
+  const inBody = kind === 'event' || kind === 'forwarded'
+  const found = named?.name ?? named?.outcome ?? (inBody ? nameOf(body) : undefined)
+  return { kind, offset, ...(typeof found === 'string' ? { name: found } : {}) }
+}
+
+function nameOf(body: Uint8Array): unknown {
+  return decodeJson<{ readonly name?: string }>(body).name
+}
+
+async function loadDefinitions(
+  { state, definitionsOf }: RefoldDeps,
+  partition: number,
+  version: number,
+): Promise<FoldScope['definitions']> {
+  const [bytes] = await state.get(partition, [definitionsKey(version)])
+  return bytes === undefined ? noDefinitions() : await definitionsOf(decodeJson<string>(bytes))
+}
+
+function createScope(place: RefoldPlace, view: PartitionView): FoldScope {
+  const { workspace, partitionCount } = place
+  return {
+    ...{ workspace, partitionCount, view },
+    meta: createMeta(foldRulesVersion),
+    definitions: noDefinitions(),
+    ...{ offset: 0, nowMs: 0, effects: [], noted: new Map() },
+  }
+}
+
+/** What a stretch may read: the person at its checkpoint, and the message of an outcome. */
+class StretchReader implements StateReader {
+  readonly #state: StateReader
+  readonly #partition: number
+  readonly #values = new Map<string, Uint8Array>()
+
+  constructor(state: StateReader, place: RefoldPlace, before: Aside | undefined) {
+    this.#state = state
+    this.#partition = place.partition
+    keysOfPerson(place.personKey).forEach((key, index) => {
+      const value = before?.values[index]
+      if (value !== undefined) this.#values.set(key, value)
+    })
+  }
+
+  /** Lets the fold see a message as it was before its outcomes. */
+  async showMessage(messageId: string): Promise<void> {
+    const key = messagePrefix + messageId
+    const [bytes] = await this.#state.get(this.#partition, [key])
+    if (bytes === undefined) return
+    this.#values.set(key, messageCodec.encode({ ...messageCodec.decode(bytes), outcomes: {} }))
+  }
+
+  head(partition: number): ReturnType<StateReader['head']> {
+    return this.#state.head(partition)
+  }
+
+  async get(_partition: number, keys: readonly string[]) {
+    return keys.map((key) => this.#values.get(key))
+  }
+
+  async scan() {
+    return []
+  }
+}

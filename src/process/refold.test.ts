@@ -1,0 +1,346 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { sha256Bytes } from '../lib/hash.ts'
+import { createSeededRandom } from '../lib/random.ts'
+import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-log.ts'
+import { decodeRecord, emptyBody, type NewRecord } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
+import { decodePerson, encodePerson, type Person, personPrefix } from '../profile/person.ts'
+import { hashPartition } from '../state/dump.ts'
+import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
+import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
+import type { PastVersion, RefoldPlace } from './fold-stretch.ts'
+import { checkpointStepCount } from './history.ts'
+import { PartitionFold } from './partition-fold.ts'
+import { findOldest, findVersionAt, foldVersion, foldVersions, type PastAnswer } from './refold.ts'
+import { historyPrefix, outboxPrefix } from './scope.ts'
+
+const startMs = 1_800_000_000_000
+const minuteMs = 60_000
+const dayMs = 86_400_000
+const owner = { epoch: 1, nonce: 'n' }
+const keys = ['user:ada', 'user:bob', 'anonymous:a1', 'anonymous:a2'] as const
+const hashes = ['a'.repeat(64), 'b'.repeat(64)] as const
+
+describe('the past of a person', () => {
+  it('is what it was at each version, by the fold again', async () => {
+    for (const seed of [1, 2, 3]) {
+      const world = new World(90 * dayMs)
+      const random = createSeededRandom(seed)
+      for (let index = 0; index < 400; index++) await world.append(anyRecord(random, index))
+      await world.fold(1)
+      let checked = 0
+      for (const [key, versions] of world.seen) {
+        const past = await pastOf(world, key)
+        for (const [version, expected] of versions) {
+          const found = past.get(version) ?? assert.fail(`${key} at ${version}`)
+          const says = `${key} at ${version}, seed ${seed}`
+          assert.deepEqual(bare(found.person), bare(expected.person), says)
+          assert.deepEqual(found.traits, expected.traits, says)
+          checked++
+        }
+      }
+      assert.ok(checked > 150, `${checked} versions, seed ${seed}`)
+    }
+  })
+
+  it('does not depend on where the batches ended', async () => {
+    const random = createSeededRandom(7)
+    const records = Array.from({ length: 400 }, (_, index) => anyRecord(random, index))
+    const hashesSeen = new Set<string>()
+    for (const countMax of [1, 7, 400]) {
+      const world = new World(90 * dayMs)
+      for (const record of records) await world.append(record)
+      await world.fold(countMax, false)
+      hashesSeen.add(await hashPartition(world.state, 0))
+      assert.ok((await world.state.scan(0, historyPrefix, '', 999)).length > 1)
+    }
+    assert.equal(hashesSeen.size, 1)
+  })
+
+  it('is found by its time, and listed with what made each version', async () => {
+    const world = new World(90 * dayMs)
+    for (let index = 0; index < 3 * checkpointStepCount; index++) {
+      await world.append(event('user:ada', index * minuteMs, { name: 'Product Viewed' }))
+    }
+    await world.append(tick(3 * checkpointStepCount * minuteMs + dayMs))
+    await world.fold(50)
+    const ada = place('user:ada')
+    const { person } = await world.now('user:ada')
+    assert.ok(person.version > 3 * checkpointStepCount)
+    for (const index of [0, 1, 15, 16, 255, 256, 300, 700]) {
+      const atMs = startMs + index * minuteMs
+      const version = foundOf(await findVersionAt(world, ada, atMs))
+      assert.ok(foundOf(await foldVersion(world, ada, version)).atMs <= atMs)
+      assert.ok(foundOf(await foldVersion(world, ada, version + 1)).atMs > atMs)
+    }
+    assert.deepEqual(await findVersionAt(world, ada, startMs - 1), refused('before'))
+    assert.deepEqual(await findVersionAt(world, place('user:eve'), startMs), refused('before'))
+    const kinds = new Set<string>()
+    let after = 0
+    for (;;) {
+      const wish = { after, countMax: 50 }
+      const { versions: some } = foundOf(await foldVersions(world, ada, wish))
+      if (some.length === 0) break
+      assert.ok(some.length <= 50)
+      for (const { version, cause } of some) {
+        assert.equal(version, ++after)
+        kinds.add(`${cause.kind} ${cause.name}`)
+      }
+    }
+    assert.equal(after, person.version)
+    assert.deepEqual([...kinds].sort(), ['event Product Viewed', 'timer segment:viewers'])
+    assert.deepEqual(await foldVersion(world, ada, after + 1), refused('unknown'))
+    assert.deepEqual(await foldVersion(world, ada, 0), refused('unknown'))
+  })
+
+  it('goes after its time, but for what the kept versions need', async () => {
+    const world = new World(dayMs)
+    let atMs = 0
+    for (let index = 0; index < 6 * checkpointStepCount; index++) {
+      atMs = index * 5 * minuteMs
+      await world.append(event('user:ada', atMs, { name: 'Cart Viewed' }))
+    }
+    await world.fold(50)
+    const ada = place('user:ada')
+    const oldest = foundOf(await findOldest(world, ada))
+    assert.ok(oldest > 1, `${oldest}`)
+    assert.deepEqual(await foldVersion(world, ada, oldest - 1), refused('expired'))
+    assert.deepEqual(await findVersionAt(world, ada, startMs), refused('expired'))
+    const first = foundOf(await foldVersion(world, ada, oldest))
+    // All of the last day can be told.
+    assert.ok(first.atMs <= startMs + atMs - dayMs)
+    const kept = await world.state.scan(0, historyPrefix, '', 999)
+    assert.ok(kept.length < 40, `${kept.length} keys`)
+    assert.equal(
+      foundOf(await foldVersion(world, ada, 6 * checkpointStepCount)).person.version,
+      6 * checkpointStepCount,
+    )
+  })
+
+  it('is not kept where that is off, and begins where it is switched on', async () => {
+    const world = new World(0)
+    for (let index = 0; index < 5; index++) await world.append(event('user:ada', index, {}))
+    await world.fold(50)
+    const ada = place('user:ada')
+    assert.deepEqual(await foldVersion(world, ada, 3), refused('off'))
+    const on = { epoch: 2, nonce: 'n2', historyMs: dayMs }
+    await world.append(recordOf('owner', 'control:0', 10, on))
+    for (let index = 20; index < 25; index++) await world.append(event('user:ada', index, {}))
+    await world.fold(50)
+    assert.deepEqual(await foldVersion(world, ada, 6), refused('expired'))
+    assert.equal(foundOf(await foldVersion(world, ada, 8)).person.version, 8)
+    assert.equal(foundOf(await findOldest(world, ada)), 7)
+    await world.append(recordOf('owner', 'control:0', 30, { epoch: 3, nonce: 'n3', historyMs: 0 }))
+    await world.append(event('user:ada', 31, {}))
+    await world.fold(50)
+    await world.append(recordOf('owner', 'control:0', 40, { epoch: 4, nonce: 'n4' }))
+    await world.fold(50)
+    assert.deepEqual(await world.state.scan(0, historyPrefix, '', 9), [])
+  })
+
+  it('is refused where the log was trimmed, or other rules folded it', async () => {
+    const world = new World(90 * dayMs)
+    for (let index = 0; index < 20; index++) await world.append(event('user:ada', index, {}))
+    await world.fold(50)
+    world.log.trim(0, 10)
+    const ada = place('user:ada')
+    assert.deepEqual(await foldVersion(world, ada, 20), refused('trimmed'))
+  })
+})
+
+interface Seen {
+  readonly person: Person
+  readonly traits: unknown
+}
+
+/** One partition that sends to itself, folded record by record or in batches. */
+class World {
+  readonly log: MemoryEventLog = createMemoryEventLog({
+    identity: { incarnation: 'test', partitionCount: 1 },
+  })
+  readonly state: MemoryStateStore = createMemoryStateStore()
+  /** By key, then by version: what a person was behind each record. */
+  readonly seen = new Map<string, Map<number, Seen>>()
+  readonly #historyMs: number
+  #fold: PartitionFold | undefined
+
+  constructor(historyMs: number) {
+    this.#historyMs = historyMs
+  }
+
+  definitionsOf = async (hash: string): Promise<CompiledDefinitions> => compile(hash)
+
+  async append(record: NewRecord): Promise<void> {
+    if ((await this.log.end(0)) === 0) {
+      const skeleton = { ...owner, historyMs: this.#historyMs }
+      await this.log.append([
+        recordOf('owner', 'control:0', 0, skeleton),
+        recordOf('definitions', 'control:0', 0, { hash: hashes[0], version: 1 }),
+      ])
+    }
+    // The owner's word on time, without which fold time would stand still.
+    const { recordedAtMs } = record
+    await this.log.append([{ ...tick(0), recordedAtMs }, record])
+  }
+
+  /** Folds to the end, what it sends to itself included. */
+  async fold(countMax: number, isForwarding = true): Promise<void> {
+    if (this.#fold === undefined) {
+      await this.state.acquire(0, 1, 'n')
+      const options = { workspace: 'default', partitionCount: 1, partition: 0 }
+      this.#fold = new PartitionFold(this, options)
+      await this.#fold.open(await this.state.head(0))
+    }
+    const fold = this.#fold
+    while (fold.cursor < (await this.log.end(0))) {
+      await fold.fold(await this.log.read(0, fold.cursor, countMax), () => false)
+      if (fold.stopped !== undefined) throw fold.stopped.cause
+      const { commit } = fold.takeCommit(owner, 'test')
+      assert.deepEqual(await this.state.commit([commit]), ['committed'])
+      fold.committed(commit)
+      for (const { key, value } of commit.changes) {
+        if (!isForwarding || !key.startsWith(outboxPrefix) || value === undefined) continue
+        await this.log.append([decodeRecord(0, 0, value)])
+      }
+      if (countMax === 1) for (const key of keys) await this.#look(key)
+    }
+  }
+
+  async now(key: string): Promise<Seen> {
+    const [bytes, traits] = await this.state.get(0, [personPrefix + key, `trait/${key}`])
+    return {
+      person: decodePerson(bytes ?? assert.fail(key)),
+      traits: traits === undefined ? {} : JSON.parse(Buffer.from(traits).toString()),
+    }
+  }
+
+  async #look(key: string): Promise<void> {
+    const [bytes] = await this.state.get(0, [personPrefix + key])
+    if (bytes === undefined) return
+    const now = await this.now(key)
+    const versions = this.seen.get(key) ?? new Map<number, Seen>()
+    this.seen.set(key, versions)
+    if (!versions.has(now.person.version)) versions.set(now.person.version, now)
+  }
+}
+
+/** Without what a version does not show. */
+function bare(person: Person): unknown {
+  const bytes = encodePerson({ ...person, seen: emptyPack, steps: emptyPack })
+  return Buffer.from(bytes).toString('latin1')
+}
+
+function foundOf<Found>(answer: PastAnswer<Found>): Found {
+  assert.ok(answer.kind === 'found', JSON.stringify(answer))
+  return answer.found
+}
+
+async function pastOf(world: World, key: string): Promise<ReadonlyMap<number, PastVersion>> {
+  const past = new Map<number, PastVersion>()
+  for (;;) {
+    const wish = { after: past.size, countMax: 100 }
+    const { versions: some } = foundOf(await foldVersions(world, place(key), wish))
+    if (some.length === 0) return past
+    for (const each of some) past.set(each.version, each)
+  }
+}
+
+function refused(reason: string): unknown {
+  return { kind: 'refused', reason }
+}
+
+function place(personKey: string): RefoldPlace {
+  return { workspace: 'default', partitionCount: 1, partition: 0, personKey }
+}
+
+function anyRecord(random: ReturnType<typeof createSeededRandom>, index: number): NewRecord {
+  const below = (count: number): number => Math.floor(random.unit() * count)
+  const atMs = index * 3 * minuteMs
+  const name = ['Product Viewed', 'Product Added', 'Order Completed'][below(3)] ?? ''
+  const userId = ['ada', 'bob'][below(2)] ?? ''
+  const anonymousId = ['a1', 'a2'][below(2)] ?? ''
+  if (index === 200) {
+    return recordOf('definitions', 'control:0', atMs, { hash: hashes[1], version: 2 })
+  }
+  switch (below(12)) {
+    case 0:
+      return tick(atMs)
+    case 1:
+    case 2: {
+      const traits = { email: `${userId}@b.example`, step: index }
+      const identify = { type: 'identify', name: 'Identified', traits, userId, anonymousId }
+      return event(`user:${userId}`, atMs, identify)
+    }
+    case 3:
+    case 4:
+    case 5:
+      return event(`anonymous:${anonymousId}`, atMs, { name, anonymousId })
+    case 6:
+      return event(`user:${userId}`, atMs, { name: 'Unsubscribed', userId })
+    default:
+      return event(`user:${userId}`, atMs, { name, userId })
+  }
+}
+
+function compile(hash: string): CompiledDefinitions {
+  const within = hash === hashes[0] ? '10m' : '20m'
+  const answer = compileDefinitions(
+    {
+      ...emptyDocument,
+      templates: { mail: { name: 'mail', html: '', subject: '', text: null } },
+      segments: [
+        {
+          name: 'viewers',
+          content: { event: 'Product Viewed', count: { atLeast: 2 }, within },
+        },
+      ],
+      campaigns: [
+        {
+          name: 'cart',
+          trigger: { event: 'Product Added' },
+          steps: [{ wait: '5m' }, { send: { template: 'mail', topic: 'news' } }],
+          exit: [{ event: 'Order Completed' }],
+        },
+        {
+          name: 'view',
+          trigger: { segment: 'viewers' },
+          steps: [{ send: { template: 'mail', topic: 'news' } }],
+        },
+      ],
+    },
+    hash,
+  )
+  if (answer.kind === 'refused') throw new Error(JSON.stringify(answer.faults))
+  return answer.definitions
+}
+
+function tick(atMs: number): NewRecord {
+  return recordOf('tick', 'control:0', atMs, owner)
+}
+
+function event(key: string, atMs: number, given: Readonly<Record<string, unknown>>): NewRecord {
+  const at = startMs + atMs
+  const userId = key.startsWith('user:') ? { userId: key.slice(5) } : {}
+  const name = given['name'] ?? 'Product Viewed'
+  const body = {
+    ...{ eventId: `e${atMs}`, sourceId: 'web', type: 'track', occurredAtMs: at, receivedAtMs: at },
+    ...{ ...userId, properties: { product_id: 'cup', price: 4 }, ...given, name },
+  }
+  return recordOf('event', key, atMs, { name }, body)
+}
+
+function recordOf(
+  kind: NewRecord['kind'],
+  key: string,
+  atMs: number,
+  skeleton: unknown,
+  body?: unknown,
+): NewRecord {
+  return {
+    ...{ partition: 0, key, kind, skeleton, keyId: 0, isBackfill: false },
+    recordedAtMs: startMs + atMs,
+    id: sha256Bytes(`${kind} ${key} ${atMs}`, 16),
+    body: body === undefined ? emptyBody : Buffer.from(JSON.stringify(body)),
+  }
+}

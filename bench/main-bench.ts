@@ -24,6 +24,7 @@ import { benchProfileRead } from './profile-read.bench.ts'
 import { benchIndexRestart, benchRecommendServing } from './recommend-serving.bench.ts'
 import { benchRender } from './render.bench.ts'
 import { benchStart } from './start.bench.ts'
+import { benchTimers } from './timers.bench.ts'
 import { benchValidate } from './validate.bench.ts'
 
 /** In the order in which they run: `start` ends the server that `collect-batch` has filled. */
@@ -40,6 +41,7 @@ const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new M
   ['profile-read', benchProfileRead],
   ['recommend-serving', benchRecommendServing],
   ['index-restart', benchIndexRestart],
+  ['timers', benchTimers],
   ['render', benchRender],
   ['validate', benchValidate],
   ['start', benchStart],

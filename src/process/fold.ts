@@ -56,15 +56,21 @@ export interface DefinitionsSkeleton {
 /** Answers with the definitions of a hash; the fold asks when a record puts them in force. */
 export type DefinitionsOf = (hash: string) => Promise<CompiledDefinitions>
 
+/** How much of what is due at once fires before a commit. */
+export interface TimerLimits {
+  readonly timerCountMax: number
+  /** Changes that wait for the commit, after which no further timer fires. */
+  readonly changeCountMax: number
+}
+
 /**
- * Moves fold time to that of `record` and fires due timers, at most `timerCountMax`. Answers false
- * where more are
- * due: commit with the offset unchanged and call again. The record itself is not applied.
+ * Moves fold time to that of `record` and fires due timers, within the limits. Answers false where
+ * more are due: commit with the offset unchanged and call again. The record itself is not applied.
  */
 export async function foldTimers(
   scope: FoldScope,
   record: LogRecord,
-  timerCountMax: number,
+  { timerCountMax, changeCountMax }: TimerLimits,
 ): Promise<boolean> {
   const { meta, view } = scope
   const targetMs = foldTimeOf(meta, record)
@@ -72,7 +78,8 @@ export async function foldTimers(
   for (let fired = 0; ; fired++) {
     const key = await view.firstTimer()
     if (key === undefined || dueMsOf(key) > targetMs) break
-    if (fired >= timerCountMax) return false
+    const isFull = fired > 0 && view.changeCount >= changeCountMax
+    if (fired >= timerCountMax || isFull) return false
     if (fired === 0) await loadPeopleOf(scope, view.timersUntil(targetMs, timerCountMax))
     view.removeTimer(key)
     const timer = parseTimerKey(key)

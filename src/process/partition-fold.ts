@@ -45,6 +45,7 @@ const timerCountMax = 200
  * grants.
  */
 const changeCountHigh = commitCountMax / 4
+const timerLimits = { timerCountMax, changeCountMax: changeCountHigh } as const
 const skipScanCount = 1000
 /** Records whose keys are read in one call of the store; a pause comes after them. */
 export const loadCount = 64
@@ -227,7 +228,7 @@ export class PartitionFold {
   /** Answers false where timers are left: commit what there is, then fold the same record again. */
   async #foldOne(record: LogRecord): Promise<boolean> {
     assert(record.offset > this.#cursor, 'records come in the order of their offsets')
-    if (!(await foldTimers(this.scope, record, timerCountMax))) return false
+    if (!(await foldTimers(this.scope, record, timerLimits))) return false
     if (this.#skips.has(record.offset)) {
       this.scope.meta.counts.skipped++
       this.#view.write(metaKey, this.scope.meta, metaCodec)

@@ -2,8 +2,10 @@
  * What keeping the versions of people costs: CPU of the fold with and without it in one run, bytes
  * of the state for each event, and CPU to tell one version of the past.
  *
- * 50,000 people of about 2 KB who are at any place between two checkpoints, so that one event in
- * `checkpointStepCount` makes one. Then 200 people with 1,000 events each in 90 days: the bytes.
+ * 50,000 people who are at any place between two checkpoints, so that one event in
+ * `checkpointStepCount` makes one. Once of about 1.5 KB, and once of about 2 KB: there two values
+ * just fit a page of the state, and with their steps they do not. Then 200 people with 1,000 events
+ * each in 90 days: the bytes.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -28,7 +30,7 @@ import { anEventRecord } from './fold.bench.ts'
 
 const personCount = 50_000
 const eventCount = 60_000
-const activityCount = 32
+const activityCounts = [24, 32] as const
 const startMs = 1_700_000_000_000
 const dayMs = 86_400_000
 const readCount = 256
@@ -38,21 +40,30 @@ const heavyEventCount = 1_000
 const lookCount = 200
 const nonce = 'bench'
 const place = { workspace: 'default', partitionCount: 1, partition: 0 } as const
+interface People {
+  readonly historyMs: number
+  readonly activityCount: number
+}
+
 const definitionsOf = async () => noDefinitions()
 
 export async function benchHistory(): Promise<void> {
   // Both ways twice, in turn: the first run warms the code up.
-  const rates = { off: 0, on: 0 }
-  for (const way of ['off', 'on', 'off', 'on'] as const) {
-    rates[way] = await withState((state) => measureFold(state, way === 'on' ? 90 * dayMs : 0))
+  for (const activityCount of activityCounts) {
+    const micros = { off: 0, on: 0 }
+    for (const way of ['off', 'on', 'off', 'on'] as const) {
+      const people = { historyMs: way === 'on' ? 90 * dayMs : 0, activityCount }
+      micros[way] = await withState((state) => measureFold(state, people))
+    }
+    const { on, off } = micros
+    printFigure({
+      bench: `history-fold-${activityCount}`,
+      value: 1e6 / on,
+      unit: 'events per second of CPU',
+      baseline: 1e6 / off,
+      note: `${on.toFixed(1)} us of CPU an event, ${off.toFixed(1)} without versions`,
+    })
   }
-  printFigure({
-    bench: 'history-fold',
-    value: 1e6 / rates.on,
-    unit: 'events per second of CPU',
-    baseline: 1e6 / rates.off,
-    note: `${rates.on.toFixed(1)} us of CPU an event, ${rates.off.toFixed(1)} without versions`,
-  })
   await withState(measureBytes)
 }
 
@@ -68,8 +79,9 @@ async function withState<Result>(work: (state: StateStore) => Promise<Result>): 
 }
 
 /** Answers CPU microseconds of one event. */
-async function measureFold(state: StateStore, historyMs: number): Promise<number> {
-  await fill(state, historyMs)
+async function measureFold(state: StateStore, people: People): Promise<number> {
+  const { historyMs } = people
+  await fill(state, people)
   const log = await openLog(historyMs)
   const options = { isSkewed: false, hasShop: false }
   await log.append(
@@ -148,8 +160,8 @@ function owner(historyMs: number, recordedAtMs: number): NewRecord {
   }
 }
 
-/** People of about 2 KB, each at another place behind its last checkpoint. */
-async function fill(state: StateStore, historyMs: number): Promise<void> {
+/** Puts people there, each at another place behind its last checkpoint. */
+async function fill(state: StateStore, { historyMs, activityCount }: People): Promise<void> {
   const random = createSeededRandom(3)
   await state.acquire(0, 1, nonce)
   let changes: Change[] = []

@@ -19,6 +19,7 @@ export const routeScopes: Readonly<Record<string, Scope | 'public'>> = {
   'GET /e/u/:token': 'public',
   'HEAD /e/u/:token': 'public',
   'POST /e/u/:token': 'public',
+  'GET /api/v1/changes': 'read',
   'GET /api/v1/profiles/:id': 'read',
   'GET /api/v1/profiles/:id/changes': 'read',
   'GET /api/v1/profiles/:id/diff': 'read',

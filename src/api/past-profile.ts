@@ -8,6 +8,7 @@ import type { FoundPerson, StatePlace } from '../delivery/read-state.ts'
 import { timeText } from '../lib/time-text.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { partitionOf } from '../log/record.ts'
+import { decodeCursor, encodeCursor, openFeed, readFeed } from '../process/change-feed.ts'
 import { noDefinitions } from '../process/definitions.ts'
 import { readDefinitions } from '../process/definitions-cache.ts'
 import type { DefinitionsOf } from '../process/fold.ts'
@@ -62,6 +63,8 @@ export interface PastProfiles {
   /** What made the versions behind `after` (absent: the oldest kept), oldest first. */
   changes(key: string, after: number | undefined, countMax: number): Promise<Shown | ApiProblem>
   diff(key: string, from: number, to: number): Promise<Shown | ApiProblem>
+  /** Changes of all people behind a cursor; without one, a cursor to begin with now. */
+  feed(since: string | undefined, countMax: number): Promise<Shown | ApiProblem>
 }
 
 export function isProblem(answer: Shown | ApiProblem): answer is ApiProblem {
@@ -134,6 +137,22 @@ export function createPastProfiles(deps: PastDeps): PastProfiles {
       const [one, other] = [before, after].map((each) => ({ version: each?.version, at: each?.at }))
       return { id: where.personKey, from: one, to: other, changed }
     },
+    async feed(since, countMax) {
+      const { workspace, partitionCount, state } = place
+      const feedDeps = { log, state, workspace }
+      if (since === undefined) {
+        return { changes: [], cursor: encodeCursor(await openFeed(feedDeps)), hasMore: false }
+      }
+      const from = decodeCursor(since, partitionCount)
+      if (from === undefined) return cursorInvalid
+      return show(await readFeed(feedDeps, from, countMax), ({ changes, cursor, hasMore }) => ({
+        changes: changes.map(({ personKey: id, version, atMs, cause }) => {
+          return { id, version, at: timeText(atMs), cause }
+        }),
+        cursor: encodeCursor(cursor),
+        hasMore,
+      }))
+    },
   }
 }
 
@@ -142,6 +161,12 @@ function show<Found>(
   showFound: (found: Found) => Shown,
 ): Shown | ApiProblem {
   return answer.kind === 'refused' ? problemOf(answer.reason) : showFound(answer.found)
+}
+
+const cursorInvalid: ApiProblem = {
+  status: 400,
+  code: 'cursor-invalid',
+  detail: '`since` is a cursor that this server gave.',
 }
 
 function problemOf(reason: PastRefusal): ApiProblem {

@@ -18,6 +18,17 @@ async function get(world: World, path: string) {
   return { status: answer.statusCode, body: answer.json(), headers: answer.headers }
 }
 
+async function feedOf(world: World, query: string) {
+  const url = `/api/v1/changes${query}`
+  const answer = await world.app.inject({ url, headers: world.keys.read })
+  equal(answer.statusCode, 200, answer.body)
+  return answer.json() as {
+    readonly changes: readonly (Change & { readonly id: string })[]
+    readonly cursor: string
+    readonly hasMore: boolean
+  }
+}
+
 /** All changes, in pages of `count`. */
 async function changesOf(world: World, id: string, count: number): Promise<readonly Change[]> {
   const all: Change[] = []
@@ -126,6 +137,43 @@ describe('the past of a profile', () => {
     )
     const last = (await get(world, `ada?version=${changes.length}`)).body
     deepStrictEqual(last.withdrawn, ['orders'])
+  })
+
+  it('follows all people by a cursor, each change once, and in order', async (t) => {
+    const world = await openWorld(t)
+    const begun = await feedOf(world, '')
+    deepStrictEqual(begun.changes, [])
+    await world.happen(adaShops())
+    await world.acceptedMessage('user:ada')
+    for (const userId of ['bob', 'cyd', 'dan']) await world.happen([viewOf(userId, '1')])
+    await world.settle()
+    const all = new Map<string, number[]>()
+    let pages = 0
+    for (let since = begun.cursor; ; pages++) {
+      const { changes, cursor, hasMore } = await feedOf(world, `?count=3&since=${since}`)
+      ok(changes.length <= 3)
+      for (const { id, version } of changes) all.set(id, [...(all.get(id) ?? []), version])
+      since = cursor
+      if (!hasMore) break
+    }
+    ok(pages >= 3)
+    for (const id of ['user:ada', 'user:bob', 'user:cyd', 'user:dan']) {
+      const { version } = (await get(world, id)).body
+      deepStrictEqual(
+        all.get(id),
+        Array.from({ length: version }, (_, index) => index + 1),
+        id,
+      )
+    }
+    equal(all.size, 4)
+    const one = await feedOf(world, `?count=500&since=${begun.cursor}`)
+    equal(one.changes.length, [...all.values()].flat().length)
+    const bad = await world.app.inject({ url: '/api/v1/changes?since=x', headers: world.keys.read })
+    equal(bad.json().code, 'cursor-invalid')
+    for (const partition of [0, 1, 2, 3]) world.log.trim(partition, 1000)
+    const lost = `/api/v1/changes?since=${begun.cursor}`
+    const trimmed = await world.app.inject({ url: lost, headers: world.keys.read })
+    equal(trimmed.json().code, 'history-trimmed')
   })
 
   it('says why it cannot tell', async (t) => {

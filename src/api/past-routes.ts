@@ -17,6 +17,12 @@ type ChangesQuery = Static<typeof ChangesQuery>
 const DiffQuery = Type.Object({ from: version, to: version })
 type DiffQuery = Static<typeof DiffQuery>
 
+const FeedQuery = Type.Object({
+  since: Type.Optional(Type.String({ maxLength: 12_000 })),
+  count: Type.Optional(Type.String({ pattern: '^[0-9]{1,3}$' })),
+})
+type FeedQuery = Static<typeof FeedQuery>
+
 /** What `GET /profiles/:id` takes for the past; a time in UTC or with its offset. */
 export const PastQuery = Type.Object({
   at: Type.Optional(Type.String({ maxLength: 40 })),
@@ -26,9 +32,11 @@ export type PastQuery = Static<typeof PastQuery>
 
 const changeCountDefault = 50
 const changeCountMax = 100
+const feedCountDefault = 100
+const feedCountMax = 500
 const timePattern = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d))?$/
 
-/** Changes of one person, and the difference of two versions. */
+/** Changes of one person and of all, and the difference of two versions. */
 export function addPastRoutes(app: FastifyInstance, deps: ApiDeps): void {
   const past = createPastProfiles(deps)
   app.get<{ Params: IdParams; Querystring: ChangesQuery }>(
@@ -49,6 +57,17 @@ export function addPastRoutes(app: FastifyInstance, deps: ApiDeps): void {
       const { from, to } = request.query
       const find = (key: string) => past.diff(key, Number(from), Number(to))
       return await answerPast(reply, request.params.id, find)
+    },
+  )
+
+  app.get<{ Querystring: FeedQuery }>(
+    '/api/v1/changes',
+    { schema: { querystring: FeedQuery } },
+    async (request, reply) => {
+      const { since, count } = request.query
+      const countMax = Math.min(feedCountMax, Math.max(1, Number(count ?? feedCountDefault)))
+      const found = await past.feed(since, countMax)
+      return isProblem(found) ? sendProblem(reply, found) : sendJson(reply, found)
     },
   )
 }

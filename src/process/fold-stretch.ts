@@ -148,7 +148,7 @@ async function foldStep(folding: Folding, step: PlacedStep): Promise<Cause> {
   return causeOf(record)
 }
 
-function causeOf({ kind, skeleton, offset, body }: LogRecord): Cause {
+export function causeOf({ kind, skeleton, offset, body }: LogRecord): Cause {
   const named = skeleton as { readonly name?: unknown; readonly outcome?: unknown } | null
   const inBody = kind === 'event' || kind === 'forwarded'
   const found = named?.name ?? named?.outcome ?? (inBody ? nameOf(body) : undefined)

@@ -19,7 +19,20 @@ import {
   stepCountMax,
 } from '../profile/step-pack.ts'
 import { timerKey } from './partition-view.ts'
-import { bytesCodec, type FoldScope, historyKey, historyPrefix, keysOfPerson } from './scope.ts'
+import {
+  bytesCodec,
+  type FoldScope,
+  firedKey,
+  historyKey,
+  historyPrefix,
+  jsonCodec,
+  keysOfPerson,
+} from './scope.ts'
+
+/** A version that a timer made, and the offset of the record before which it fired. */
+export type Fired = [offset: number, version: number, personKey: string, atMs: number, what: string]
+
+export const firedCodec = jsonCodec<Fired>()
 
 export interface Aside {
   /** The steps up to this version. */
@@ -38,6 +51,8 @@ export interface Aside {
 export const checkpointStepCount = 256
 /** Keys taken away by one timer. */
 const dropCountMax = 500
+/** Changes by timers that a follower of one partition may be behind. */
+export const firedCountMax = 20_000
 const layoutVersion = 1
 const absent = 0xffffffff
 
@@ -46,10 +61,22 @@ export async function keepHistory(scope: FoldScope): Promise<void> {
   const { noted } = scope
   if (noted.size === 0) return
   for (const [person, hasBefore] of noted) {
+    if (scope.timer !== undefined) noteFired(scope, person, scope.timer)
     if (hasBefore && countSteps(person.steps) < stepCountMax) continue
     await putAside(scope, person, hasBefore)
   }
   noted.clear()
+}
+
+/**
+ * A version that a record made is found by the record; one that a timer made is noted, for the feed
+ * of changes. The newest `firedCountMax` of a partition are kept.
+ */
+function noteFired({ view, meta, offset, nowMs }: FoldScope, person: Person, what: string): void {
+  const number = meta.firedNext ?? 1
+  meta.firedNext = number + 1
+  view.write(firedKey(number), [offset, person.version, person.key, nowMs, what], firedCodec)
+  if (number > firedCountMax) view.remove(firedKey(number - firedCountMax))
 }
 
 /**

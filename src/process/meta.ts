@@ -35,6 +35,8 @@ export interface PartitionMeta {
   /** Last outbox id received, by source. */
   received: Record<string, [offset: number, index: number]>
   feedNext: number
+  /** Number of the next entry of `fired/`; absent before the first. */
+  firedNext?: number
   counts: {
     applied: number
     duplicates: number

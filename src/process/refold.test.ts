@@ -8,6 +8,7 @@ import { emptyPack } from '../profile/activity-pack.ts'
 import { decodePerson, encodePerson, type Person, personPrefix } from '../profile/person.ts'
 import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
+import { decodeCursor, encodeCursor, openFeed, readFeed } from './change-feed.ts'
 import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
 import type { PastVersion, RefoldPlace } from './fold-stretch.ts'
 import { checkpointStepCount } from './history.ts'
@@ -41,6 +42,45 @@ describe('the past of a person', () => {
         }
       }
       assert.ok(checked > 150, `${checked} versions, seed ${seed}`)
+    }
+  })
+
+  it('is followed by a feed that tells each version once, in order', async () => {
+    for (const [seed, countMax] of [
+      [4, 1],
+      [5, 7],
+      [6, 500],
+    ] as const) {
+      const world = new World(90 * dayMs)
+      const random = createSeededRandom(seed)
+      for (let index = 0; index < 300; index++) await world.append(anyRecord(random, index))
+      const told = new Map<string, number>()
+      let timerCount = 0
+      const deps = { log: world.log, state: world.state, workspace: 'default' }
+      let cursor = await openFeed(deps)
+      // It is read while the fold goes on, at any place of it.
+      const follow = async (): Promise<void> => {
+        for (let hasMore = true; hasMore; ) {
+          const page = foundOf(await readFeed(deps, cursor, countMax))
+          assert.ok(page.changes.length <= countMax)
+          for (const { personKey, version, cause } of page.changes) {
+            assert.equal(version, (told.get(personKey) ?? 0) + 1, `${personKey}, seed ${seed}`)
+            told.set(personKey, version)
+            if (cause.kind === 'timer') timerCount++
+          }
+          const text = encodeCursor(page.cursor)
+          cursor = decodeCursor(text, 1) ?? assert.fail(text)
+          hasMore = page.hasMore
+        }
+      }
+      await world.fold(5, true, async () => {
+        if (random.unit() < 0.3) await follow()
+      })
+      await follow()
+      for (const key of keys) {
+        assert.equal(told.get(key), (await world.now(key)).person.version, `${key}, seed ${seed}`)
+      }
+      assert.ok(timerCount > 10, `${timerCount} timers`)
     }
   })
 
@@ -185,7 +225,11 @@ class World {
   }
 
   /** Folds to the end, what it sends to itself included. */
-  async fold(countMax: number, isForwarding = true): Promise<void> {
+  async fold(
+    countMax: number,
+    isForwarding = true,
+    onCommitted: () => Promise<void> = async () => {},
+  ): Promise<void> {
     if (this.#fold === undefined) {
       await this.state.acquire(0, 1, 'n')
       const options = { workspace: 'default', partitionCount: 1, partition: 0 }
@@ -203,6 +247,7 @@ class World {
         if (!isForwarding || !key.startsWith(outboxPrefix) || value === undefined) continue
         await this.log.append([decodeRecord(0, 0, value)])
       }
+      await onCommitted()
       if (countMax === 1) for (const key of keys) await this.#look(key)
     }
   }

@@ -75,9 +75,41 @@ export async function loadNow(
 
 /** Returns the version that was the newest at an instant of fold time. */
 export async function findVersionAt(
-  deps: RefoldDeps,
+  deps: Pick<RefoldDeps, 'state'>,
   place: RefoldPlace,
   atMs: number,
+): Promise<PastAnswer<number>> {
+  return await findLastBefore(deps, place, (step) => step.atMs > atMs)
+}
+
+/** Returns the versions that the record at an offset made, with their time; none for no change. */
+export async function findVersionsOf(
+  deps: Pick<RefoldDeps, 'state'>,
+  place: RefoldPlace,
+  offset: number,
+): Promise<PastAnswer<readonly { readonly version: number; readonly atMs: number }[]>> {
+  const now = await loadNow(deps, place)
+  if (now === undefined) return { kind: 'found', found: [] }
+  const { person } = now
+  if (person.steps.length === 0) return refuse('off')
+  const isOf = (step: PlacedStep): boolean => step.kind === 'record' && step.offset === offset
+  const last = await findLastBefore(deps, place, (step) => step.offset > offset)
+  if (last.kind === 'refused') {
+    return last.reason === 'before' ? { kind: 'found', found: [] } : last
+  }
+  const stretch = await loadStretch(deps, place, person, last.found)
+  if (typeof stretch === 'string') return refuse(stretch)
+  const found = stretch.steps.flatMap((step, index) =>
+    isOf(step) ? [{ version: stretch.start + index + 1, atMs: step.atMs }] : [],
+  )
+  return { kind: 'found', found }
+}
+
+/** Returns the last version before the first one whose step is later. */
+async function findLastBefore(
+  deps: Pick<RefoldDeps, 'state'>,
+  place: RefoldPlace,
+  isLater: (step: PlacedStep) => boolean,
 ): Promise<PastAnswer<number>> {
   const now = await loadNow(deps, place)
   if (now === undefined) return refuse('before')
@@ -91,7 +123,7 @@ export async function findVersionAt(
     const stretch = await loadStretch(deps, place, now.person, middle)
     if (typeof stretch === 'string') return refuse(stretch)
     const { steps, start, end } = stretch
-    const later = steps.findIndex((step) => step.atMs > atMs)
+    const later = steps.findIndex(isLater)
     if (later > 0) return { kind: 'found', found: start + later }
     if (later === 0) high = Math.max(low, start + 1)
     else low = Math.min(high, end + 1)
@@ -152,7 +184,7 @@ export async function foldVersion(
 
 /** Returns the least version that can be told. */
 export async function findOldest(
-  deps: RefoldDeps,
+  deps: Pick<RefoldDeps, 'state'>,
   place: RefoldPlace,
 ): Promise<PastAnswer<number>> {
   const now = await loadNow(deps, place)
@@ -170,7 +202,7 @@ export async function findOldest(
 }
 
 async function loadStretch(
-  { state }: RefoldDeps,
+  { state }: Pick<RefoldDeps, 'state'>,
   place: RefoldPlace,
   person: Person,
   version: number,

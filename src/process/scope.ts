@@ -79,6 +79,7 @@ export const itemPrefix = 'item/'
 export const outboxPrefix = 'outbox/'
 export const feedPrefix = 'feed/'
 export const historyPrefix = 'history/'
+export const firedPrefix = 'fired/'
 
 /** Returns the keys that every event of this person touches. */
 export function keysOfEvent(key: string): readonly string[] {
@@ -138,6 +139,11 @@ function dropSteps(scope: FoldScope, person: Person): void {
 /** Returns the key of what was put aside at a version; keys of one person order by version. */
 export function historyKey(personKey: string, version: number): string {
   return `${historyPrefix}${personKey}\0${hex(version, 12)}`
+}
+
+/** Returns the key of an entry of what timers changed; keys order by number. */
+export function firedKey(number: number): string {
+  return firedPrefix + hex(number, 12)
 }
 
 /** Returns the key of what tells the hash of a version of the definitions. */

@@ -25,8 +25,8 @@ import type { ApiDeps } from './api-deps.ts'
 import { createDefinitionsInForce, type DefinitionsInForce } from './definitions-in-force.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
 import { ageOf, parseProfileId, profileIdProblem } from './profile-answer.ts'
-import { sendJson } from './profile-routes.ts'
 import { showRecommended } from './recommendation-answer.ts'
+import { sendJson } from './send-json.ts'
 
 const ItemId = Type.String({ minLength: 1, maxLength: 200 })
 const Name = Type.String({ minLength: 1, maxLength: 64 })

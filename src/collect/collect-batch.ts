@@ -36,20 +36,16 @@ export type CollectCall = {
   readonly isBackfill: boolean
   /** The client's address, where the source keeps it. */
   readonly clientIp?: string
+  /** False where the JSON was written without a backslash, see `findLimitFault`. */
+  readonly hasEscapes?: boolean
 } & (
   | {
       readonly kind: 'single'
       readonly type: EventType
       /** Read as JSON. */
       readonly body: unknown
-      readonly hasEscapes?: boolean
     }
-  | {
-      readonly kind: 'batch'
-      readonly body: unknown
-      /** False where the JSON was written without a backslash, see `findLimitFault`. */
-      readonly hasEscapes?: boolean
-    }
+  | { readonly kind: 'batch'; readonly body: unknown }
   | {
       readonly kind: 'adapted'
       readonly format: string
@@ -179,7 +175,7 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       sentAtMs: request.sentAtMs,
       batchContext: request.context,
       clientIp: call.clientIp,
-      hasEscapes: call.kind === 'adapted' || call.hasEscapes !== false,
+      hasEscapes: call.hasEscapes !== false,
     }
     const stamping = deps.stamps?.load(request.items.map(sentOf))
     if (stamping !== undefined) await stamping

@@ -228,7 +228,7 @@ describe('collecting over HTTP', () => {
     assert.deepEqual(await preferred.json(), shown)
   })
 
-  it('finds a control character and half a character in single events and in batches', async (t) => {
+  it('finds a control and half a character in single events and in batches', async (t) => {
     const stage = await openStage(t)
     for (const text of ['a\u0000b', 'a\b', '\ud800', '\udc00b']) {
       for (const properties of [{ name: text }, { [text]: 1 }]) {

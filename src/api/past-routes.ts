@@ -83,9 +83,15 @@ export async function answerPastProfile(
   if (version !== undefined) {
     return await answerPast(reply, given.id, (key) => past.version(key, Number(version)))
   }
-  const atMs = timePattern.test(at ?? '') ? Date.parse(at ?? '') : Number.NaN
-  if (Number.isNaN(atMs) || atMs > given.nowMs) return sendProblem(reply, timeInvalid)
+  const atMs = parsePastTime(at ?? '', given.nowMs)
+  if (atMs === undefined) return sendProblem(reply, timeInvalid)
   return await answerPast(reply, given.id, (key) => past.at(key, atMs))
+}
+
+/** Returns the instant of a day, or of a time with its zone; undefined for none, or a future one. */
+export function parsePastTime(text: string, nowMs: number): number | undefined {
+  const atMs = timePattern.test(text) ? Date.parse(text) : Number.NaN
+  return Number.isNaN(atMs) || atMs > nowMs ? undefined : atMs
 }
 
 async function answerPast(

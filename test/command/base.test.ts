@@ -162,6 +162,14 @@ describe('bases', () => {
   })
 })
 
+it('a log is not trimmed where that cannot be, or where it is all that there is', async () => {
+  const region = { ATTUNE_DYNAMODB__REGION: 'eu-west-1', ATTUNE_KINESIS__REGION: 'eu-west-1' }
+  const environment = { ATTUNE_LOG__KIND: 'kinesis', ATTUNE_STATE__KIND: 'dynamodb', ...region }
+  const { code, stderr } = await runCommand(['trim'], { environment })
+  assert.equal(code, 2)
+  assert.match(stderr, /Kinesis deletes by its retention alone/)
+})
+
 /** Changes one letter in a value of the state, where the file itself stays readable. */
 function changeValue(path: string): void {
   const db = new DatabaseSync(path)

@@ -138,6 +138,20 @@ describe('commands', () => {
       assert.equal((await run('profile', 'get', 'user:nobody')).code, 1)
     })
 
+    it('profile tells the past, and what made each version', async () => {
+      const { code, stdout, stderr } = await run('profile', 'changes', 'ada', '--json')
+      assert.equal(code, 0, stderr)
+      const [feed] = parseLines<{ changes: { version: number; at: string }[] }>(stdout)
+      const [first] = feed?.changes ?? []
+      assert.equal(first?.version, 1)
+      const then = await run('profile', 'get', 'ada', '--at', first.at, '--json')
+      assert.equal(parseLines<{ version: number }>(then.stdout)[0]?.version, 1, then.stderr)
+      const before = await run('profile', 'get', 'ada', '--at', '2020-01-01')
+      assert.equal(before.code, 1)
+      assert.match(before.stderr, /Nothing was known of this person then/)
+      assert.equal((await run('profile', 'get', 'ada', '--at', 'yesterday')).code, 2)
+    })
+
     it('messages lists what was handed over', async () => {
       const stateIs = ['messages', '--state', 'accepted', '--json']
       const accepted = async () => parseLines<MessageLine>((await run(...stateIs)).stdout)

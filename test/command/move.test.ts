@@ -75,6 +75,23 @@ it('move carries log, state and what waits over to Kafka and Redis', async (t) =
   const into = join(world.folder, 'rebuilt')
   const proof = await runCommand(['rebuild', '--config', configPath, '--into', into, '--json'])
   assert.equal(parseLines<Moved>(proof.stdout)[0]?.isEqual, true, proof.stderr)
+
+  const bases = ['--config', configPath, '--bases', join(world.folder, 'bases')]
+  const base = await runCommand(['base', ...bases, '--json'])
+  assert.equal(parseLines<{ readonly kind: string }>(base.stdout)[0]?.kind, 'folded', base.stderr)
+  const from = ['rebuild', '--into', join(world.folder, 'from-base'), '--json']
+  const short = await runCommand([...from, ...bases])
+  const [answer] = parseLines<{ recordCount: number; isEqual: boolean }>(short.stdout)
+  assert.deepEqual([answer?.isEqual, answer?.recordCount], [true, 0], short.stderr)
+  const copied = await runCommand(['base', '--as-is', ...bases, '--json'])
+  const hashesOf = (text: string): readonly string[] =>
+    parseLines<{ partitions: readonly { hash: string }[] }>(text)[0]?.partitions.map(
+      ({ hash }) => hash,
+    ) ?? []
+  assert.deepEqual(hashesOf(copied.stdout), hashesOf(base.stdout), copied.stderr)
+  const trim = await runCommand(['trim', ...bases])
+  assert.equal(trim.code, 2)
+  assert.match(trim.stderr, /Redis may lose every commit/)
 })
 
 function sumOf(moved: Moved | undefined, name: 'records' | 'keys'): number {

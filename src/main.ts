@@ -40,6 +40,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   restore: async () => (await import('./command/restore.ts')).addRestoreCommand,
   move: async () => (await import('./command/move.ts')).addMoveCommand,
   skip: async () => (await import('./command/skip.ts')).addSkipCommand,
+  evaluate: async () => (await import('./command/evaluate.ts')).addEvaluateCommand,
   rejected: async () => (await import('./command/rejected.ts')).addRejectedCommand,
 }
 

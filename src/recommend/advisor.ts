@@ -10,7 +10,7 @@
  * fewer items than asked for only where no more fit the rules.
  */
 
-import type { Item } from '../catalog/item.ts'
+import { categoriesOf, type Item, isInStock } from '../catalog/item.ts'
 import type { PersonView } from '../profile/person-view.ts'
 import { FactTable, type ItemFacts } from './item-facts.ts'
 import { type DiverseCandidate, rankDiverse } from './rank-diverse.ts'
@@ -125,7 +125,18 @@ export function createAdvisor(
         if (robots.admits(profileId, occurredAtMs)) recommender.learn(interaction)
       }
     },
-    follow: (item) => facts.follow(item),
+    follow(item) {
+      facts.follow(item)
+      const { itemId, brand, price } = item
+      const categories = categoriesOf(item)
+      if (isInStock(item))
+        recommender.describe({
+          itemId,
+          categories,
+          price,
+          ...(brand === undefined ? {} : { brand }),
+        })
+    },
     advise(request) {
       const recommendations = new Answer(recommender, facts, request).make()
       return { recommendations, learnedCount: recommender.learnedCount }

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { BlendOptions } from './blend.ts'
 import { createBlend } from './blend.ts'
+import { defaultWeights, onlyWeights } from './blend-weights.ts'
 import type { Interaction, Recommender, RecommendQuery } from './recommender.ts'
 import { interactionKinds } from './recommender.ts'
 
@@ -89,8 +90,9 @@ describe('createBlend', () => {
   })
 
   it('recommends what others met with the own item, for that reason', () => {
-    for (const options of [{}, { neighbourWeight: 0 }, { coVisitationWeight: 0 }]) {
-      const recommender = createBlend(options)
+    const alone = (['session-neighbours', 'co-visitation'] as const).map(onlyWeights)
+    for (const weights of [defaultWeights, ...alone]) {
+      const recommender = createBlend({ weights })
       visit(recommender, 'ann', ['tent', 'stove', 'lamp'], 0)
       visit(recommender, 'bob', ['tent', 'stove'], dayMs)
       for (let nth = 0; nth < 9; nth++) visit(recommender, `c${nth}`, ['hat', 'scarf'], 2 * dayMs)

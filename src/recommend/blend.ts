@@ -1,23 +1,31 @@
 /**
- * The shipped recommender: session neighbours and co-visitation blended, trending items where they
- * have no more to say. Each algorithm's best candidate gets that algorithm's weight, the others in
- * proportion; an algorithm of weight 0 is not asked, so an experiment can compare one with another.
+ * The shipped recommender: what each algorithm says, as shares of a sum of 1, in a weighted sum,
+ * and trending items where they have no more to say. An algorithm of weight 0 is not asked, so an
+ * experiment can compare one with another.
  *
  * Promises: at most `countMax` different items, none excluded, none that `isAllowed` refuses, and
  * fewer than `countMax` only where the index knows no more such items. The same interactions in the
  * same order give the same answers.
  *
  * Order of effects of `learn`: evict if the table is full, then trending (the new item must never
- * be the lightest unseen), session, neighbours, co-visitation. Limits evict the oldest sessions and
+ * be the lightest unseen), session, the other algorithms. Limits evict the oldest sessions and
  * events, and of the items the one that trends least.
  */
 
 import { assert } from '../lib/assert.ts'
+import type { Algorithm, AlgorithmName } from './algorithm.ts'
+import { algorithmNames } from './algorithm.ts'
+import { type BlendWeights, defaultWeights, weightRowOf } from './blend-weights.ts'
+import { BoughtTogether } from './bought-together.ts'
+import { CandidateHeap } from './candidate-heap.ts'
 import { Candidates } from './candidates.ts'
+import { CategoryTrends } from './category-trends.ts'
 import { CoVisitation, pairReachCount } from './co-visitation.ts'
+import { type ItemContent, ItemContents } from './item-contents.ts'
 import { ItemTable, slotOf } from './item-table.ts'
 import type { OwnItem } from './own-items.ts'
-import { kindWeights, weighOwnItems } from './own-items.ts'
+import { weighOwnItems } from './own-items.ts'
+import { PairTable } from './pair-table.ts'
 import type {
   Interaction,
   Reason,
@@ -25,10 +33,15 @@ import type {
   Recommender,
   RecommendQuery,
 } from './recommender.ts'
+import { RepeatPurchase } from './repeat-purchase.ts'
+import { Revisit } from './revisit.ts'
+import { SequentialRules } from './sequential-rules.ts'
 import { SessionNeighbours } from './session-neighbours.ts'
 import { SessionStore } from './session-store.ts'
+import { SimilarContent } from './similar-content.ts'
 import { indexLayout, SnapshotUnfitError, type Transfer } from './transfer.ts'
 import { Trending } from './trending.ts'
+import { TwoSteps } from './two-steps.ts'
 
 export interface BlendOptions {
   /** Sessions remembered; rounded up to a power of two. */
@@ -39,11 +52,15 @@ export interface BlendOptions {
   readonly neighbourPoolMax: number
   readonly neighbourCountMax: number
   readonly rarityWeight: number
+  readonly distanceSteps: number
+  readonly beforeShare: number
   readonly pairCountMax: number
   readonly pairHalfLifeMs: number
+  /** The same of what is bought together. */
+  readonly boughtPairCountMax: number
+  readonly boughtHalfLifeMs: number
   readonly trendingHalfLifeMs: number
-  readonly neighbourWeight: number
-  readonly coVisitationWeight: number
+  readonly weights: BlendWeights
 }
 
 const dayMs = 86_400_000
@@ -53,29 +70,50 @@ export const blendDefaults: BlendOptions = {
   sessionCountMax: 2 ** 22,
   itemCountMax: 2 ** 20,
   eventCountMax: 2 ** 24,
-  neighbourPoolMax: 1024,
-  neighbourCountMax: 300,
+  neighbourPoolMax: 512,
+  neighbourCountMax: 200,
   rarityWeight: 2,
-  pairCountMax: 64,
+  distanceSteps: 3,
+  beforeShare: 0.5,
+  pairCountMax: 128,
   pairHalfLifeMs: 30 * dayMs,
+  boughtPairCountMax: 32,
+  boughtHalfLifeMs: 90 * dayMs,
   trendingHalfLifeMs: 7 * dayMs,
-  neighbourWeight: 1,
-  coVisitationWeight: 0.25,
+  weights: defaultWeights,
 }
 
 /** Makes an empty recommender. Options left out take `blendDefaults`. */
-export function createBlend(options: Partial<BlendOptions> = {}): Recommender {
+export function createBlend(options: Partial<BlendOptions> = {}): Blend {
   return new Blend({ ...blendDefaults, ...options })
 }
 
-class Blend implements Recommender {
+/** What algorithms are told of one interaction; the one object is used for all. */
+class Step {
+  profileId = ''
+  key = 0
+  slot = 0
+  kind: Interaction['kind'] = 'view'
+  atMs = 0
+  session = 0
+  isNewItem = false
+  stepsBack = -1
+  readonly newestKeys = new Int32Array(pairReachCount + 1)
+  keyCount = 1
+}
+
+export class Blend implements Recommender {
   readonly #options: BlendOptions
+  #weights: BlendWeights
   readonly #items: ItemTable
   readonly #sessions: SessionStore
-  readonly #neighbours: SessionNeighbours
-  readonly #coVisitation: CoVisitation
   readonly #trending: Trending
-  readonly #newestKeys = new Int32Array(pairReachCount + 1)
+  readonly #contents = new ItemContents()
+  readonly #similarContent: SimilarContent
+  readonly #trends: CategoryTrends
+  readonly #algorithms: ReadonlyMap<AlgorithmName, Algorithm>
+  readonly #learners: readonly Algorithm[]
+  readonly #step = new Step()
   readonly #sheet = new Candidates()
   readonly #blended = new Candidates()
   #learnedCount = 0
@@ -83,14 +121,37 @@ class Blend implements Recommender {
   constructor(options: BlendOptions) {
     assert(options.neighbourCountMax >= 1, 'at least one neighbour speaks')
     this.#options = options
+    this.#weights = options.weights
     this.#items = new ItemTable(options.itemCountMax)
     this.#sessions = new SessionStore(options.sessionCountMax, options.eventCountMax)
-    this.#neighbours = new SessionNeighbours(this.#items, this.#sessions, options)
-    this.#coVisitation = new CoVisitation(this.#items, {
+    this.#trending = new Trending(options.trendingHalfLifeMs)
+    const pairs = new PairTable(this.#items, {
       pairCountMax: options.pairCountMax,
       halfLifeMs: options.pairHalfLifeMs,
     })
-    this.#trending = new Trending(options.trendingHalfLifeMs)
+    const boughtPairs = new PairTable(this.#items, {
+      pairCountMax: options.boughtPairCountMax,
+      halfLifeMs: options.boughtHalfLifeMs,
+    })
+    this.#similarContent = new SimilarContent(this.#contents)
+    this.#trends = new CategoryTrends(this.#contents, this.#trending)
+    this.#algorithms = new Map<AlgorithmName, Algorithm>([
+      ['session-neighbours', new SessionNeighbours(this.#items, this.#sessions, options)],
+      ['sequential-rules', new SequentialRules(pairs)],
+      ['co-visitation', new CoVisitation(this.#items, pairs)],
+      ['two-steps', new TwoSteps(pairs)],
+      ['revisit', new Revisit()],
+      ['bought-together', new BoughtTogether(this.#items, boughtPairs)],
+      ['repeat-purchase', new RepeatPurchase()],
+      ['similar-content', this.#similarContent],
+      ['trending', this.#trends],
+    ])
+    this.#learners = [...this.#algorithms.values()]
+  }
+
+  /** Weighs anew what was learned; what is learned does not depend on it. */
+  weigh(weights: BlendWeights): void {
+    this.#weights = weights
   }
 
   get learnedCount(): number {
@@ -103,38 +164,76 @@ class Blend implements Recommender {
     const key = known >= 0 ? known : this.#admit(itemId)
     const slot = slotOf(key)
     this.#trending.learn(slot, kind, occurredAtMs)
-    const session = this.#sessions.append(profileId, key, occurredAtMs)
-    if (this.#sessions.isNewItem) this.#neighbours.learn(slot, session)
+    const sessions = this.#sessions
+    const session = sessions.append(profileId, key, occurredAtMs)
     this.#learnedCount += 1
-    // A page loaded again says nothing new; a cart or a purchase after the view does.
-    if (this.#sessions.isReload && kind === 'view') return
-    const place = this.#sessions.placeOf(session)
-    const keyCount = this.#sessions.readKeys(place, this.#newestKeys, true)
-    if (keyCount > 1 && this.#newestKeys[0] === key) {
-      const how = { weight: kindWeights[kind], atMs: occurredAtMs }
-      this.#coVisitation.learn(this.#newestKeys, keyCount, how)
-    }
+    const step = this.#step
+    step.profileId = profileId
+    step.key = key
+    step.slot = slot
+    step.kind = kind
+    step.atMs = occurredAtMs
+    step.session = session
+    step.isNewItem = sessions.isNewItem
+    step.stepsBack = sessions.stepsBack
+    step.keyCount = this.#readNewest(step)
+    for (const algorithm of this.#learners) algorithm.learn(step)
+  }
+
+  describe(content: ItemContent): void {
+    const known = this.#items.find(content.itemId)
+    if (known < 0 && this.#items.count === this.#items.itemCountMax) return
+    const slot = slotOf(known < 0 ? this.#items.add(content.itemId) : known)
+    this.#trending.admit(slot)
+    if (!this.#contents.set(slot, content)) return
+    this.#similarContent.welcome(slot)
+    this.#trends.learn({ slot })
   }
 
   recommend(query: RecommendQuery): readonly Recommendation[] {
     if (query.countMax <= 0) return []
     const ownItems = weighOwnItems(query.activity, this.#items)
-    const { neighbourWeight, coVisitationWeight } = this.#options
-    this.#blended.clear(this.#items.count, ownItems.length)
-    if (ownItems.length > 0 && neighbourWeight > 0) {
-      this.#sheet.clear(this.#items.count, ownItems.length)
-      this.#neighbours.score(ownItems, this.#sheet)
-      this.#blended.addNormalised(this.#sheet, neighbourWeight)
-    }
-    if (ownItems.length > 0 && coVisitationWeight > 0) {
-      this.#sheet.clear(this.#items.count, ownItems.length)
-      this.#coVisitation.score(ownItems, this.#sheet)
-      this.#blended.addNormalised(this.#sheet, coVisitationWeight)
+    const weights = this.#weights[weightRowOf(ownItems.length)]
+    this.#blended.clear(this.#items.count)
+    if (ownItems.length > 0 && weights !== undefined) {
+      for (const [name, algorithm] of this.#algorithms) {
+        const weight = weights[name] ?? 0
+        if (weight <= 0) continue
+        this.#ask(algorithm, ownItems, query.nowMs)
+        this.#blended.addNormalised(this.#sheet, weight)
+      }
     }
     const answer = new Map<string, Recommendation>()
     this.#takeBest(query, ownItems, answer)
-    if (answer.size < query.countMax) this.#fillUp(query, answer)
+    if (answer.size < query.countMax) this.#fillUp(query, ownItems, answer)
     return [...answer.values()]
+  }
+
+  /**
+   * Returns what share of its scores each algorithm gives to an item, in the order of
+   * `algorithmNames`, and which row of weights the query falls into; -1 where no own item is known.
+   * Weights are fitted by this.
+   */
+  sharesOf(
+    activity: RecommendQuery['activity'],
+    itemId: string,
+    nowMs: number,
+  ): { readonly row: number; readonly shares: Float64Array } {
+    const ownItems = weighOwnItems(activity, this.#items)
+    const shares = new Float64Array(algorithmNames.length)
+    const key = this.#items.find(itemId)
+    if (ownItems.length === 0) return { row: -1, shares }
+    for (const [index, name] of algorithmNames.entries()) {
+      const algorithm = this.#algorithms.get(name)
+      if (algorithm !== undefined) this.#ask(algorithm, ownItems, nowMs)
+      shares[index] = key < 0 ? 0 : this.#sheet.shareOf(slotOf(key))
+    }
+    return { row: weightRowOf(ownItems.length), shares }
+  }
+
+  #ask(algorithm: Algorithm, ownItems: readonly OwnItem[], nowMs: number): void {
+    this.#sheet.clear(this.#items.count)
+    algorithm.score(ownItems, this.#sheet, nowMs)
   }
 
   transfer(through: Transfer): void {
@@ -146,10 +245,22 @@ class Blend implements Recommender {
     }
     this.#items.transfer(through)
     this.#sessions.transfer(through)
-    this.#neighbours.transfer(through)
-    this.#coVisitation.transfer(through)
     this.#trending.transfer(through)
+    this.#contents.transfer(through)
+    for (const algorithm of this.#learners) algorithm.transfer(through)
     this.#learnedCount = through.number(this.#learnedCount)
+  }
+
+  /** A page loaded again says nothing new; a cart or a purchase after the view does. */
+  #readNewest(step: Step): number {
+    step.newestKeys[0] = step.key
+    if (step.stepsBack === 0 && step.kind === 'view') return 1
+    const place = this.#sessions.placeOf(step.session)
+    const count = this.#sessions.readKeys(place, step.newestKeys, true)
+    // Where the session is longer than what is kept of it, the newest key is another's.
+    if (step.newestKeys[0] === step.key) return count
+    step.newestKeys[0] = step.key
+    return 1
   }
 
   /** Finds a slot for an unknown item, at the cost of the lightest one where the table is full. */
@@ -158,8 +269,8 @@ class Blend implements Recommender {
     const slot = this.#trending.lightest()
     assert(slot !== undefined, 'every item in the table trends')
     this.#trending.forget(slot)
-    this.#neighbours.forget(slot)
-    this.#coVisitation.forget(slot)
+    this.#contents.forget(slot)
+    for (const algorithm of this.#learners) algorithm.forget(slot)
     return this.#items.replace(slot, itemId)
   }
 
@@ -178,90 +289,62 @@ class Blend implements Recommender {
     const heap = new CandidateHeap(scores)
     while (answer.size < query.countMax) {
       const candidate = heap.take()
-      if (candidate === undefined) return
+      // What has no score was taken back.
+      if (candidate === undefined || !((scores[candidate] ?? 0) > 0)) return
       const itemId = this.#items.idOf(slots[candidate] ?? 0)
       if (query.excludeItemIds.has(itemId) || !query.isAllowed(itemId)) continue
-      const own = ownItems[this.#blended.strongestPlace(candidate)]
-      assert(own !== undefined, 'a candidate has an own item that speaks for it')
-      const score = scores[candidate] ?? 0
-      answer.set(itemId, {
-        itemId,
-        score,
-        reason: { kind: reasonKinds[own.kind], itemId: own.itemId },
-      })
+      const own = ownItems[this.#blended.placeOf(candidate)]
+      const reason: Reason =
+        own === undefined
+          ? { kind: 'trending' }
+          : { kind: reasonKinds[own.kind], itemId: own.itemId }
+      answer.set(itemId, { itemId, score: scores[candidate] ?? 0, reason })
     }
   }
 
-  /** Fills up with trending items; their scores lie below that of the last candidate. */
-  #fillUp(query: RecommendQuery, answer: Map<string, Recommendation>): void {
-    let bestScore = 1
-    for (const { score } of answer.values()) bestScore = Math.min(bestScore, score)
-    const found: number[] = []
-    for (const slot of this.#trending.heaviest()) {
-      const itemId = this.#items.idOf(slot)
-      if (answer.has(itemId) || query.excludeItemIds.has(itemId)) continue
-      if (!query.isAllowed(itemId)) continue
-      found.push(slot)
-      if (answer.size + found.length === query.countMax) break
-    }
-    found.sort((left, right) => this.#trending.weightOf(right) - this.#trending.weightOf(left))
-    const heaviest = this.#trending.weightOf(found[0] ?? 0)
-    for (const slot of found) {
-      const itemId = this.#items.idOf(slot)
-      const score = (bestScore * this.#trending.weightOf(slot)) / heaviest / 2
-      answer.set(itemId, { itemId, score, reason: { kind: 'trending' } })
+  /**
+   * Fills up with what trends in the categories of the own items, then everywhere; what
+   * nobody has met is left to who knows the catalog. Scores go on falling from the last candidate's.
+   */
+  #fillUp(
+    query: RecommendQuery,
+    ownItems: readonly OwnItem[],
+    answer: Map<string, Recommendation>,
+  ): void {
+    let score = 1
+    for (const entry of answer.values()) score = Math.min(score, entry.score)
+    for (const slots of this.#fallbacks(ownItems)) {
+      const found: number[] = []
+      for (const slot of slots) {
+        if (answer.size + found.length === query.countMax) break
+        if (this.#trending.weightOf(slot) === 0) continue
+        const itemId = this.#items.idOf(slot)
+        if (answer.has(itemId) || query.excludeItemIds.has(itemId)) continue
+        if (query.isAllowed(itemId)) found.push(slot)
+      }
+      found.sort((left, right) => this.#trending.weightOf(right) - this.#trending.weightOf(left))
+      for (const slot of found) {
+        score *= fallbackStep
+        const itemId = this.#items.idOf(slot)
+        answer.set(itemId, { itemId, score, reason: { kind: 'trending' } })
+      }
     }
   }
+
+  *#fallbacks(ownItems: readonly OwnItem[]): Generator<Iterable<number>> {
+    for (const { slot } of ownItems) {
+      yield this.#trends.heaviestOf(this.#contents.narrowOf(slot))
+    }
+    for (const { slot } of ownItems) yield this.#trends.heaviestOf(this.#contents.wideOf(slot))
+    yield this.#trending.heaviest()
+  }
 }
+
+/** What the score of one fallback is of that before it. */
+const fallbackStep = 0.99
 
 const reasonKinds = {
   view: 'because-viewed',
   cart: 'because-carted',
   purchase: 'because-bought',
 } as const satisfies Record<Interaction['kind'], Reason['kind']>
-
-/** Gives candidates by falling score; of equals the one met first. */
-class CandidateHeap {
-  readonly #scores: Float64Array
-  readonly #heap: Int32Array
-  #count: number
-
-  constructor(scores: Float64Array) {
-    this.#scores = scores
-    this.#count = scores.length
-    this.#heap = new Int32Array(scores.length)
-    for (let at = 0; at < scores.length; at++) this.#heap[at] = at
-    for (let at = (this.#count >>> 1) - 1; at >= 0; at--) this.#sink(at)
-  }
-
-  take(): number | undefined {
-    if (this.#count === 0) return undefined
-    const best = this.#heap[0]
-    this.#count -= 1
-    this.#heap[0] = this.#heap[this.#count] ?? 0
-    this.#sink(0)
-    return best
-  }
-
-  #sink(start: number): void {
-    let at = start
-    for (;;) {
-      let best = at
-      const left = at * 2 + 1
-      if (left < this.#count && this.#isBefore(left, best)) best = left
-      if (left + 1 < this.#count && this.#isBefore(left + 1, best)) best = left + 1
-      if (best === at) return
-      const moved = this.#heap[at] ?? 0
-      this.#heap[at] = this.#heap[best] ?? 0
-      this.#heap[best] = moved
-      at = best
-    }
-  }
-
-  #isBefore(left: number, right: number): boolean {
-    const first = this.#heap[left] ?? 0
-    const second = this.#heap[right] ?? 0
-    const difference = (this.#scores[first] ?? 0) - (this.#scores[second] ?? 0)
-    return difference > 0 || (difference === 0 && first < second)
-  }
-}

@@ -23,6 +23,10 @@ export interface OwnItem {
   readonly itemId: string
   readonly kind: InteractionKind
   readonly weight: number
+  /** When the person last met it so. */
+  readonly atMs: number
+  /** Other items that the person met since: 0 of the newest one. */
+  readonly recency: number
 }
 
 /** Returns the person's own items that the index knows, heaviest first. */
@@ -40,10 +44,16 @@ export function weighOwnItems(
     const ageMs = Math.max(0, newestAtMs - occurredAtMs)
     const weight = (kindWeights[kind] * 2 ** -(ageMs / ageHalvedMs)) / Math.log10(index + 2.7)
     const before = bySlot.get(slot)
+    const recency = before?.recency ?? bySlot.size
     if (before === undefined || before.weight < weight) {
-      bySlot.set(slot, { slot, itemId, kind, weight })
+      bySlot.set(slot, { slot, itemId, kind, weight, atMs: occurredAtMs, recency })
     }
   }
   // The sort is stable, so among equals the newest stays first.
   return [...bySlot.values()].sort((left, right) => right.weight - left.weight)
+}
+
+/** Returns the place of the newest own item; -1 where there is none. */
+export function newestPlaceOf(ownItems: readonly OwnItem[]): number {
+  return ownItems.findIndex(({ recency }) => recency === 0)
 }

@@ -3,6 +3,7 @@
  * I/O, so that the same interactions in the same order give the same answers.
  */
 
+import type { ItemContent } from './item-contents.ts'
 import type { Transfer } from './transfer.ts'
 
 export const interactionKinds = ['view', 'cart', 'purchase'] as const
@@ -44,6 +45,11 @@ export interface Recommender {
    * applied.
    */
   learn(interaction: Interaction): void
+  /**
+   * Takes in what an item is, so that it can be recommended before anybody has met it. Not taken
+   * where there is no room for another item.
+   */
+  describe(content: ItemContent): void
   /** Returns at most `countMax` different items, best first; fewer only where fewer are allowed. */
   recommend(query: RecommendQuery): readonly Recommendation[]
   /** Number of interactions learned; evidence names it. */

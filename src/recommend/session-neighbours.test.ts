@@ -8,13 +8,15 @@ import { SessionNeighbours } from './session-neighbours.ts'
 import { SessionStore } from './session-store.ts'
 
 const rarityWeight = 2
+const distanceSteps = 3
+const beforeShare = 0.5
 const someSession = fc.array(fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'), {
   minLength: 1,
   maxLength: 6,
 })
 
 describe('SessionNeighbours', () => {
-  it('scores as a plain reading of VMIS-kNN does', () => {
+  it('scores as a plain reading of the algorithm does', () => {
     const someCase = fc.record({
       sessions: fc.array(someSession, { maxLength: 30 }),
       own: fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'x'), { minLength: 1 }),
@@ -31,7 +33,7 @@ describe('SessionNeighbours', () => {
           .map((itemId, index) => anOwnItem(items, itemId, 2 ** -index))
           .filter((item) => item !== undefined)
         const sheet = new Candidates()
-        sheet.clear(items.count, ownItems.length)
+        sheet.clear(items.count)
         neighbours.score(ownItems, sheet)
         const scores = new Map<string, number>()
         for (let index = 0; index < sheet.count; index++) {
@@ -55,7 +57,7 @@ describe('SessionNeighbours', () => {
     const own = anOwnItem(items, 'a', 1)
     assert.ok(own !== undefined)
     const sheet = new Candidates()
-    sheet.clear(items.count, 1)
+    sheet.clear(items.count)
     neighbours.score([own], sheet)
     const ids = Array.from(sheet.slots.subarray(0, sheet.count), (slot) => items.idOf(slot))
     assert.deepEqual(ids.toSorted(), ['a', 'b46', 'b47', 'b48', 'b49'])
@@ -75,6 +77,8 @@ function build(options: { readonly pool: number; readonly speakers: number }): P
     neighbourPoolMax: options.pool,
     neighbourCountMax: options.speakers,
     rarityWeight,
+    distanceSteps,
+    beforeShare,
   })
   return { items, store, neighbours }
 }
@@ -84,13 +88,16 @@ function learn(parts: Parts, profileId: string, session: readonly string[]): voi
     const known = parts.items.find(itemId)
     const key = known < 0 ? parts.items.add(itemId) : known
     const number = parts.store.append(profileId, key, 0)
-    if (parts.store.isNewItem) parts.neighbours.learn(slotOf(key), number)
+    if (parts.store.isNewItem)
+      parts.neighbours.learn({ slot: slotOf(key), session: number, isNewItem: true })
   }
 }
 
 function anOwnItem(items: ItemTable, itemId: string, weight: number): OwnItem | undefined {
   const key = items.find(itemId)
-  return key < 0 ? undefined : { slot: slotOf(key), itemId, kind: 'view', weight }
+  return key < 0
+    ? undefined
+    : { slot: slotOf(key), itemId, kind: 'view', weight, atMs: 0, recency: 0 }
 }
 
 function scorePlainly(
@@ -99,23 +106,28 @@ function scorePlainly(
   limits: { readonly pool: number; readonly speakers: number },
 ): ReadonlyMap<string, number> {
   const neighbours = sessions
-    .map((session) => new Set(session))
-    .reverse()
     .map((session) => {
-      const shared = ownItems.filter((own) => session.has(own.itemId))
-      const similarity = shared.reduce((sum, own) => sum + own.weight, 0)
-      return { session, similarity, first: ownItems.findIndex((own) => shared.includes(own)) }
+      const steps = session.filter((itemId, index) => itemId !== session[index - 1])
+      return { length: steps.length, firstMet: [...new Set(session)] }
+    })
+    .reverse()
+    .map(({ length, firstMet }) => {
+      const shared = ownItems.filter((own) => firstMet.includes(own.itemId))
+      const sum = shared.reduce((total, own) => total + own.weight, 0)
+      const similarity = sum / Math.sqrt(length)
+      return { firstMet, similarity, sharedAt: firstMet.indexOf(shared[0]?.itemId ?? '') }
     })
     .filter((neighbour) => neighbour.similarity > 0)
     .slice(0, limits.pool)
     .sort((left, right) => right.similarity - left.similarity)
     .slice(0, limits.speakers)
   const scores = new Map<string, number>()
-  for (const { session, similarity, first } of neighbours) {
-    for (const itemId of session) {
+  for (const { firstMet, similarity, sharedAt } of neighbours) {
+    for (const [at, itemId] of firstMet.entries()) {
       const frequency = sessions.filter((other) => other.includes(itemId)).length
       const factor = 1 + rarityWeight * Math.log(sessions.length / frequency)
-      const amount = (similarity * factor) / (first + 1) ** 2
+      const nearness = Math.exp(-Math.abs(at - sharedAt) / distanceSteps)
+      const amount = similarity * factor * nearness * (at < sharedAt ? beforeShare : 1)
       scores.set(itemId, (scores.get(itemId) ?? 0) + amount)
     }
   }

@@ -1,17 +1,20 @@
 /**
  * Recommends what people did next who did the same: VMIS-kNN (Kersbergen, Sprangers and Schelter,
- * "Serenade", SIGMOD 2022), kept up to date with every interaction instead of being rebuilt.
+ * "Serenade", SIGMOD 2022), kept up to date with every interaction instead of being rebuilt, with
+ * the weights of STAN (Garg et al., SIGIR 2019).
  *
  * Each item knows its newest sessions, in a ring that grows to `neighbourPoolMax`. A query
  *   1. merges the rings of the own items, newest session first, until it has met
  *      `neighbourPoolMax` sessions;
- *   2. keeps the `neighbourCountMax` most similar ones: the sum of the weights of the items shared;
- *   3. lets each speak for its items: similarity, lessened by the rank of the heaviest item
- *      shared, times a factor that favours items that are rare.
+ *   2. keeps the `neighbourCountMax` most similar ones: the sum of the weights of the items shared,
+ *      over the root of the session's length;
+ *   3. lets each speak for its items: similarity, lessened with the distance from the heaviest item
+ *      shared, more so for what came before it, times a factor that favours rare items.
  *
  * The cost is bounded by the own items, the pool and the session length, however much is learned.
  */
 
+import type { Algorithm, LearnedStep } from './algorithm.ts'
 import { BlockArena, blockLengthFor, blockLengthMin } from './block-arena.ts'
 import type { Candidates } from './candidates.ts'
 import { queryItemCountMax } from './candidates.ts'
@@ -30,12 +33,16 @@ export interface NeighbourOptions {
   readonly neighbourCountMax: number
   /** How much a rare item is favoured: its factor is 1 + this x ln(sessions / sessions with it). */
   readonly rarityWeight: number
+  /** Steps of a neighbour's session in which what an item counts falls to 1/e. */
+  readonly distanceSteps: number
+  /** What came before the shared item counts this much of what came after it. */
+  readonly beforeShare: number
 }
 
 /** No session is this old. */
 const noAge = 0x7fffffff
 
-export class SessionNeighbours {
+export class SessionNeighbours implements Algorithm {
   readonly #items: ItemTable
   readonly #sessions: SessionStore
   readonly #options: NeighbourOptions
@@ -53,6 +60,9 @@ export class SessionNeighbours {
   readonly #places: Int32Array
   readonly #similarities: Float64Array
   readonly #firstShared: Uint8Array
+  /** What an item counts by its distance after, and before, the shared one. */
+  readonly #afterWeights = new Float64Array(sessionLengthMax)
+  readonly #beforeWeights = new Float64Array(sessionLengthMax)
   readonly #sorted: Float64Array
   readonly #ages = new Int32Array(queryItemCountMax)
   readonly #taken = new Int32Array(queryItemCountMax)
@@ -67,10 +77,16 @@ export class SessionNeighbours {
     this.#similarities = new Float64Array(neighbourPoolMax)
     this.#firstShared = new Uint8Array(neighbourPoolMax)
     this.#sorted = new Float64Array(neighbourPoolMax)
+    for (let distance = 0; distance < sessionLengthMax; distance++) {
+      const weight = Math.exp(-distance / options.distanceSteps)
+      this.#afterWeights[distance] = weight
+      this.#beforeWeights[distance] = weight * options.beforeShare
+    }
   }
 
   /** Notes that a session holds an item it had not held before. */
-  learn(slot: number, session: number): void {
+  learn({ slot, session, isNewItem }: Pick<LearnedStep, 'slot' | 'session' | 'isNewItem'>): void {
+    if (!isNewItem) return
     if (slot >= this.#offsets.length) {
       this.#offsets = growTo(this.#offsets, slot + 1)
       this.#pushes = growTo(this.#pushes, slot + 1)
@@ -100,9 +116,13 @@ export class SessionNeighbours {
     this.#neighbourByPlace = growTo(this.#neighbourByPlace, this.#sessions.capacity)
     const count = this.#gather(ownItems)
     for (let index = 0; index < count; index++) {
-      this.#neighbourByPlace[this.#places[index] ?? 0] = 0
+      const place = this.#places[index] ?? 0
+      this.#neighbourByPlace[place] = 0
+      const root = Math.sqrt(Math.max(1, this.#sessions.lengthOf(place)))
+      this.#similarities[index] = (this.#similarities[index] ?? 0) / root
     }
-    this.#speak(count, target)
+    this.#speak(count, ownItems, target)
+    if (this.#options.rarityWeight === 0) return
     const began = Math.max(1, this.#sessions.beganCount)
     for (let index = 0; index < target.count; index++) {
       const frequency = Math.max(1, this.#frequencies[target.slots[index] ?? 0] ?? 1)
@@ -183,7 +203,7 @@ export class SessionNeighbours {
   }
 
   /** Lets the most similar of `count` neighbours speak; among equals the newer ones. */
-  #speak(count: number, target: Candidates): void {
+  #speak(count: number, ownItems: readonly OwnItem[], target: Candidates): void {
     const speakerCount = Math.min(count, this.#options.neighbourCountMax)
     const threshold = this.#similarityOfRank(speakerCount, count)
     let equalCount = speakerCount
@@ -198,13 +218,22 @@ export class SessionNeighbours {
         equalCount -= 1
       }
       const rank = this.#firstShared[index] ?? 0
-      const amount = similarity / (rank + 1) ** 2
       const keyCount = this.#sessions.readKeys(this.#places[index] ?? 0, this.#keys, false)
+      const sharedAt = this.#findShared(keyCount, ownItems[rank]?.slot ?? -1)
       for (let at = 0; at < keyCount; at++) {
         const key = this.#keys[at] ?? 0
-        if (this.#items.isCurrent(key)) target.add(slotOf(key), rank, amount)
+        if (!this.#items.isCurrent(key)) continue
+        const weight =
+          at <= sharedAt ? this.#afterWeights[sharedAt - at] : this.#beforeWeights[at - sharedAt]
+        target.add(slotOf(key), rank, similarity * (weight ?? 0))
       }
     }
+  }
+
+  /** Returns where in the session read the shared item is; its oldest events may be overwritten. */
+  #findShared(keyCount: number, slot: number): number {
+    for (let at = 0; at < keyCount; at++) if (slotOf(this.#keys[at] ?? 0) === slot) return at
+    return keyCount
   }
 
   /** Returns the similarity of rank `rank` (from 1) among `count` neighbours. */

@@ -54,6 +54,8 @@ export class SessionStore {
   beganCount = 0
   /** Whether the last `append` met an item that its session had not held. */
   isNewItem = false
+  /** Steps back to where the last `append` had met its item before: 0 for a reload, -1 for none. */
+  stepsBack = -1
   /**
    * Whether the last `append` met the item that its session had met just before; it is not kept
    * twice.
@@ -86,10 +88,10 @@ export class SessionStore {
     const place = this.placeOf(session)
     const length = this.#chainLengths[place] ?? 0
     this.#lastAtMs[place] = Math.max(atMs, this.#lastAtMs[place] ?? atMs)
-    this.isNewItem = false
-    this.isReload = length > 0 && this.#newestKey(place) === key
+    this.stepsBack = this.#stepsBackTo(place, key)
+    this.isReload = this.stepsBack === 0
+    this.isNewItem = this.stepsBack < 0 && length < sessionLengthMax
     if (this.isReload || length >= sessionLengthMax) return session
-    this.isNewItem = !this.#holds(place, key)
     if (this.#eventCount === this.#keys.length && this.#eventCount < this.#eventCountMax) {
       this.#growEvents()
     }
@@ -192,26 +194,24 @@ export class SessionStore {
     return session
   }
 
-  /** Returns the key of the session's newest event, or -1 if that was overwritten. */
-  #newestKey(place: number): number {
-    const event = this.#newestEvents[place] ?? 0
-    const age = (this.#nextEvent - event) | 0
-    if (age < 1 || age > this.#eventCount) return -1
-    return (this.#keys[event & (this.#keys.length - 1)] ?? 0) & keyMask
-  }
-
-  #holds(place: number, key: number): boolean {
-    if (this.#chainLengths[place] === 0) return false
+  /** Returns how many events back the session at `place` met an item; -1 if it did not. */
+  #stepsBackTo(place: number, key: number): number {
+    if (this.#chainLengths[place] === 0) return -1
     const mask = this.#keys.length - 1
     let event = this.#newestEvents[place] ?? 0
-    for (;;) {
+    for (let steps = 0; ; steps++) {
       const age = (this.#nextEvent - event) | 0
-      if (age < 1 || age > this.#eventCount) return false
-      if (((this.#keys[event & mask] ?? 0) & keyMask) === key) return true
+      if (age < 1 || age > this.#eventCount) return -1
+      if (((this.#keys[event & mask] ?? 0) & keyMask) === key) return steps
       const distance = this.#distances[event & mask] ?? 0
-      if (distance === 0) return false
+      if (distance === 0) return -1
       event = (event - distance) | 0
     }
+  }
+
+  /** Returns the length of the session at `place`, repeats included. */
+  lengthOf(place: number): number {
+    return this.#chainLengths[place] ?? 0
   }
 
   /**

@@ -37,12 +37,7 @@ export class Trending {
 
   learn(slot: number, kind: InteractionKind, atMs: number): void {
     this.#beganAtMs ??= atMs
-    if (slot >= this.#weights.length) {
-      this.#weights = growTo(this.#weights, slot + 1)
-      this.#buckets = growTo(this.#buckets, slot + 1)
-      this.#nexts = growTo(this.#nexts, slot + 1)
-      this.#befores = growTo(this.#befores, slot + 1)
-    }
+    this.#grow(slot + 1)
     const halfLives = (atMs - this.#beganAtMs) / this.#halfLifeMs
     const exponent = Math.min(exponentMax, Math.max(-exponentMax, halfLives))
     const weight = (this.#weights[slot] ?? 0) + kindWeights[kind] * 2 ** exponent
@@ -51,6 +46,14 @@ export class Trending {
     if (this.#buckets[slot] === bucket + 1) return
     this.#leave(slot)
     this.#enter(slot, bucket)
+  }
+
+  /** Takes in an item that nobody has met, as the lightest of all; one that is in stays as it is. */
+  admit(slot: number): void {
+    this.#grow(slot + 1)
+    if (this.#buckets[slot] !== 0) return
+    this.#weights[slot] = 0
+    this.#enter(slot, 0)
   }
 
   weightOf(slot: number): number {
@@ -97,6 +100,14 @@ export class Trending {
     this.#firsts = through.array(this.#firsts)
     this.#lowest = through.number(this.#lowest)
     this.#highest = through.number(this.#highest)
+  }
+
+  #grow(length: number): void {
+    if (length <= this.#weights.length) return
+    this.#weights = growTo(this.#weights, length)
+    this.#buckets = growTo(this.#buckets, length)
+    this.#nexts = growTo(this.#nexts, length)
+    this.#befores = growTo(this.#befores, length)
   }
 
   #enter(slot: number, bucket: number): void {

@@ -1,0 +1,239 @@
+/** Each algorithm alone, on cases small enough to be worked out by hand. */
+
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { type AlgorithmName, algorithmNames } from './algorithm.ts'
+import { type Blend, type BlendOptions, createBlend } from './blend.ts'
+import { onlyWeights, rowOwnCounts, weightRowOf } from './blend-weights.ts'
+import type { InteractionKind, RecommendQuery } from './recommender.ts'
+
+const minuteMs = 60_000
+const dayMs = 86_400_000
+
+describe('sequential-rules', () => {
+  it('counts what came after the newest item, by the square of the distance', () => {
+    const index = alone('sequential-rules')
+    // a -> b twice at once, a -> c once at once and once at two steps: 2 to 1.25.
+    for (const [nth, session] of ['ab', 'abc', 'ac'].entries())
+      visit(index, session, nth * minuteMs)
+    assert.deepEqual(reasoned(index, 'a'), ['b', 'c'])
+    assert.deepEqual(shareOf(index, 'a', ['b', 'c']), [0.6154, 0.3846])
+    assert.deepEqual(reasoned(index, 'c'), [], 'nothing came after c')
+    assert.deepEqual(reasoned(index, 'ab'), ['c'], 'only the newest item is asked')
+  })
+})
+
+describe('co-visitation', () => {
+  it('counts what came before as much as what came after', () => {
+    const index = alone('co-visitation')
+    for (const [nth, session] of ['ab', 'cb'].entries()) visit(index, session, nth)
+    assert.deepEqual(shareOf(index, 'b', ['a', 'c']), [0.5, 0.5])
+    assert.deepEqual(shareOf(index, 'a', ['b', 'c']), [1, 0])
+  })
+
+  it('weighs a cart six times and a purchase three times a view', () => {
+    const index = alone('co-visitation')
+    const kinds: Readonly<Record<string, InteractionKind>> = { b: 'view', c: 'cart', d: 'purchase' }
+    for (const [itemId, kind] of Object.entries(kinds)) {
+      index.learn({ profileId: itemId, itemId: 'a', kind: 'view', occurredAtMs: 0 })
+      index.learn({ profileId: itemId, itemId, kind, occurredAtMs: 1 })
+    }
+    assert.deepEqual(shareOf(index, 'a', ['b', 'c', 'd']), [0.1, 0.6, 0.3])
+  })
+
+  it('halves what is a half-life older', () => {
+    const index = alone('co-visitation', { pairHalfLifeMs: dayMs })
+    visit(index, 'ab', 0, 0)
+    visit(index, 'ac', dayMs, 0)
+    assert.deepEqual(shareOf(index, 'a', ['b', 'c']), [0.3333, 0.6667])
+  })
+
+  it('lets a list grow with its item, and the lightest go when it is full', () => {
+    const index = alone('co-visitation', { pairCountMax: 8 })
+    for (let nth = 0; nth < 3; nth++) visit(index, 'ab', nth * dayMs)
+    for (const [nth, other] of [...'cdefghijk'].entries())
+      visit(index, `a${other}`, nth + 9 * dayMs)
+    const found = reasoned(index, 'a')
+    assert.equal(found.length, 8)
+    assert.equal(found[0], 'b')
+    assert.ok(found.includes('k'), 'the newest took the place of a light one')
+  })
+})
+
+describe('two-steps', () => {
+  it('finds what was never met together, and says nothing of the own items', () => {
+    const index = alone('two-steps')
+    for (const [nth, session] of ['ab', 'bc', 'bc', 'bc'].entries()) visit(index, session, nth)
+    // From a to b; from b to a 1/4 and to c 3/4; the way back to a is not counted.
+    assert.deepEqual(reasoned(index, 'a'), ['c'])
+    assert.deepEqual(shareOf(index, 'a', ['a', 'b', 'c']), [0, 0, 1])
+  })
+})
+
+describe('revisit', () => {
+  it('knows by how many steps people go back', () => {
+    const index = alone('revisit')
+    // One step back three times (a b A, B, then c d C), none two steps, again at once once.
+    visit(index, 'abab', 0)
+    visit(index, 'cdcc', 1)
+    assert.deepEqual(shareOf(index, 'abc', ['c', 'b', 'a']), [0.25, 0.75, 0])
+  })
+
+  it('takes a cart after the view of the same item for no way back', () => {
+    const index = alone('revisit')
+    index.learn({ profileId: 'p', itemId: 'a', kind: 'view', occurredAtMs: 0 })
+    index.learn({ profileId: 'p', itemId: 'a', kind: 'cart', occurredAtMs: 1 })
+    assert.deepEqual(reasoned(index, 'a'), [])
+  })
+})
+
+describe('bought-together', () => {
+  it('counts purchases of one session, whatever was viewed between', () => {
+    const index = alone('bought-together')
+    buy(index, 'p', ['a', 'b'], 0)
+    buy(index, 'q', ['a', 'c'], 0)
+    index.learn({ profileId: 'q', itemId: 'x', kind: 'view', occurredAtMs: 1 })
+    buy(index, 'q', ['d'], 2)
+    assert.deepEqual(shareOf(index, 'a', ['b', 'c', 'd', 'x']), [0.3333, 0.3333, 0.3333, 0])
+    assert.deepEqual(shareOf(index, 'b', ['a', 'c']), [1, 0])
+  })
+
+  it('takes an item bought twice in an order once, and bounds an order', () => {
+    const index = alone('bought-together')
+    const many = Array.from({ length: 5_000 }, (_, nth) => `i${nth}`)
+    buy(index, 'p', ['a', 'a', ...many], 0)
+    assert.ok(reasoned(index, 'a').length <= 32)
+  })
+})
+
+describe('repeat-purchase', () => {
+  const repeatPlace = algorithmNames.indexOf('repeat-purchase')
+
+  it('waits for the time that usually lies between, then recommends again', () => {
+    const index = alone('repeat-purchase')
+    for (const person of ['p', 'q']) {
+      for (const day of [0, 10, 20]) buy(index, person, ['food'], day * dayMs)
+      buy(index, person, ['sofa'], 0)
+    }
+    const asked = (atDay: number): number => {
+      const activity = ['sofa', 'food'].map((itemId) => {
+        return { itemId, kind: 'purchase' as const, occurredAtMs: 20 * dayMs }
+      })
+      return index.sharesOf(activity, 'food', atDay * dayMs).shares[repeatPlace] ?? -1
+    }
+    assert.deepEqual(asked(20), 0, 'just bought')
+    assert.deepEqual(asked(30), 1, 'only what is ever bought again')
+  })
+
+  it('takes two orders of one day for one purchase', () => {
+    const index = alone('repeat-purchase')
+    for (const hour of [0, 1, 2]) buy(index, 'p', ['food'], hour * 60 * minuteMs)
+    const activity = [{ itemId: 'food', kind: 'purchase' as const, occurredAtMs: 0 }]
+    assert.equal(index.sharesOf(activity, 'food', 30 * dayMs).shares[repeatPlace], 0)
+  })
+})
+
+describe('similar-content', () => {
+  it('finds new items of the category, by brand and price', () => {
+    const index = alone('similar-content')
+    visit(index, 'a', 0)
+    const categories = ['Home', 'Lamps']
+    index.describe({ itemId: 'a', categories, brand: 'Lux', price: 100 })
+    index.describe({ itemId: 'near', categories, brand: 'Lux', price: 50 })
+    index.describe({ itemId: 'far', categories, brand: 'Other', price: 50 })
+    index.describe({ itemId: 'chair', categories: ['Home', 'Chairs'], brand: 'Lux', price: 100 })
+    assert.deepEqual(reasoned(index, 'a'), ['near', 'far'])
+    // 1 x 0.75 to 0.5 x 0.75.
+    assert.deepEqual(shareOf(index, 'a', ['near', 'far', 'chair']), [0.6667, 0.3333, 0])
+  })
+
+  it('takes prices that are no numbers, and an item that moved', () => {
+    const index = alone('similar-content')
+    visit(index, 'a', 0)
+    index.describe({ itemId: 'a', categories: ['Lamps'], price: Number.NaN })
+    index.describe({ itemId: 'b', categories: ['Lamps'], price: -1 })
+    assert.deepEqual(reasoned(index, 'a'), ['b'])
+    index.describe({ itemId: 'b', categories: ['Chairs'], price: 5 })
+    assert.deepEqual(reasoned(index, 'a'), [])
+  })
+})
+
+describe('trending', () => {
+  it('fills up with the own category first, then with all', () => {
+    const index = alone('revisit')
+    for (let nth = 0; nth < 9; nth++) visit(index, 'x', nth * dayMs)
+    visit(index, 'y', 0)
+    visit(index, 'z', 9 * dayMs)
+    for (const itemId of ['a', 'y', 'z']) index.describe({ itemId, categories: ['Lamps'] })
+    visit(index, 'a', 9 * dayMs)
+    const query = { ...queryOf('a'), excludeItemIds: new Set(['a']) }
+    const answer = index.recommend(query).map(({ itemId }) => itemId)
+    assert.deepEqual(answer, ['z', 'y', 'x'])
+  })
+
+  it('decays: what is twice as frequent loses to what is two half-lives newer', () => {
+    const index = alone('trending', { trendingHalfLifeMs: dayMs })
+    visit(index, 'old', 0, 0)
+    visit(index, 'o', 0)
+    visit(index, 'o', 0)
+    visit(index, 'n', 2 * dayMs)
+    const order = index.recommend({ ...queryOf(''), countMax: 2 }).map(({ itemId }) => itemId)
+    assert.equal(order[0], 'n')
+  })
+})
+
+describe('weightRowOf', () => {
+  it('gives the row by the number of own items', () => {
+    assert.deepEqual([1, 2, 3, 4, 5, 10].map(weightRowOf), [0, 1, 2, 2, 3, 3])
+    assert.equal(rowOwnCounts.length, 4)
+  })
+})
+
+function alone(name: AlgorithmName, options: Partial<BlendOptions> = {}): Blend {
+  return createBlend({ weights: onlyWeights(name), ...options })
+}
+
+let visitCount = 0
+
+/** A session of its own person; each letter is an item. */
+function visit(index: Blend, letters: string, atMs: number, stepMs = 1): void {
+  visitCount += 1
+  for (const [at, itemId] of [...letters].entries()) {
+    const occurredAtMs = atMs + at * stepMs
+    index.learn({ profileId: `visitor ${visitCount}`, itemId, kind: 'view', occurredAtMs })
+  }
+}
+
+function buy(index: Blend, profileId: string, itemIds: readonly string[], atMs: number): void {
+  for (const itemId of itemIds) {
+    index.learn({ profileId, itemId, kind: 'purchase', occurredAtMs: atMs })
+  }
+}
+
+function queryOf(letters: string): RecommendQuery {
+  return {
+    activity: [...letters].map((itemId) => ({ itemId, kind: 'view', occurredAtMs: 0 })),
+    nowMs: 0,
+    countMax: 50,
+    excludeItemIds: new Set(),
+    isAllowed: () => true,
+  }
+}
+
+/** Items answered for the person's own, not because they only trend. */
+function reasoned(index: Blend, letters: string): readonly string[] {
+  return index
+    .recommend(queryOf(letters))
+    .filter(({ reason }) => reason.kind !== 'trending')
+    .map(({ itemId }) => itemId)
+}
+
+/** Scores of the items, to four places; 0 for those not answered for the person's own. */
+function shareOf(index: Blend, letters: string, itemIds: readonly string[]): readonly number[] {
+  const answer = index.recommend(queryOf(letters))
+  return itemIds.map((wanted) => {
+    const entry = answer.find(({ itemId }) => itemId === wanted)
+    if (entry === undefined || entry.reason.kind === 'trending') return 0
+    return Math.round(entry.score * 10_000) / 10_000
+  })
+}

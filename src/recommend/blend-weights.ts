@@ -1,0 +1,41 @@
+/**
+ * What each algorithm of a blend counts. An algorithm's scores are brought to a sum of 1, so its
+ * weight is the share of the blend that it decides. Whom it is about matters: who met one item is
+ * best told by what others did next, who met many also by where they go back to. So there is a row
+ * of weights for each range of own items.
+ */
+
+import type { AlgorithmName } from './algorithm.ts'
+import { algorithmNames } from './algorithm.ts'
+
+export type WeightRow = Readonly<Partial<Record<AlgorithmName, number>>>
+
+/** By `weightRowOf`; an algorithm left out, or of weight 0, is not asked. */
+export type BlendWeights = readonly WeightRow[]
+
+/** Fewest own items of each row. */
+export const rowOwnCounts = [1, 2, 3, 5] as const
+
+/** Returns the row for so many own items. */
+export function weightRowOf(ownCount: number): number {
+  let row = 0
+  while (row + 1 < rowOwnCounts.length && ownCount >= (rowOwnCounts[row + 1] ?? 0)) row += 1
+  return row
+}
+
+/** Returns weights with which one algorithm decides alone. */
+export function onlyWeights(name: AlgorithmName): BlendWeights {
+  return rowOwnCounts.map(() => ({ [name]: 1 }))
+}
+
+export const defaultWeights: BlendWeights = rowOwnCounts.map(() => ({
+  'session-neighbours': 0.45,
+  'sequential-rules': 0.15,
+  'co-visitation': 0.05,
+  'two-steps': 0.25,
+  revisit: 0.1,
+}))
+
+export function isAlgorithmName(text: string): text is AlgorithmName {
+  return algorithmNames.some((name) => name === text)
+}

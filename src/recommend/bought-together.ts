@@ -1,0 +1,79 @@
+/**
+ * Recommends what was bought in the same session as the own items. Lines of one order come one by
+ * one, so what a session has bought so far is remembered for the sessions that bought last.
+ */
+
+import type { Algorithm, LearnedStep } from './algorithm.ts'
+import type { Candidates } from './candidates.ts'
+import type { ItemTable } from './item-table.ts'
+import { slotOf } from './item-table.ts'
+import type { OwnItem } from './own-items.ts'
+import type { PairTable } from './pair-table.ts'
+import type { Transfer } from './transfer.ts'
+
+/** Sessions whose purchases are remembered, a power of two; and purchases of one. */
+const basketCountMax = 4096
+const basketLengthMax = 16
+
+export class BoughtTogether implements Algorithm {
+  readonly #items: ItemTable
+  readonly #pairs: PairTable
+  /** Session + 1 by place; 0 where the place is free. */
+  #sessions = new Float64Array(basketCountMax)
+  #lengths = new Int32Array(basketCountMax)
+  #keys = new Int32Array(basketCountMax * basketLengthMax)
+  readonly #slots: Int32Array
+  readonly #weights: Float64Array
+
+  constructor(items: ItemTable, pairs: PairTable) {
+    this.#items = items
+    this.#pairs = pairs
+    this.#slots = new Int32Array(pairs.pairCountMax)
+    this.#weights = new Float64Array(pairs.pairCountMax)
+  }
+
+  learn({ key, slot, kind, atMs, session }: LearnedStep): void {
+    if (kind !== 'purchase') return
+    this.#pairs.meet(slot)
+    const place = session & (basketCountMax - 1)
+    if (this.#sessions[place] !== session + 1) {
+      this.#sessions[place] = session + 1
+      this.#lengths[place] = 0
+    }
+    const length = this.#lengths[place] ?? 0
+    const start = place * basketLengthMax
+    const weight = this.#pairs.weightAt(atMs)
+    for (let at = start; at < start + length; at++) {
+      const other = this.#keys[at] ?? 0
+      if (other === key) return
+      if (!this.#items.isCurrent(other)) continue
+      this.#pairs.strengthen(slotOf(other), key, weight, weight)
+      this.#pairs.strengthen(slot, other, 0, weight)
+    }
+    if (length === basketLengthMax) return
+    this.#keys[start + length] = key
+    this.#lengths[place] = length + 1
+  }
+
+  forget(slot: number): void {
+    this.#pairs.forget(slot)
+  }
+
+  score(ownItems: readonly OwnItem[], target: Candidates): void {
+    for (const [place, own] of ownItems.entries()) {
+      const count = this.#pairs.read(own.slot, this.#slots, this.#weights, 'together')
+      let sum = 0
+      for (let at = 0; at < count; at++) sum += this.#weights[at] ?? 0
+      for (let at = 0; at < count; at++) {
+        target.add(this.#slots[at] ?? 0, place, ((this.#weights[at] ?? 0) * own.weight) / sum)
+      }
+    }
+  }
+
+  transfer(through: Transfer): void {
+    this.#pairs.transfer(through)
+    this.#sessions = through.array(this.#sessions)
+    this.#lengths = through.array(this.#lengths)
+    this.#keys = through.array(this.#keys)
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * Recommends what trends: in the categories of the own items, and everywhere. Forward decay leaves
+ * the order of items as it is until one is met, so a bounded list of the heaviest items of each
+ * category is kept by looking at the item that was met alone.
+ */
+
+import type { Algorithm, LearnedStep } from './algorithm.ts'
+import { type Candidates, noPlace } from './candidates.ts'
+import { CategoryLists } from './category-lists.ts'
+import type { ItemContents } from './item-contents.ts'
+import type { OwnItem } from './own-items.ts'
+import type { Transfer } from './transfer.ts'
+import type { Trending } from './trending.ts'
+
+/** Heaviest items remembered of a category, and looked at of all. */
+const heaviestCountMax = 64
+
+export class CategoryTrends implements Algorithm {
+  readonly #contents: ItemContents
+  readonly #trending: Trending
+  readonly #lists = new CategoryLists(heaviestCountMax)
+
+  constructor(contents: ItemContents, trending: Trending) {
+    this.#contents = contents
+    this.#trending = trending
+  }
+
+  learn({ slot }: Pick<LearnedStep, 'slot'>): void {
+    const narrow = this.#contents.narrowOf(slot)
+    if (narrow !== 0) this.#lift(narrow, slot)
+    const wide = this.#contents.wideOf(slot)
+    if (wide !== 0) this.#lift(wide, slot)
+  }
+
+  forget(): void {}
+
+  score(ownItems: readonly OwnItem[], target: Candidates): void {
+    let left = heaviestCountMax
+    for (const slot of this.#trending.heaviest()) {
+      if (left === 0) break
+      left -= 1
+      target.add(slot, noPlace, this.#trending.weightOf(slot))
+    }
+    for (const { slot } of ownItems) {
+      for (const other of this.heaviestOf(this.#contents.narrowOf(slot))) {
+        target.add(other, noPlace, this.#trending.weightOf(other))
+      }
+    }
+  }
+
+  /** Returns the heaviest items of a category, heaviest first. */
+  heaviestOf(category: number): readonly number[] {
+    const slots: number[] = []
+    if (category === 0) return slots
+    for (let place = 0; place < heaviestCountMax; place++) {
+      const slot = this.#lists.at(category, place)
+      if (slot >= 0 && this.#isOf(category, slot)) slots.push(slot)
+    }
+    return slots.sort(
+      (left, right) => this.#trending.weightOf(right) - this.#trending.weightOf(left),
+    )
+  }
+
+  transfer(through: Transfer): void {
+    this.#lists.transfer(through)
+  }
+
+  #isOf(category: number, slot: number): boolean {
+    return this.#contents.narrowOf(slot) === category || this.#contents.wideOf(slot) === category
+  }
+
+  #lift(category: number, slot: number): void {
+    let lightest = -1
+    let least = this.#trending.weightOf(slot)
+    for (let place = 0; place < heaviestCountMax; place++) {
+      const other = this.#lists.at(category, place)
+      if (other === slot) return
+      const isFree = other < 0 || !this.#isOf(category, other)
+      const weight = isFree ? -1 : this.#trending.weightOf(other)
+      if (weight >= least) continue
+      least = weight
+      lightest = place
+    }
+    if (lightest >= 0) this.#lists.put(category, lightest, slot)
+  }
+}

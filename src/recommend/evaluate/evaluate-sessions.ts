@@ -1,0 +1,219 @@
+/**
+ * Scores algorithms on sessions in time order: for every prefix of every test session the next item
+ * is predicted among all items that were learned.
+ *
+ * Frozen: no test session is learned. Updated: a test session is learned after it was scored, never
+ * before. Weights are fitted on the last tenth of the training sessions, by an index that has
+ * learned the nine tenths before them alone.
+ *
+ * The sessions have no times: they are spread evenly over `daysCovered`, with 30 s between two
+ * interactions.
+ */
+
+import type { AlgorithmName } from '../algorithm.ts'
+import { type Blend, type BlendOptions, createBlend } from '../blend.ts'
+import { type BlendWeights, defaultWeights, onlyWeights } from '../blend-weights.ts'
+import type { RecommendQuery } from '../recommender.ts'
+import { createCoverage } from './coverage.ts'
+import { createDiversity } from './diversity.ts'
+import { fitWeights, type WeightSample } from './fit-weights.ts'
+import { createHitRate } from './hit-rate.ts'
+import { Latency } from './latency.ts'
+import { answerCountMax } from './metric.ts'
+import { createNdcg } from './ndcg.ts'
+import type { Session } from './parse-sessions.ts'
+import { createPopularityBias } from './popularity-bias.ts'
+import { createRecall } from './recall.ts'
+import { createReciprocalRank } from './reciprocal-rank.ts'
+
+export interface EvaluateDeps {
+  /** For latencies. */
+  monotonicMs(): number
+  /** Told now and then; `doneCount` of `allCount` of the step named. */
+  progress?(step: string, doneCount: number, allCount: number): void
+}
+
+export interface EvaluateOptions {
+  /** Days that training and test are spread over. */
+  readonly daysCovered: number
+  readonly isUpdated: boolean
+  readonly isCurrentExcluded: boolean
+  /** Whether the blend's weights are fitted, or those shipped. */
+  readonly isFitted: boolean
+  /** Limits of the index; what is left out takes those of the server. */
+  readonly blend: Partial<BlendOptions>
+}
+
+/** `blend`, or one algorithm alone. */
+export type EvaluatedName = 'blend' | AlgorithmName
+
+export interface Evaluation {
+  readonly algorithm: EvaluatedName
+  readonly predictions: number
+  readonly hr20: number
+  readonly mrr20: number
+  readonly recall20: number
+  readonly ndcg20: number
+  readonly coverage: number
+  readonly popularityBias: number
+  readonly diversity: number
+  readonly latencyUs: { readonly p50: number; readonly p99: number }
+  /** Of the blend. */
+  readonly weights?: BlendWeights
+}
+
+export interface SessionSet {
+  readonly train: readonly Session[]
+  readonly test: readonly Session[]
+}
+
+const dayMs = 86_400_000
+const stepMs = 30_000
+const validationShare = 0.1
+/** Predictions that weights are fitted to; of more, every so-manieth. */
+const sampleCountMax = 12_000
+const progressEvery = 500
+const nothing: ReadonlySet<string> = new Set()
+
+export class SessionEvaluator {
+  readonly #deps: EvaluateDeps
+  readonly #options: EvaluateOptions
+  readonly #set: SessionSet
+  readonly #sessionMs: number
+  readonly #frequencies = new Map<string, number>()
+  #weights: BlendWeights = defaultWeights
+  /** The index after training, while it has learned nothing of the test. */
+  #trained: Blend | undefined
+
+  constructor(deps: EvaluateDeps, set: SessionSet, options: EvaluateOptions) {
+    this.#deps = deps
+    this.#options = options
+    this.#set = set
+    const count = Math.max(1, set.train.length + set.test.length)
+    this.#sessionMs = (options.daysCovered * dayMs) / count
+    for (const session of set.train) {
+      for (const itemId of session) {
+        this.#frequencies.set(itemId, (this.#frequencies.get(itemId) ?? 0) + 1)
+      }
+    }
+  }
+
+  evaluate(algorithm: EvaluatedName): Evaluation {
+    const index = this.#train()
+    const weights = algorithm === 'blend' ? this.#weights : onlyWeights(algorithm)
+    index.weigh(weights)
+    const figures = this.#score(index, algorithm)
+    if (this.#options.isUpdated) this.#trained = undefined
+    return algorithm === 'blend' ? { ...figures, weights } : figures
+  }
+
+  #train(): Blend {
+    if (this.#trained !== undefined) return this.#trained
+    const { train } = this.#set
+    const index = createBlend(this.#options.blend)
+    const isFitting = this.#options.isFitted && this.#weights === defaultWeights
+    const cut = isFitting ? Math.floor(train.length * (1 - validationShare)) : train.length
+    this.#learnAll(index, 0, cut)
+    if (isFitting) this.#weights = this.#fit(index, cut)
+    this.#learnAll(index, cut, train.length)
+    this.#trained = index
+    return index
+  }
+
+  #learnAll(index: Blend, from: number, to: number): void {
+    for (let line = from; line < to; line++) {
+      if (line % progressEvery === 0) this.#deps.progress?.('learn', line, this.#set.train.length)
+      this.#learn(index, this.#set.train[line] ?? [], line)
+    }
+  }
+
+  #learn(index: Blend, session: Session, line: number): void {
+    const profileId = `session ${line}`
+    for (const { itemId, kind, occurredAtMs } of this.#activityOf(session, line)) {
+      index.learn({ profileId, itemId, kind, occurredAtMs })
+    }
+  }
+
+  #fit(index: Blend, from: number): BlendWeights {
+    const sessions = this.#set.train.slice(from)
+    const count = sessions.reduce((sum, session) => sum + Math.max(0, session.length - 1), 0)
+    const every = Math.max(1, Math.ceil(count / sampleCountMax))
+    const samples: WeightSample[] = []
+    let met = 0
+    for (const [offset, session] of sessions.entries()) {
+      if (offset % progressEvery === 0) this.#deps.progress?.('fit', offset, sessions.length)
+      const activity = this.#activityOf(session, from + offset)
+      for (const [next, itemId] of session.entries()) {
+        if (next === 0 || met++ % every !== 0) continue
+        const nowMs = activity[next]?.occurredAtMs ?? 0
+        const sample = index.sharesOf(activity.slice(0, next), itemId, nowMs)
+        if (sample.row >= 0) samples.push(sample)
+      }
+    }
+    return fitWeights(samples, defaultWeights)
+  }
+
+  #score(index: Blend, algorithm: EvaluatedName): Omit<Evaluation, 'weights'> {
+    const metrics = {
+      hr20: createHitRate(),
+      mrr20: createReciprocalRank(),
+      recall20: createRecall(),
+      ndcg20: createNdcg(),
+      coverage: createCoverage(this.#frequencies.size),
+      popularityBias: createPopularityBias(this.#frequencies),
+      diversity: createDiversity(this.#frequencies.size),
+    }
+    const latency = new Latency()
+    let predictions = 0
+    const { test, train } = this.#set
+    for (const [line, session] of test.entries()) {
+      if (line % progressEvery === 0) this.#deps.progress?.(algorithm, line, test.length)
+      const activity = this.#activityOf(session, train.length + line)
+      for (let next = 1; next < session.length; next++) {
+        const prediction = this.#predict(index, activity, next)
+        for (const metric of Object.values(metrics)) metric.observe(prediction)
+        latency.observe(prediction)
+        predictions += 1
+      }
+      if (this.#options.isUpdated) this.#learn(index, session, train.length + line)
+    }
+    return {
+      algorithm,
+      predictions,
+      hr20: metrics.hr20.value(),
+      mrr20: metrics.mrr20.value(),
+      recall20: metrics.recall20.value(),
+      ndcg20: metrics.ndcg20.value(),
+      coverage: metrics.coverage.value(),
+      popularityBias: metrics.popularityBias.value(),
+      diversity: metrics.diversity.value(),
+      latencyUs: { p50: latency.quantileUs(0.5), p99: latency.quantileUs(0.99) },
+    }
+  }
+
+  #predict(index: Blend, activity: RecommendQuery['activity'], next: number) {
+    const current = activity[next - 1]?.itemId ?? ''
+    const query: RecommendQuery = {
+      activity: activity.slice(0, next),
+      nowMs: activity[next]?.occurredAtMs ?? 0,
+      countMax: answerCountMax,
+      excludeItemIds: this.#options.isCurrentExcluded ? new Set([current]) : nothing,
+      isAllowed: () => true,
+    }
+    const startedAtMs = this.#deps.monotonicMs()
+    const recommendations = index.recommend(query)
+    const latencyUs = (this.#deps.monotonicMs() - startedAtMs) * 1000
+    const answer = recommendations.map(({ itemId }) => itemId)
+    const rest = activity.slice(next).map(({ itemId }) => itemId)
+    return { answer, rank: answer.indexOf(rest[0] ?? '') + 1, rest, latencyUs }
+  }
+
+  #activityOf(session: Session, line: number): RecommendQuery['activity'] {
+    const beganAtMs = line * this.#sessionMs
+    return session.map((itemId, index) => ({
+      itemId,
+      kind: 'view',
+      occurredAtMs: beganAtMs + index * stepMs,
+    }))
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * Recommends what the person bought before and is about to need again: the share of an item's
+ * purchases that are repeats, around the time that usually lies between two.
+ *
+ * Who bought what is remembered by hashes in a table of fixed size, where a newer purchase takes
+ * the place of an older one; two people are taken for one with a chance of 2^-32 a look.
+ */
+
+import type { Algorithm, LearnedStep } from './algorithm.ts'
+import type { Candidates } from './candidates.ts'
+import type { OwnItem } from './own-items.ts'
+import type { Transfer } from './transfer.ts'
+import { growTo } from './typed-array.ts'
+
+/** Purchases remembered. A power of two; 16 bytes each. */
+const memoryCountMax = 2 ** 18
+/** What is bought again within a day is one purchase in two orders. */
+const apartMsMin = 86_400_000
+/** Purchases that an item is thought to have had without a repeat, before it has any. */
+const doubtCount = 5
+
+export class RepeatPurchase implements Algorithm {
+  #marks = new Int32Array(memoryCountMax)
+  #boughtAtMs = new Float64Array(memoryCountMax)
+  /** By item slot: purchases, repeats, and the sum of the times between. */
+  #buys = new Float64Array(256)
+  #repeats = new Float64Array(256)
+  #apartMs = new Float64Array(256)
+
+  learn({ profileId, key, slot, kind, atMs }: LearnedStep): void {
+    if (kind !== 'purchase') return
+    if (slot >= this.#buys.length) {
+      this.#buys = growTo(this.#buys, slot + 1)
+      this.#repeats = growTo(this.#repeats, slot + 1)
+      this.#apartMs = growTo(this.#apartMs, slot + 1)
+    }
+    this.#buys[slot] = (this.#buys[slot] ?? 0) + 1
+    const mark = hashPurchase(profileId, key)
+    const place = Math.imul(mark, 0x9e3779b1) >>> (32 - Math.log2(memoryCountMax))
+    if (this.#marks[place] === mark) {
+      const apartMs = atMs - (this.#boughtAtMs[place] ?? atMs)
+      if (apartMs < apartMsMin) return
+      this.#repeats[slot] = (this.#repeats[slot] ?? 0) + 1
+      this.#apartMs[slot] = (this.#apartMs[slot] ?? 0) + apartMs
+    }
+    this.#marks[place] = mark
+    this.#boughtAtMs[place] = atMs
+  }
+
+  forget(slot: number): void {
+    if (slot >= this.#buys.length) return
+    this.#buys[slot] = 0
+    this.#repeats[slot] = 0
+    this.#apartMs[slot] = 0
+  }
+
+  score(ownItems: readonly OwnItem[], target: Candidates, nowMs: number): void {
+    for (const [place, own] of ownItems.entries()) {
+      const repeats = this.#repeats[own.slot] ?? 0
+      if (own.kind !== 'purchase' || repeats === 0) continue
+      const rate = repeats / ((this.#buys[own.slot] ?? 0) + doubtCount)
+      const usualMs = (this.#apartMs[own.slot] ?? 0) / repeats
+      target.add(own.slot, place, rate * dueShare((nowMs - own.atMs) / usualMs))
+    }
+  }
+
+  transfer(through: Transfer): void {
+    this.#marks = through.array(this.#marks)
+    this.#boughtAtMs = through.array(this.#boughtAtMs)
+    this.#buys = through.array(this.#buys)
+    this.#repeats = through.array(this.#repeats)
+    this.#apartMs = through.array(this.#apartMs)
+  }
+}
+
+/** Returns how due a purchase is after so many of its usual times: most at one, little at none. */
+function dueShare(times: number): number {
+  if (!(times > 0)) return 0
+  return times <= 1 ? times * times : 1 / times
+}
+
+/** FNV-1a over the profile, mixed with the item; never 0, which means none. */
+function hashPurchase(profileId: string, key: number): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < profileId.length; at++) {
+    hash = Math.imul(hash ^ profileId.charCodeAt(at), 0x01000193)
+  }
+  hash = Math.imul(hash ^ key, 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) | 0 || 1
+}

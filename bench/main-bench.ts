@@ -21,6 +21,7 @@ import { benchDeliver, benchTriggerToHandover } from './handover.bench.ts'
 import { benchHistory } from './history.bench.ts'
 import { benchImport } from './import.bench.ts'
 import { benchProfileRead } from './profile-read.bench.ts'
+import { benchRecommend } from './recommend.bench.ts'
 import { benchIndexRestart, benchRecommendServing } from './recommend-serving.bench.ts'
 import { benchRender } from './render.bench.ts'
 import { benchStart } from './start.bench.ts'
@@ -42,6 +43,7 @@ const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new M
   ['recommend-serving', benchRecommendServing],
   ['index-restart', benchIndexRestart],
   ['timers', benchTimers],
+  ['recommend', benchRecommend],
   ['render', benchRender],
   ['validate', benchValidate],
   ['start', benchStart],

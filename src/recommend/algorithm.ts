@@ -45,7 +45,8 @@ export interface LearnedStep {
 }
 
 export interface Algorithm {
-  learn(step: LearnedStep): void
+  /** Absent where it reads what another learns. */
+  learn?(step: LearnedStep): void
   /** Forgets an item whose slot is given to another. */
   forget(slot: number): void
   /**

@@ -28,13 +28,40 @@ export function onlyWeights(name: AlgorithmName): BlendWeights {
   return rowOwnCounts.map(() => ({ [name]: 1 }))
 }
 
-export const defaultWeights: BlendWeights = rowOwnCounts.map(() => ({
-  'session-neighbours': 0.45,
-  'sequential-rules': 0.15,
-  'co-visitation': 0.05,
-  'two-steps': 0.25,
-  revisit: 0.1,
-}))
+/**
+ * The mean of the weights fitted to two public sets of sessions, diginetica and yoochoose1_64, by
+ * `attune evaluate` (on the last tenth of the training sessions; see docs/benchmarks.md).
+ */
+export const defaultWeights: BlendWeights = [
+  {
+    'session-neighbours': 0.39,
+    'sequential-rules': 0.15,
+    'co-visitation': 0.09,
+    'two-steps': 0.33,
+    revisit: 0.03,
+  },
+  {
+    'session-neighbours': 0.24,
+    'sequential-rules': 0.18,
+    'co-visitation': 0.16,
+    'two-steps': 0.29,
+    revisit: 0.12,
+  },
+  {
+    'session-neighbours': 0.27,
+    'sequential-rules': 0.16,
+    'co-visitation': 0.21,
+    'two-steps': 0.25,
+    revisit: 0.11,
+  },
+  {
+    'session-neighbours': 0.17,
+    'sequential-rules': 0.18,
+    'co-visitation': 0.32,
+    'two-steps': 0.22,
+    revisit: 0.1,
+  },
+]
 
 export function isAlgorithmName(text: string): text is AlgorithmName {
   return algorithmNames.some((name) => name === text)

@@ -146,7 +146,7 @@ export class Blend implements Recommender {
       ['similar-content', this.#similarContent],
       ['trending', this.#trends],
     ])
-    this.#learners = [...this.#algorithms.values()]
+    this.#learners = [...this.#algorithms.values()].filter(({ learn }) => learn !== undefined)
   }
 
   /** Weighs anew what was learned; what is learned does not depend on it. */
@@ -177,7 +177,7 @@ export class Blend implements Recommender {
     step.isNewItem = sessions.isNewItem
     step.stepsBack = sessions.stepsBack
     step.keyCount = this.#readNewest(step)
-    for (const algorithm of this.#learners) algorithm.learn(step)
+    for (const algorithm of this.#learners) algorithm.learn?.(step)
   }
 
   describe(content: ItemContent): void {
@@ -247,7 +247,7 @@ export class Blend implements Recommender {
     this.#sessions.transfer(through)
     this.#trending.transfer(through)
     this.#contents.transfer(through)
-    for (const algorithm of this.#learners) algorithm.transfer(through)
+    for (const algorithm of this.#algorithms.values()) algorithm.transfer(through)
     this.#learnedCount = through.number(this.#learnedCount)
   }
 
@@ -270,7 +270,7 @@ export class Blend implements Recommender {
     assert(slot !== undefined, 'every item in the table trends')
     this.#trending.forget(slot)
     this.#contents.forget(slot)
-    for (const algorithm of this.#learners) algorithm.forget(slot)
+    for (const algorithm of this.#algorithms.values()) algorithm.forget(slot)
     return this.#items.replace(slot, itemId)
   }
 

@@ -5,9 +5,9 @@
  *
  *     block of an item   [ keys ... | follows ... | together ... ]   4, 8, 16... of each
  *
- * A list is bounded; a newcomer to a full list takes the place of the lightest and inherits its
- * weight together (space-saving, Metwally et al. 2005), so an item's weight is overestimated by
- * that at most.
+ * A list is bounded; a newcomer to a full list takes the place of the lightest of some looked at
+ * and inherits its weight together (after space-saving, Metwally et al. 2005), so an item's weight
+ * is overestimated by that at most.
  */
 
 import { BlockArena, blockLengthFor, blockLengthMin } from './block-arena.ts'
@@ -32,6 +32,8 @@ const exponentMax = 100
  */
 const pairsPerMeeting = 8
 const pairCountMin = 8
+/** Places of a full list looked at for a light one; the next time those behind them. */
+const replaceLookCount = 16
 
 interface Pair {
   readonly key: number
@@ -50,6 +52,7 @@ export class PairTable {
   /** Interactions with the item, by slot; they decide how long its list may grow. */
   #meetings = new Int32Array(256)
   #beganAtMs: number | undefined
+  #lookAt = 0
 
   constructor(items: ItemTable, options: PairTableOptions) {
     this.#items = items
@@ -85,6 +88,7 @@ export class PairTable {
       const { floats } = this.#arena
       floats[at + length] = (floats[at + length] ?? 0) + follows
       floats[at + length * 2] = (floats[at + length * 2] ?? 0) + together
+      this.#bringForward(start, length, at)
       return
     }
     if (count === length) {
@@ -137,6 +141,7 @@ export class PairTable {
     this.#counts = through.array(this.#counts)
     this.#meetings = through.array(this.#meetings)
     this.#beganAtMs = transferInstant(through, this.#beganAtMs)
+    this.#lookAt = through.number(this.#lookAt)
   }
 
   #lengthMaxOf(slot: number): number {
@@ -147,13 +152,29 @@ export class PairTable {
   #replaceLightest(start: number, length: number, pair: Pair): void {
     const { ints, floats } = this.#arena
     const { key, follows, together } = pair
-    let lightest = start + length * 2
-    for (let at = lightest + 1; at < start + length * 3; at++) {
-      if ((floats[at] ?? 0) < (floats[lightest] ?? 0)) lightest = at
+    const lookCount = Math.min(length, replaceLookCount)
+    const looked = start + length * 2
+    let lightest = -1
+    for (let nth = 0; nth < lookCount; nth++) {
+      this.#lookAt = (this.#lookAt + 1) & (length - 1)
+      const at = looked + this.#lookAt
+      if (lightest < 0 || (floats[at] ?? 0) < (floats[lightest] ?? 0)) lightest = at
     }
     ints[lightest - length * 2] = key
     floats[lightest - length] = follows
     floats[lightest] = (floats[lightest] ?? 0) + together
+  }
+
+  /** Swaps a place with the one half as far from the start: what is met often is found soon. */
+  #bringForward(start: number, length: number, at: number): void {
+    const to = start + ((at - start) >>> 1)
+    if (to === at) return
+    const { ints } = this.#arena
+    for (let shift = 0; shift < length * 3; shift += length) {
+      const moved = ints[at + shift] ?? 0
+      ints[at + shift] = ints[to + shift] ?? 0
+      ints[to + shift] = moved
+    }
   }
 
   #growList(slot: number, length: number): number {

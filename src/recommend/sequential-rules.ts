@@ -19,9 +19,6 @@ export class SequentialRules implements Algorithm {
     this.#weights = new Float64Array(pairs.pairCountMax)
   }
 
-  /** The pairs are learned once for all who read them. */
-  learn(): void {}
-
   forget(): void {}
 
   transfer(): void {}

@@ -33,8 +33,6 @@ export class SimilarContent implements Algorithm {
     this.#pushes[category] = pushes + 1
   }
 
-  learn(): void {}
-
   forget(): void {}
 
   score(ownItems: readonly OwnItem[], target: Candidates): void {

@@ -30,8 +30,6 @@ export class TwoSteps implements Algorithm {
     this.#farWeights = new Float64Array(pairs.pairCountMax)
   }
 
-  learn(): void {}
-
   forget(): void {}
 
   transfer(): void {}

@@ -101,7 +101,9 @@ describe('bought-together', () => {
   it('takes an item bought twice in an order once, and bounds an order', () => {
     const index = alone('bought-together')
     const many = Array.from({ length: 5_000 }, (_, nth) => `i${nth}`)
-    buy(index, 'p', ['a', 'a', ...many], 0)
+    buy(index, 'p', ['a', 'b', 'a', 'b', 'c'], 0)
+    assert.deepEqual(shareOf(index, 'a', ['b', 'c']), [0.5, 0.5])
+    buy(index, 'q', ['a', ...many], 0)
     assert.ok(reasoned(index, 'a').length <= 32)
   })
 })
@@ -123,6 +125,21 @@ describe('repeat-purchase', () => {
     }
     assert.deepEqual(asked(20), 0, 'just bought')
     assert.deepEqual(asked(30), 1, 'only what is ever bought again')
+  })
+
+  it('prefers what is due to what is overdue or not due yet', () => {
+    const index = alone('repeat-purchase')
+    for (const [itemId, days] of Object.entries({ weekly: 7, monthly: 28 })) {
+      for (const nth of [0, 1]) buy(index, `p ${itemId}`, [itemId], nth * days * dayMs)
+    }
+    const activity = ['weekly', 'monthly'].map((itemId) => {
+      return { itemId, kind: 'purchase' as const, occurredAtMs: 100 * dayMs }
+    })
+    const firstAt = (day: number): number =>
+      index.sharesOf(activity, 'weekly', (100 + day) * dayMs).shares[repeatPlace] ?? -1
+    // Due after 7 days: 1 to (1/4)^2. After 28: 1/4 to 1.
+    assert.equal(Math.round(firstAt(7) * 1e4), 9412)
+    assert.equal(Math.round(firstAt(28) * 1e4), 2000)
   })
 
   it('takes two orders of one day for one purchase', () => {

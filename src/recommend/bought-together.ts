@@ -42,10 +42,10 @@ export class BoughtTogether implements Algorithm {
     }
     const length = this.#lengths[place] ?? 0
     const start = place * basketLengthMax
+    if (this.#keys.subarray(start, start + length).includes(key)) return
     const weight = this.#pairs.weightAt(atMs)
     for (let at = start; at < start + length; at++) {
       const other = this.#keys[at] ?? 0
-      if (other === key) return
       if (!this.#items.isCurrent(other)) continue
       this.#pairs.strengthen(slotOf(other), key, weight, weight)
       this.#pairs.strengthen(slot, other, 0, weight)

@@ -13,7 +13,7 @@ import type { PairTable } from './pair-table.ts'
 import type { Transfer } from './transfer.ts'
 
 /** Items of the session that an interaction is paired with. */
-export const pairReachCount = 5
+export const pairReachCount = 4
 
 export class CoVisitation implements Algorithm {
   readonly #items: ItemTable

@@ -30,7 +30,7 @@ const exponentMax = 100
  * A list grows with its item: most items are rare, and a long tail of long lists would cost most of
  * the memory for what was met once.
  */
-const pairsPerMeeting = 8
+const pairsPerMeeting = 4
 const pairCountMin = 8
 /** Places of a full list looked at for a light one; the next time those behind them. */
 const replaceLookCount = 16

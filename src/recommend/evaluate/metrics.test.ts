@@ -23,6 +23,7 @@ describe('metrics', () => {
   it('HR counts the next item alone', () => {
     assert.equal(valueAfter(createHitRate(), [first, second]), 0.5)
     assert.equal(valueAfter(createHitRate(), [predict('abcd', 'xa')]), 0)
+    assert.equal(valueAfter(createHitRate(), [predict('abcd', 'a')]), 1, 'at the first place')
   })
 
   it('MRR is the mean of 1 / place', () => {
@@ -31,6 +32,7 @@ describe('metrics', () => {
 
   it('recall is the share of the different items of the rest', () => {
     assert.equal(valueAfter(createRecall(), [predict('abcd', 'bdbx')]), 0.6667)
+    assert.equal(valueAfter(createRecall(), [predict('abcd', '')]), 0, 'nothing is left')
   })
 
   it('NDCG counts each place less than that before, over the best possible', () => {

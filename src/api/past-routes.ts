@@ -88,7 +88,7 @@ export async function answerPastProfile(
   return await answerPast(reply, given.id, (key) => past.at(key, atMs))
 }
 
-/** Returns the instant of a day, or of a time with its zone; undefined for none, or a future one. */
+/** Returns the instant of a day, or of a time with its zone; undefined for none or a future one. */
 export function parsePastTime(text: string, nowMs: number): number | undefined {
   const atMs = timePattern.test(text) ? Date.parse(text) : Number.NaN
   return Number.isNaN(atMs) || atMs > nowMs ? undefined : atMs

@@ -1,32 +1,30 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { sha256Bytes } from '../lib/hash.ts'
 import { createSeededRandom } from '../lib/random.ts'
-import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-log.ts'
-import { decodeRecord, emptyBody, type NewRecord } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
-import { decodePerson, encodePerson, type Person, personPrefix } from '../profile/person.ts'
+import { encodePerson, type Person } from '../profile/person.ts'
 import { hashPartition } from '../state/dump.ts'
-import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { decodeCursor, encodeCursor, openFeed, readFeed } from './change-feed.ts'
-import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
 import type { PastVersion, RefoldPlace } from './fold-stretch.ts'
 import { checkpointStepCount } from './history.ts'
-import { PartitionFold } from './partition-fold.ts'
+import {
+  anyRecord,
+  dayMs,
+  event,
+  keys,
+  minuteMs,
+  PastWorld,
+  recordOf,
+  startMs,
+  tick,
+} from './past-world.fixture.ts'
 import { findOldest, findVersionAt, foldVersion, foldVersions, type PastAnswer } from './refold.ts'
-import { historyPrefix, outboxPrefix } from './scope.ts'
-
-const startMs = 1_800_000_000_000
-const minuteMs = 60_000
-const dayMs = 86_400_000
-const owner = { epoch: 1, nonce: 'n' }
-const keys = ['user:ada', 'user:bob', 'anonymous:a1', 'anonymous:a2'] as const
-const hashes = ['a'.repeat(64), 'b'.repeat(64)] as const
+import { historyPrefix } from './scope.ts'
 
 describe('the past of a person', () => {
   it('is what it was at each version, by the fold again', async () => {
     for (const seed of [1]) {
-      const world = new World(90 * dayMs)
+      const world = new PastWorld(90 * dayMs)
       const random = createSeededRandom(seed)
       for (let index = 0; index < 900; index++) await world.append(anyRecord(random, index))
       await world.fold(1)
@@ -48,7 +46,7 @@ describe('the past of a person', () => {
   })
 
   it('holds what became of a message that was made before the checkpoint', async () => {
-    const world = new World(90 * dayMs)
+    const world = new PastWorld(90 * dayMs)
     await world.append(event('user:ada', 0, { name: 'Product Added' }))
     const count = checkpointStepCount + 20
     for (let index = 1; index < count; index++) {
@@ -74,7 +72,7 @@ describe('the past of a person', () => {
       [5, 7],
       [6, 500],
     ] as const) {
-      const world = new World(90 * dayMs)
+      const world = new PastWorld(90 * dayMs)
       const random = createSeededRandom(seed)
       for (let index = 0; index < 300; index++) await world.append(anyRecord(random, index))
       const told = new Map<string, number>()
@@ -112,7 +110,7 @@ describe('the past of a person', () => {
     const records = Array.from({ length: 400 }, (_, index) => anyRecord(random, index))
     const hashesSeen = new Set<string>()
     for (const countMax of [1, 7, 400]) {
-      const world = new World(90 * dayMs)
+      const world = new PastWorld(90 * dayMs)
       for (const record of records) await world.append(record)
       await world.fold(countMax, false)
       hashesSeen.add(await hashPartition(world.state, 0))
@@ -122,7 +120,7 @@ describe('the past of a person', () => {
   })
 
   it('is found by its time, and listed with what made each version', async () => {
-    const world = new World(90 * dayMs)
+    const world = new PastWorld(90 * dayMs)
     for (let index = 0; index < 3 * checkpointStepCount; index++) {
       await world.append(event('user:ada', index * minuteMs, { name: 'Product Viewed' }))
     }
@@ -158,7 +156,7 @@ describe('the past of a person', () => {
   })
 
   it('goes after its time, but for what the kept versions need', async () => {
-    const world = new World(dayMs)
+    const world = new PastWorld(dayMs)
     let atMs = 0
     for (let index = 0; index < 6 * checkpointStepCount; index++) {
       atMs = index * 5 * minuteMs
@@ -182,7 +180,7 @@ describe('the past of a person', () => {
   })
 
   it('is not kept where that is off, and begins where it is switched on', async () => {
-    const world = new World(0)
+    const world = new PastWorld(0)
     for (let index = 0; index < 5; index++) await world.append(event('user:ada', index, {}))
     await world.fold(50)
     const ada = place('user:ada')
@@ -203,7 +201,7 @@ describe('the past of a person', () => {
   })
 
   it('is refused where the log was trimmed, or other rules folded it', async () => {
-    const world = new World(90 * dayMs)
+    const world = new PastWorld(90 * dayMs)
     for (let index = 0; index < 20; index++) await world.append(event('user:ada', index, {}))
     await world.fold(50)
     world.log.trim(0, 10)
@@ -211,87 +209,6 @@ describe('the past of a person', () => {
     assert.deepEqual(await foldVersion(world, ada, 20), refused('trimmed'))
   })
 })
-
-interface Seen {
-  readonly person: Person
-  readonly traits: unknown
-}
-
-/** One partition that sends to itself, folded record by record or in batches. */
-class World {
-  readonly log: MemoryEventLog = createMemoryEventLog({
-    identity: { incarnation: 'test', partitionCount: 1 },
-  })
-  readonly state: MemoryStateStore = createMemoryStateStore()
-  /** By key, then by version: what a person was behind each record. */
-  readonly seen = new Map<string, Map<number, Seen>>()
-  readonly #historyMs: number
-  #fold: PartitionFold | undefined
-
-  constructor(historyMs: number) {
-    this.#historyMs = historyMs
-  }
-
-  definitionsOf = async (hash: string): Promise<CompiledDefinitions> => compile(hash)
-
-  async append(record: NewRecord): Promise<void> {
-    if ((await this.log.end(0)) === 0) {
-      const skeleton = { ...owner, historyMs: this.#historyMs }
-      await this.log.append([
-        recordOf('owner', 'control:0', 0, skeleton),
-        recordOf('definitions', 'control:0', 0, { hash: hashes[0], version: 1 }),
-      ])
-    }
-    // The owner's word on time, without which fold time would stand still.
-    const { recordedAtMs } = record
-    await this.log.append([{ ...tick(0), recordedAtMs }, record])
-  }
-
-  /** Folds to the end, what it sends to itself included. */
-  async fold(
-    countMax: number,
-    isForwarding = true,
-    onCommitted: () => Promise<void> = async () => {},
-  ): Promise<void> {
-    if (this.#fold === undefined) {
-      await this.state.acquire(0, 1, 'n')
-      const options = { workspace: 'default', partitionCount: 1, partition: 0 }
-      this.#fold = new PartitionFold(this, options)
-      await this.#fold.open(await this.state.head(0))
-    }
-    const fold = this.#fold
-    while (fold.cursor < (await this.log.end(0))) {
-      await fold.fold(await this.log.read(0, fold.cursor, countMax), () => false)
-      if (fold.stopped !== undefined) throw fold.stopped.cause
-      const { commit } = fold.takeCommit(owner, 'test')
-      assert.deepEqual(await this.state.commit([commit]), ['committed'])
-      fold.committed(commit)
-      for (const { key, value } of commit.changes) {
-        if (!isForwarding || !key.startsWith(outboxPrefix) || value === undefined) continue
-        await this.log.append([decodeRecord(0, 0, value)])
-      }
-      await onCommitted()
-      if (countMax === 1) for (const key of keys) await this.#look(key)
-    }
-  }
-
-  async now(key: string): Promise<Seen> {
-    const [bytes, traits] = await this.state.get(0, [personPrefix + key, `trait/${key}`])
-    return {
-      person: decodePerson(bytes ?? assert.fail(key)),
-      traits: traits === undefined ? {} : JSON.parse(Buffer.from(traits).toString()),
-    }
-  }
-
-  async #look(key: string): Promise<void> {
-    const [bytes] = await this.state.get(0, [personPrefix + key])
-    if (bytes === undefined) return
-    const now = await this.now(key)
-    const versions = this.seen.get(key) ?? new Map<number, Seen>()
-    this.seen.set(key, versions)
-    if (!versions.has(now.person.version)) versions.set(now.person.version, now)
-  }
-}
 
 /** Without what a version does not show. */
 function bare(person: Person): unknown {
@@ -304,7 +221,7 @@ function foundOf<Found>(answer: PastAnswer<Found>): Found {
   return answer.found
 }
 
-async function pastOf(world: World, key: string): Promise<ReadonlyMap<number, PastVersion>> {
+async function pastOf(world: PastWorld, key: string): Promise<ReadonlyMap<number, PastVersion>> {
   const past = new Map<number, PastVersion>()
   for (;;) {
     const wish = { after: past.size, countMax: 100 }
@@ -320,95 +237,4 @@ function refused(reason: string): unknown {
 
 function place(personKey: string): RefoldPlace {
   return { workspace: 'default', partitionCount: 1, partition: 0, personKey }
-}
-
-function anyRecord(random: ReturnType<typeof createSeededRandom>, index: number): NewRecord {
-  const below = (count: number): number => Math.floor(random.unit() * count)
-  const atMs = index * 3 * minuteMs
-  const name = ['Product Viewed', 'Product Added', 'Order Completed'][below(3)] ?? ''
-  const userId = ['ada', 'ada', 'ada', 'bob'][below(4)] ?? ''
-  const anonymousId = ['a1', 'a2'][below(2)] ?? ''
-  if (index === 200) {
-    return recordOf('definitions', 'control:0', atMs, { hash: hashes[1], version: 2 })
-  }
-  switch (below(12)) {
-    case 0:
-      return tick(atMs)
-    case 1:
-    case 2: {
-      const traits = { email: `${userId}@b.example`, step: index }
-      const identify = { type: 'identify', name: 'Identified', traits, userId, anonymousId }
-      return event(`user:${userId}`, atMs, identify)
-    }
-    case 3:
-    case 4:
-    case 5:
-      return event(`anonymous:${anonymousId}`, atMs, { name, anonymousId })
-    case 6:
-      return event(`user:${userId}`, atMs, { name: 'Unsubscribed', userId })
-    default:
-      return event(`user:${userId}`, atMs, { name, userId })
-  }
-}
-
-function compile(hash: string): CompiledDefinitions {
-  const within = hash === hashes[0] ? '10m' : '20m'
-  const answer = compileDefinitions(
-    {
-      ...emptyDocument,
-      templates: { mail: { name: 'mail', html: '', subject: '', text: null } },
-      segments: [
-        {
-          name: 'viewers',
-          content: { event: 'Product Viewed', count: { atLeast: 2 }, within },
-        },
-      ],
-      campaigns: [
-        {
-          name: 'cart',
-          trigger: { event: 'Product Added' },
-          steps: [{ wait: '5m' }, { send: { template: 'mail', topic: 'news' } }],
-          exit: [{ event: 'Order Completed' }],
-        },
-        {
-          name: 'view',
-          trigger: { segment: 'viewers' },
-          steps: [{ send: { template: 'mail', topic: 'news' } }],
-        },
-      ],
-    },
-    hash,
-  )
-  if (answer.kind === 'refused') throw new Error(JSON.stringify(answer.faults))
-  return answer.definitions
-}
-
-function tick(atMs: number): NewRecord {
-  return recordOf('tick', 'control:0', atMs, owner)
-}
-
-function event(key: string, atMs: number, given: Readonly<Record<string, unknown>>): NewRecord {
-  const at = startMs + atMs
-  const userId = key.startsWith('user:') ? { userId: key.slice(5) } : {}
-  const name = given['name'] ?? 'Product Viewed'
-  const body = {
-    ...{ eventId: `e${atMs}`, sourceId: 'web', type: 'track', occurredAtMs: at, receivedAtMs: at },
-    ...{ ...userId, properties: { product_id: 'cup', price: 4 }, ...given, name },
-  }
-  return recordOf('event', key, atMs, { name }, body)
-}
-
-function recordOf(
-  kind: NewRecord['kind'],
-  key: string,
-  atMs: number,
-  skeleton: unknown,
-  body?: unknown,
-): NewRecord {
-  return {
-    ...{ partition: 0, key, kind, skeleton, keyId: 0, isBackfill: false },
-    recordedAtMs: startMs + atMs,
-    id: sha256Bytes(`${kind} ${key} ${atMs}`, 16),
-    body: body === undefined ? emptyBody : Buffer.from(JSON.stringify(body)),
-  }
 }

@@ -83,6 +83,12 @@ describe('the limits of a person', () => {
     assert.equal(decodeActivity(large.parts[4]?.activity ?? emptyPack).length, 30)
   })
 
+  it('leave traits as they are where none is given', () => {
+    const traits: PersonTraits = {}
+    assert.deepEqual(setTraits(traits, 'user:ada', {}), { changed: [], droppedCount: 0 })
+    assert.deepEqual(traits, {})
+  })
+
   it('take no trait that has no room, and a smaller value of one that has', () => {
     const traits: PersonTraits = {}
     const given = (size: number) => Object.fromEntries([['bio', ['x'.repeat(size), 5, 'web']]])

@@ -249,7 +249,6 @@ export function setTraits(
   given: Readonly<Record<string, StoredTrait>>,
 ): { readonly changed: readonly string[]; readonly droppedCount: number } {
   const stored = traits[partKey] ?? {}
-  traits[partKey] = stored
   const changed: string[] = []
   let droppedCount = 0
   let bytes = bytesOf(traits)
@@ -266,6 +265,8 @@ export function setTraits(
     stored[name] = trait
     changed.push(name)
   }
+  // Where nothing changed nothing is written, so nothing may be different in memory either.
+  if (changed.length > 0) traits[partKey] = stored
   return { changed, droppedCount }
 }
 

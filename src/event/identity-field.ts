@@ -69,11 +69,19 @@ export function readId(value: unknown, takesNumber: boolean): IdReading {
   if (hasControlOrBreak(value) || !value.isWellFormed()) {
     return refuse('The id has a control character or half a character.')
   }
-  if (value.length <= 36 && sharedByAccident.has(value.trim().toLowerCase())) {
-    return refuse('The id is a placeholder that many people share.')
-  }
+  if (isPlaceholder(value)) return refuse('The id is a placeholder that many people share.')
   if (value.trim() === '') return refuse('The id is blank.')
   return { kind: 'id', id: value }
+}
+
+/**
+ * Tells whether a value says nothing about who somebody is: a word such as `null` or `guest`, or
+ * nothing but zeros and what may stand between them.
+ */
+export function isPlaceholder(value: string): boolean {
+  if (value.length > 36) return false
+  const word = value.trim().toLowerCase()
+  return sharedByAccident.has(word) || /^[0:.{}-]*0[0:.{}-]*$/.test(word)
 }
 
 /** Tells whether `text` holds any C0 or C1 control character, line breaks included. */

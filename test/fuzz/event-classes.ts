@@ -37,6 +37,13 @@ function accepts(says: string, given: object): FixedCase {
   return fixed(says, post(anEvent(given)), 'accepted')
 }
 
+const badPrevious: readonly (readonly [string, string, string])[] = [
+  ['an alias of everybody', 'guest', 'rejected id-invalid'],
+  ['an alias of zeros', '0000-0000', 'rejected id-invalid'],
+  ['an alias with a line break', 'a\nb', 'rejected id-invalid'],
+  ['an alias with half a character', 'a\ud800', 'rejected text-invalid'],
+]
+
 export const eventClasses: readonly BadClass[] = [
   {
     number: 13,
@@ -210,6 +217,9 @@ export const eventClasses: readonly BadClass[] = [
         'rejected alias-invalid',
       ),
       fixed('an alias of nobody', post(anEvent(), alias), 'rejected alias-invalid'),
+      ...badPrevious.map(([name, previousId, end]) =>
+        fixed(name, post(anEvent({ type: 'alias', previousId }), alias), end),
+      ),
     ],
     generate: (random) =>
       post({ userId: `c${pickIndex(random, 5)}`, previousId: `c${pickIndex(random, 5)}` }, alias),

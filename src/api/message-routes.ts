@@ -107,11 +107,12 @@ async function placesOf(
   evidence: Evidence | undefined,
 ): Promise<Record<string, unknown>> {
   const partition = partitionOfMessage(message.messageId)
+  const { trigger } = message
   const found = await findPerson(deps.place, message.personKey)
   return {
     message: { partition, key: messagePrefix + message.messageId },
     person: { partition: found?.partition, key: personPrefix + (found?.person.key ?? '') },
-    trigger: { log: 'events', partition, offset: message.trigger.offset },
+    trigger: { log: 'events', partition: trigger.partition ?? partition, offset: trigger.offset },
     definitions: { blob: message.definitionsHash },
     evidence: { blob: message.evidenceHash },
     template: { blob: evidence?.templateHash },

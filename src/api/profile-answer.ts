@@ -9,8 +9,10 @@ import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-
 import { timeText } from '../lib/time-text.ts'
 import { partitionOf } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
+import { externalKeyPattern, isDeviceKey, isUserKey } from '../profile/identity-key.ts'
 import { decodePerson, type PersonTraits, personPrefix, traitPrefix } from '../profile/person.ts'
 import type { Activity, PersonView } from '../profile/person-view.ts'
+import { keysOf, shownKeys } from '../profile/ties.ts'
 import { cartOf, currentTraits, recentItems, viewPerson } from '../profile/view-person.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { type ApiProblem, encodeProblem, problemHeaders } from './problem.ts'
@@ -44,6 +46,13 @@ export function parseProfileId(id: string): string | undefined {
   const key = isBare ? `user:${id}` : id
   const isEmpty = key === 'user:' || key === 'anonymous:'
   return isEmpty || key.length > idCharactersMax ? undefined : key
+}
+
+/** Returns the key of an external id, as a profile shows it, that was taken for a bare user id. */
+function externalKeyOf(key: string): string | undefined {
+  const id = key.startsWith('user:') ? key.slice('user:'.length) : ''
+  const isKey = externalKeyPattern.test(id) && !isUserKey(id) && !isDeviceKey(id)
+  return isKey ? id : undefined
 }
 
 /** Answers a GET of a profile; 304 where the client has this version already. */
@@ -117,7 +126,13 @@ export function createProfileAnswers(
   const answerAgain = async (key: string, ifNoneMatch: string | undefined): Promise<Answer> => {
     for (let look = 1; ; look++) {
       const made = await makeAgain(key, kept.get(key))
-      if (made === undefined) return answerProblem(profileUnknown)
+      if (made === undefined) {
+        // A bare user id may look like the key of an external id; the user comes first.
+        const external = externalKeyOf(key)
+        return external === undefined
+          ? answerProblem(profileUnknown)
+          : await answerAgain(external, ifNoneMatch)
+      }
       const answer = answerMade(deps, made, ifNoneMatch)
       if (made.changeCount === countOf(key) || look === lookCountMax) return answer
     }
@@ -223,8 +238,8 @@ export function ageOf(deps: ProfileDeps, found: FoundPerson): Age {
 /** Returns the partitions whose records make up the profile. */
 function partitionsOf(place: StatePlace, { partition, person }: FoundPerson): readonly number[] {
   const { workspace, partitionCount } = place
-  const claimed = person.claimed.map((key) => partitionOf(workspace, key, partitionCount))
-  return [...new Set([partition, ...claimed])]
+  const ofKeys = keysOf(person).map((key) => partitionOf(workspace, key, partitionCount))
+  return [...new Set([partition, ...ofKeys])]
 }
 
 function ageOfPartitions({ freshness, clock }: ProfileDeps, partitions: readonly number[]): Age {
@@ -255,7 +270,12 @@ export function showProfile({ person, traits }: FoundPerson): Record<string, unk
     version: person.version,
     createdAt: timeText(person.createdAtMs),
     updatedAt: timeText(person.updatedAtMs),
-    identities: person.parts.map(({ key }) => key),
+    identities: shownKeys(person),
+    refusedMerges: (person.refusals ?? []).map(({ key, reason, atMs }) => ({
+      key,
+      reason,
+      at: timeText(atMs),
+    })),
     traits: shownTraits,
     segments: Object.entries(person.memberships).map(([name, atMs]) => ({
       name,

@@ -20,6 +20,7 @@ import { sha256Hex } from '../lib/hash.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { partitionOf } from '../log/record.ts'
 import { hasWithdrawn } from '../profile/person.ts'
+import { keysOf } from '../profile/ties.ts'
 import { currentTraits, textTrait, viewPerson } from '../profile/view-person.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import { rendererVersion } from '../template/renderer-version.ts'
@@ -180,7 +181,7 @@ function partitionsBehind(
   options: DeliverOptions,
   { person, traits }: FoundPerson,
 ): readonly number[] {
-  const keys = [person.key, ...person.parts.map(({ key }) => key), ...person.claimed]
+  const keys = [...keysOf(person)]
   const parsed = parseAddress(currentTraits(person, traits)['email']?.[0])
   if (parsed.kind === 'address') keys.push(addressKeyOf(options.addressSecret, parsed.address))
   const { workspace, partitionCount } = place

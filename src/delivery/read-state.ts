@@ -10,6 +10,7 @@ import {
   decodePerson,
   type Person,
   type PersonTraits,
+  partCountMax,
   personPrefix,
   traitPrefix,
 } from '../profile/person.ts'
@@ -28,8 +29,8 @@ export interface FoundPerson {
   readonly traits: PersonTraits
 }
 
-/** Pointers followed from a device to its user; they only go that way, so one is enough. */
-const hopCountMax = 2
+/** Pointers followed to the one who leads: they only go down, over keys of one person. */
+const hopCountMax = partCountMax
 
 /**
  * Returns the person of an identity key, following a device to its user; undefined where nothing is

@@ -37,6 +37,11 @@ export const recordKinds = [
   'filled',
   'rules',
   'resolution',
+  'identity-ask',
+  'identity-moved',
+  'identity-split',
+  'identity-taken-out',
+  'identity-join',
 ] as const
 export type RecordKind = (typeof recordKinds)[number]
 

@@ -2,8 +2,8 @@
  * Reads a folder of definitions (as a map of path to text) into one document, with every fault
  * named at once.
  *
- * Forms: `shop.yaml`, `sources/*.yaml`, `schemas/*.json` (named by sources), `segments/*.yaml`,
- * `campaigns/*.yaml`, `recommenders/*.yaml`,
+ * Forms: `shop.yaml`, `identity.yaml`, `sources/*.yaml`, `schemas/*.json` (named by sources),
+ * `segments/*.yaml`, `campaigns/*.yaml`, `recommenders/*.yaml`,
  * `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay file changes values by
  * path; the demo uses it to shorten waits.
  */
@@ -61,6 +61,7 @@ export async function parseDefinitionFiles(
     campaigns,
     ...(recommenders.length === 0 ? {} : { recommenders }),
     templates,
+    ...(files.has('identity.yaml') ? { identity: read('identity.yaml') } : {}),
   }
   const compiled = compileDefinitions(document, 'check')
   const all = compiled.kind === 'refused' ? [...faults, ...compiled.faults] : faults

@@ -9,6 +9,11 @@
 import { type Campaign, parseCampaign } from '../campaign/campaign.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import {
+  defaultIdentityRules,
+  type IdentityRules,
+  parseIdentityRules,
+} from '../profile/identity-rules.ts'
 import { defaultRules, parseRules, type RecommenderRules } from '../recommend/recommender-rules.ts'
 import { type EvaluationPlan, planEvaluation } from '../segment/plan.ts'
 import { parseSegments } from '../segment/segment.ts'
@@ -32,6 +37,8 @@ export interface DefinitionsDocument {
   /** Absent in documents of before there were any. */
   readonly recommenders?: readonly { readonly name: string; readonly content: Json }[]
   readonly templates: Readonly<Record<string, Template>>
+  /** As parsed from `identity.yaml`; absent where there is none. */
+  readonly identity?: Json
 }
 
 export interface DefinitionFault {
@@ -51,6 +58,7 @@ export interface CompiledDefinitions {
   readonly templates: ReadonlyMap<string, Template>
   readonly recommenders: ReadonlyMap<string, RecommenderRules>
   readonly sources: readonly Json[]
+  readonly identity: IdentityRules
   campaignsStartedByEvent(event: string): readonly Campaign[]
   campaignsStartedBySegment(segment: string): readonly Campaign[]
   campaignsExitedBy(event: string): readonly Campaign[]
@@ -79,6 +87,7 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
   const segments = compileSegments(document, faults)
   const recommenders = compileRecommenders(document, faults)
   const campaigns = compileCampaigns(document, { segments, recommenders }, faults)
+  const identity = compileIdentity(document, faults)
   if (faults.length > 0) return { kind: 'refused', faults }
   const byEvent = groupBy(campaigns, ({ trigger }) =>
     trigger.kind === 'event' ? [trigger.event] : [],
@@ -96,6 +105,7 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
     templates: new Map(Object.entries(document.templates)),
     recommenders,
     sources: document.sources,
+    identity,
     campaignsStartedByEvent: (event) => byEvent.get(event) ?? [],
     campaignsStartedBySegment: (segment) => bySegment.get(segment) ?? [],
     campaignsExitedBy: (event) => byExit.get(event) ?? [],
@@ -112,6 +122,17 @@ function compileSegments(document: DefinitionsDocument, faults: DefinitionFault[
     faults.push({ file: `segments/${name}.yaml`, path: inner, says })
   }
   return planEvaluation([])
+}
+
+function compileIdentity(
+  { identity }: DefinitionsDocument,
+  faults: DefinitionFault[],
+): IdentityRules {
+  if (identity === undefined) return defaultIdentityRules
+  const parsed = parseIdentityRules(identity)
+  if (parsed.kind === 'rules') return parsed.rules
+  for (const { path, says } of parsed.faults) faults.push({ file: 'identity.yaml', path, says })
+  return defaultIdentityRules
 }
 
 function compileRecommenders(

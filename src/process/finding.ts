@@ -23,6 +23,9 @@ export const findingKinds = {
   'item-unknown': 'An order of an item that the catalog did not have.',
   'amount-negative': 'An order or a line of it with a negative amount.',
   'currency-changed': 'An order in another currency than the order before.',
+  'merge-refused': 'Two keys were not joined, by a limit or since they were taken apart.',
+  'identity-shared': 'More people have a device or an external id than may; it joins nobody.',
+  'identity-contested': 'A device or an external id came to another user than had it.',
 } as const
 export type FindingKind = keyof typeof findingKinds
 

@@ -7,6 +7,7 @@
 
 import { activityOf } from '../event/activity.ts'
 import type { Event, EventSkeleton } from '../event/event.ts'
+import { assert } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
 import { appendActivity, emptyPack, type PackedActivity } from '../profile/activity-pack.ts'
@@ -24,10 +25,12 @@ import {
   withdrawnCountMax,
 } from '../profile/person.ts'
 import { type Acquaintance, addSeen, lookUpSeen, type SeenEvent } from '../profile/seen.ts'
+import { isBarred } from '../profile/ties.ts'
 import type { Change } from '../segment/plan.ts'
 import { updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
 import { feedInteractions } from './feed.ts'
 import { findOddities, noteFindings } from './finding.ts'
+import { linkStated } from './link-identity.ts'
 import { decodeJson } from './meta.ts'
 import {
   type FoldScope,
@@ -44,7 +47,8 @@ import { exitCampaigns, startByEvent, startBySegments } from './trigger.ts'
 
 /** How far behind fold time an event may have occurred and still trigger. */
 export const graceMs = 3_600_000
-const hopCountMax = 4
+/** A path goes down over at most the keys of one person, and up again where one was taken out. */
+const hopCountMax = 8 * partCountMax
 /** Longer than any topic of a campaign. */
 const topicLengthMax = 100
 
@@ -81,7 +85,7 @@ export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<vo
     forward(scope, person.pointer, record, { partKey: record.key, hopCount: 1, ...known })
     return
   }
-  claimDevice(scope, person, event)
+  await linkStated(scope, person, event, { record, partKey: record.key })
   await applyEvent(scope, person, record, event, record.key, true)
 }
 
@@ -90,13 +94,21 @@ export async function foldForwarded(scope: FoldScope, record: LogRecord): Promis
   const skeleton = record.skeleton as ForwardedSkeleton
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
-  if (person.pointer === undefined) {
-    if (!(await isNewForwarded(scope, person, record))) return
-    const event = decodeJson<Event>(record.body)
-    await applyEvent(scope, person, record, event, skeleton.partKey, false)
-  } else if (skeleton.hopCount < hopCountMax) {
-    forward(scope, person.pointer, record, { ...skeleton, hopCount: skeleton.hopCount + 1 })
+  const { partKey, hopCount } = skeleton
+  assert(hopCount < hopCountMax, 'pointers go down, so a forwarded event comes to its end')
+  if (person.pointer !== undefined) {
+    forward(scope, person.pointer, record, { ...skeleton, hopCount: hopCount + 1 })
+    return
   }
+  if (isBarred(person, partKey)) {
+    // Its key was taken out meanwhile. There it was counted before, so it goes without its id.
+    forward(scope, partKey, record, { partKey, hopCount: hopCount + 1 })
+    return
+  }
+  if (!(await isNewForwarded(scope, person, record))) return
+  const event = decodeJson<Event>(record.body)
+  await linkStated(scope, person, event, { record, partKey })
+  await applyEvent(scope, person, record, event, partKey, false)
 }
 
 /** A device that came without a past gets a part of its own, while there is room for one. */
@@ -153,19 +165,6 @@ function forward(
     body: Uint8Array.from(body),
     isBackfill,
   })
-}
-
-/** Asks for the device's past when a user is first seen on it. */
-function claimDevice(scope: FoldScope, person: Person, event: Event): void {
-  if (event.userId === undefined || event.anonymousId === undefined) return
-  const device = `anonymous:${event.anonymousId}`
-  if (person.claimed.includes(device)) return
-  if (person.claimed.length >= partCountMax - 1) {
-    scope.meta.counts.mergesRefused++
-    return
-  }
-  person.claimed.push(device)
-  send(scope, { kind: 'identity-claim', key: device, skeleton: { userKey: person.key } })
 }
 
 async function applyEvent(

@@ -1,130 +1,300 @@
 /**
  * Identity, as messages between partitions.
  *
- * A user's first event on a device claims the device's key. The device's partition stores the
- * pointer, sends what it knows as a part with the ids of its events, and forwards later events with
- * theirs: what the client sends again in the user's name is known. Pointers only go from a device
- * to a user, so there are no cycles. The first claim gets the past; a later one gets events from
- * that place on, and the losing user is told.
+ *   who leads                              the key that joins
+ *      <------------- ask -------------------      where it is the other that heard of both
+ *   reserves places
+ *      ------------- claim ------------------>     stores the pointer, from then on forwards
+ *      <------------- part ------------------      its past, its own claims, what was running
+ *   takes it in                                    tells those it had claimed: moved
+ *
+ * A claim with too little room is answered by another ask, so nothing moves without a place for it.
+ * Whoever was joined meanwhile passes each of these on to where it points. Pointers only go
+ * downwards in the order of keys, so this ends, and the lowest key of all that were joined leads,
+ * in whatever order the records come.
+ *
+ * Users are joined for good. A device or an external id is held by the user who named it last: a
+ * second user takes it over from that place on, the past stays with the first, and the one who
+ * loses it is told. With too many users it is shared, and joins nobody any more.
  */
 
-import { isJsonObject } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
-import { emptyPack } from '../profile/activity-pack.ts'
+import { compareKeys, isExternalKey, isUserKey, kindOfKey } from '../profile/identity-key.ts'
+import { findKind, peopleCountMaxOf } from '../profile/identity-rules.ts'
+import type { Person } from '../profile/person.ts'
 import {
-  countNames,
-  cutActivity,
-  decodePerson,
-  encodePerson,
-  findPart,
-  type Person,
-  type PersonTraits,
-  partCountMax,
-  profileNameCountMax,
-  setTraits,
-  traitPrefix,
-} from '../profile/person.ts'
-import { mergeSeen } from '../profile/seen.ts'
-import { updateAllMemberships } from './evaluate-segments.ts'
-import { withdraw } from './fold-event.ts'
-import { decodeJson } from './meta.ts'
-import { timerKey } from './partition-view.ts'
+  beats,
+  type Hold,
+  isApart,
+  keysOf,
+  type MergeRefusalReason,
+  mergeRefusalReasons,
+} from '../profile/ties.ts'
+import { noteFindings } from './finding.ts'
 import {
-  type FoldScope,
-  keysOfPerson,
-  readPerson,
-  readTraits,
-  send,
-  writePerson,
-  writeTraits,
-} from './scope.ts'
-import { endAllEnrollments } from './trigger.ts'
+  type AskSkeleton,
+  askByStated,
+  type ClaimSkeleton,
+  limitReached,
+  type MovedSkeleton,
+  noteMergeRefusal,
+  sendAsk,
+  sendClaim,
+} from './link-identity.ts'
+import { type FoldScope, keepPerson, keysOfPerson, readPerson, send, writePerson } from './scope.ts'
+import { detach, movePerson, sendStated } from './send-part.ts'
 
-interface SentPart {
-  /** Base 64 of the person as stored. */
-  readonly person: string
-  readonly traits: PersonTraits
+interface RefusedSkeleton {
+  /** That did not join, or went to somebody else. */
+  readonly keys: readonly string[]
+  /**
+   * `moved`: to who named it later. `taken`: to whom a user's own word gave it. `unseen`: it has
+   * joined, and takes no place before it is seen.
+   */
+  readonly reason: MergeRefusalReason | 'moved' | 'taken' | 'unseen'
+  /** Who has it now, since when; of what was not seen, the claim that is answered. */
+  readonly hold?: Hold
+  /** Absent where it is the first of `keys`. */
+  readonly byKey?: string
 }
 
-/** At the device: stores the pointer and sends the past to the first user who claims it. */
+/** At a lower key: reserves places for a person and claims them, or passes it on, or refuses. */
+export async function foldIdentityAsk(scope: FoldScope, record: LogRecord): Promise<void> {
+  const ask = record.skeleton as AskSkeleton
+  const { byKey, atMs } = ask
+  await scope.view.load(keysOfPerson(record.key))
+  const person = readPerson(scope, record.key)
+  if (byKey === person.key || byKey === person.pointer) return
+  const refuse = (reason: MergeRefusalReason): void => {
+    const keys = ask.forKey === undefined ? [] : [ask.forKey]
+    // A device that asked by an external id goes on to its next one.
+    sendRefused(scope, byKey, { keys, reason, byKey: ask.via ?? person.key })
+  }
+  if (isApart(person, byKey)) return refuse('taken-out')
+  if (person.isShared === true) return refuse('shared')
+  if (isUnseenUser(person)) {
+    return void (await admitClaimant(scope, person, { leaderKey: byKey }, record))
+  }
+  if (person.pointer !== undefined) return sendAsk(scope, person.pointer, ask)
+  const keys = [...new Set([byKey, ...ask.keys])].filter((key) => key !== person.key)
+  const reason = limitReached(scope, person, keys)
+  if (reason !== undefined) {
+    await noteMergeRefusal(scope, person, { key: byKey, reason }, record)
+    keep(scope, person)
+    return refuse(reason)
+  }
+  for (const key of keys) {
+    // A time is of the person's own word: what a device says of an external id is none.
+    const isNamed = key === byKey && ask.via === undefined
+    person.claimed[key] = Math.max(person.claimed[key] ?? 0, isNamed ? atMs : 0)
+  }
+  keep(scope, person)
+  const { via, forKey } = ask
+  const given = { leaderKey: person.key, atMs, keyCount: keys.length }
+  sendClaim(scope, byKey, {
+    ...given,
+    ...(via === undefined ? {} : { via }),
+    ...(forKey === undefined ? {} : { forKey }),
+  })
+}
+
+/** At the key that is to join: moves, asks for more room, passes the claim on, or refuses. */
 export async function foldIdentityClaim(scope: FoldScope, record: LogRecord): Promise<void> {
-  const userKey = textOf(record.skeleton, 'userKey')
+  const claim = record.skeleton as ClaimSkeleton
+  const { leaderKey } = claim
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
-  if (person.pointer === userKey) return
-  if (person.pointer !== undefined) {
-    const skeleton = { deviceKey: record.key, winnerKey: userKey }
-    send(scope, { kind: 'identity-refused', key: person.pointer, skeleton })
-    person.pointer = userKey
-    writePerson(scope, person)
+  const isJoining = isUserKey(person.key) || joinsUsers(scope, person)
+  const hold = holdOf(claim)
+  if (isApart(person, leaderKey)) {
+    return refuseClaim(scope, person, claim, 'taken-out')
+  }
+  if (person.pointer === leaderKey) {
+    if (person.hold === undefined || beats(hold, person.hold)) {
+      person.hold = hold
+      keep(scope, person)
+    }
     return
   }
-  endAllEnrollments(scope, person)
-  dropSegmentState(scope, person)
-  const sent: SentPart = {
-    person: Buffer.from(encodePerson({ ...person, steps: emptyPack })).toString('base64'),
-    traits: readTraits(scope, record.key),
+  if (claim.isGuess === true && person.version === 0) {
+    sendRefused(scope, leaderKey, { keys: [person.key], reason: 'unseen', hold })
   }
-  const body = Buffer.from(JSON.stringify(sent))
-  send(scope, { kind: 'identity-part', key: userKey, skeleton: { deviceKey: record.key }, body })
-  person.pointer = userKey
-  person.parts = []
-  writePerson(scope, person)
-  scope.view.remove(traitPrefix + record.key)
+  const isUnseen = isUnseenUser(person)
+  if (isUnseen || (!isUserKey(person.key) && isUserKey(leaderKey))) {
+    if (person.isShared === true) return refuseClaim(scope, person, claim, 'shared')
+    if (!(await admitClaimant(scope, person, claim, record)) || isUnseen) return
+  }
+  if (person.pointer === undefined) {
+    const keys = keysOf(person)
+    if (keys.length > claim.keyCount) {
+      const { atMs, via, forKey } = claim
+      sendAsk(scope, leaderKey, {
+        byKey: person.key,
+        keys,
+        atMs,
+        ...(via === undefined ? {} : { via }),
+        ...(forKey === undefined ? {} : { forKey }),
+      })
+      return keep(scope, person)
+    }
+    movePerson(scope, person, hold)
+  } else if (isUserKey(person.key) || (isJoining && isUserKey(person.pointer) && hold.isDirect)) {
+    unite(scope, [leaderKey, person.pointer], { atMs: claim.atMs, forKey: person.key })
+    return keep(scope, person)
+  } else {
+    await contest(scope, person, hold, record)
+  }
 }
 
-/** At the user: takes the device's past in as a part. */
-export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Promise<void> {
+/** Tells a key that joined `fromKey` where that one went: paths stay short. */
+export async function foldIdentityMoved(scope: FoldScope, record: LogRecord): Promise<void> {
+  const { fromKey, leaderKey } = record.skeleton as MovedSkeleton
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
-  const sent = decodeJson<SentPart>(record.body)
-  const device = decodePerson(Buffer.from(sent.person, 'base64'))
-  const all = [...person.parts, ...device.parts]
-  const isRefused = all.length > partCountMax || countNames(all) > profileNameCountMax
-  if (isRefused || person.pointer !== undefined) {
-    scope.meta.counts.mergesRefused++
-    return
+  if (person.pointer !== fromKey) return
+  if (isApart(person, leaderKey)) {
+    // It was taken out of those whom it would come back to by way of another; its part follows.
+    detach(person)
+    return keep(scope, person)
   }
-  const traits = readTraits(scope, person.key)
-  for (const part of device.parts) {
-    if (findPart(person, part.key) !== undefined) continue
-    person.parts.push(part)
-    const partTraits = sent.traits[part.key]
-    if (partTraits === undefined) continue
-    const { droppedCount } = setTraits(traits, part.key, partTraits)
-    scope.meta.counts.traitsDropped += droppedCount
-  }
-  cutActivity(person)
-  const { seen, isCut } = mergeSeen(person.seen, device.seen, scope.nowMs)
-  person.seen = seen
-  if (isCut) scope.meta.counts.horizonCut++
-  writeTraits(scope, person.key, traits)
-  updateAllMemberships(scope, person, traits)
-  person.rulesHash = scope.definitions.segmentsHash
-  for (const [topic, atMs] of Object.entries(device.withdrawn)) {
-    if (!Object.hasOwn(person.withdrawn, topic)) withdraw(person, topic, atMs)
-  }
-  writePerson(scope, person)
+  person.pointer = leaderKey
+  if (person.hold?.key === fromKey) person.hold = { ...person.hold, key: leaderKey }
+  const claimants = person.claimants?.map((key) => (key === fromKey ? leaderKey : key))
+  if (claimants !== undefined) person.claimants = [...new Set(claimants)]
+  keep(scope, person)
 }
 
-/** At the user who lost the device to another: it may be claimed again by a later event. */
+/** At the one who does not have a key, or not any more; who named it later claims it again. */
 export async function foldIdentityRefused(scope: FoldScope, record: LogRecord): Promise<void> {
-  const deviceKey = textOf(record.skeleton, 'deviceKey')
+  const { keys, reason, hold, byKey } = record.skeleton as RefusedSkeleton
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
-  person.claimed = person.claimed.filter((key) => key !== deviceKey)
-  writePerson(scope, person)
-}
-
-function dropSegmentState(scope: FoldScope, person: Person): void {
-  for (const [name, dueMs] of Object.entries(person.segmentTimers)) {
-    scope.view.removeTimer(timerKey(dueMs, person.key, `segment:${name}`))
+  if (person.pointer !== undefined) {
+    sendRefused(scope, person.pointer, record.skeleton as RefusedSkeleton)
+    return
   }
-  person.memberships = {}
-  person.segmentTimers = {}
+  // Who has it by now has joined this person meanwhile, so that nothing was lost.
+  const isOwn = reason === 'moved' && hold !== undefined && keysOf(person).includes(hold.key)
+  for (const key of keys) {
+    const namedAtMs = person.claimed[key]
+    if (namedAtMs === undefined || isOwn) continue
+    // It answers a claim by way of an external id; a claim in the person's own name has its own.
+    if (reason === 'taken' && namedAtMs > 0) continue
+    const own: Hold = { key: person.key, atMs: namedAtMs, isDirect: true }
+    const isLater = hold !== undefined && beats(own, hold)
+    const claim = { leaderKey: person.key, atMs: namedAtMs, keyCount: 1 }
+    if (reason === 'unseen' && isLater) sendClaim(scope, key, { ...claim, isGuess: true })
+    if (reason === 'moved' && isLater) sendClaim(scope, key, claim)
+    else delete person.claimed[key]
+  }
+  const isRefused = mergeRefusalReasons.find((known) => known === reason)
+  if (isRefused !== undefined) {
+    const key = byKey ?? keys[0] ?? ''
+    await noteMergeRefusal(scope, person, { key, reason: isRefused }, record)
+    askByStated(scope, person)
+  }
+  keep(scope, person)
 }
 
-function textOf(skeleton: unknown, name: string): string {
-  const value = isJsonObject(skeleton) ? skeleton[name] : undefined
-  return typeof value === 'string' ? value : ''
+/**
+ * A user of whom no event has come: the id before of an alias call may be that of a device. They
+ * join nobody, and lead nobody, until they are seen.
+ */
+function isUnseenUser({ key, version, pointer }: Person): boolean {
+  return isUserKey(key) && version === 0 && pointer === undefined
+}
+
+/** Counts a user among those who claim this key; with too many of them it is nobody's. */
+async function admitClaimant(
+  scope: FoldScope,
+  person: Person,
+  claim: Pick<ClaimSkeleton, 'leaderKey' | 'forKey'>,
+  record: LogRecord,
+): Promise<boolean> {
+  const claimants = person.claimants ?? []
+  if (claimants.includes(claim.leaderKey)) return true
+  person.claimants = [...claimants, claim.leaderKey]
+  keep(scope, person)
+  const countMax = peopleCountMaxOf(scope.definitions.identity, kindOfKey(person.key))
+  if (person.claimants.length <= countMax) return true
+  person.isShared = true
+  const before = person.pointer
+  delete person.pointer
+  delete person.hold
+  delete person.claimants
+  await noteFindings(scope, ['identity-shared'], { record, name: kindOfKey(person.key) })
+  keep(scope, person)
+  refuseClaim(scope, person, claim, 'shared')
+  if (before !== undefined) sendRefused(scope, before, { keys: [person.key], reason: 'shared' })
+  return false
+}
+
+/** Settles who has a device or an external id that two have claimed. */
+async function contest(
+  scope: FoldScope,
+  person: Person,
+  claim: Hold,
+  record: LogRecord,
+): Promise<void> {
+  const { pointer = '', hold = { key: pointer, atMs: 0, isDirect: false } } = person
+  const isWon = (claim.isDirect || hold.isDirect) && beats(claim, hold)
+  const [winner, loser] = isWon ? [claim, hold] : [hold, claim]
+  const loserKey = isWon ? pointer : claim.key
+  const winnerKey = isWon ? claim.key : pointer
+  const keys = [person.key]
+  if (winner.isDirect && loser.isDirect) {
+    await noteFindings(scope, ['identity-contested'], { record, name: kindOfKey(person.key) })
+    sendRefused(scope, loserKey, { keys, reason: 'moved', hold: { ...winner, key: winnerKey } })
+  } else {
+    sendRefused(scope, loserKey, { keys, reason: 'taken' })
+    // No user says that the two are not one person: the external id goes where its device is.
+    const joined = isExternalKey(loserKey) ? { [loserKey]: loser.atMs } : {}
+    sendStated(scope, person, winnerKey, joined)
+  }
+  if (isWon) {
+    person.pointer = claim.key
+    person.hold = claim
+  }
+  keep(scope, person)
+}
+
+/** Joins two persons who were found to have the same key. */
+function unite(
+  scope: FoldScope,
+  [left, right]: readonly [string, string],
+  given: { readonly atMs: number; readonly forKey: string },
+): void {
+  if (left === right) return
+  const isLeftLower = compareKeys(left, right) < 0
+  const [leaderKey, byKey] = isLeftLower ? [left, right] : [right, left]
+  if (isLeftLower) sendClaim(scope, byKey, { ...given, leaderKey, keyCount: 1 })
+  else sendAsk(scope, leaderKey, { ...given, byKey, keys: [byKey] })
+}
+
+function refuseClaim(
+  scope: FoldScope,
+  person: Person,
+  claim: Pick<ClaimSkeleton, 'leaderKey' | 'forKey'>,
+  reason: MergeRefusalReason,
+): void {
+  const keys = [...keysOf(person), ...(claim.forKey === undefined ? [] : [claim.forKey])]
+  sendRefused(scope, claim.leaderKey, { keys, reason, byKey: person.key })
+}
+
+function sendRefused(scope: FoldScope, key: string, skeleton: RefusedSkeleton): void {
+  send(scope, { kind: 'identity-refused', key, skeleton })
+}
+
+function holdOf({ leaderKey, atMs, via }: ClaimSkeleton): Hold {
+  return { key: leaderKey, atMs, isDirect: via === undefined && isUserKey(leaderKey) }
+}
+
+function joinsUsers(scope: FoldScope, { key }: Person): boolean {
+  return findKind(scope.definitions.identity, kindOfKey(key))?.joinsUsers === true
+}
+
+/** A key of which nothing is known but who has it is no person yet. */
+function keep(scope: FoldScope, person: Person): void {
+  if (person.version === 0) keepPerson(scope, person)
+  else writePerson(scope, person)
 }

@@ -16,9 +16,15 @@ import type { LogRecord } from '../log/record.ts'
 import type { CompiledDefinitions } from './definitions.ts'
 import { feedItem } from './feed.ts'
 import { enterByChange, foldEvent, foldForwarded } from './fold-event.ts'
-import { foldIdentityClaim, foldIdentityPart, foldIdentityRefused } from './fold-identity.ts'
+import {
+  foldIdentityAsk,
+  foldIdentityClaim,
+  foldIdentityMoved,
+  foldIdentityRefused,
+} from './fold-identity.ts'
 import { foldClaim, foldOutcome, foldResult, retryMessage, settleGrants } from './fold-message.ts'
 import { foldRules } from './fold-rules.ts'
+import { foldIdentityJoin, foldIdentitySplit, foldIdentityTakenOut } from './fold-split.ts'
 import { foldSuppress } from './fold-suppression.ts'
 import { dropHistory, keepHistory } from './history.ts'
 import { aheadMsMax, metaKey, type PartitionMeta } from './meta.ts'
@@ -36,6 +42,7 @@ import {
   send,
   writePerson,
 } from './scope.ts'
+import { foldIdentityPart } from './send-part.ts'
 import { continueEnrollment, startBySegments } from './trigger.ts'
 
 /** Of timers that touch no person. */
@@ -127,6 +134,16 @@ async function applyRecord(
       return await foldIdentityPart(scope, record)
     case 'identity-refused':
       return await foldIdentityRefused(scope, record)
+    case 'identity-ask':
+      return await foldIdentityAsk(scope, record)
+    case 'identity-moved':
+      return await foldIdentityMoved(scope, record)
+    case 'identity-split':
+      return await foldIdentitySplit(scope, record)
+    case 'identity-taken-out':
+      return await foldIdentityTakenOut(scope, record)
+    case 'identity-join':
+      return await foldIdentityJoin(scope, record)
     case 'claim':
       return await foldClaim(scope, record)
     case 'result':

@@ -320,6 +320,11 @@ function keysToLoad({ kind, key, skeleton }: LogRecord): readonly string[] {
     case 'identity-claim':
     case 'identity-part':
     case 'identity-refused':
+    case 'identity-ask':
+    case 'identity-moved':
+    case 'identity-split':
+    case 'identity-taken-out':
+    case 'identity-join':
       return keysOfPerson(key)
     case 'claim':
     case 'result':

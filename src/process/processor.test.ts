@@ -16,6 +16,7 @@ import { decodePerson, personPrefix } from '../profile/person.ts'
 import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
+import type { ClaimSkeleton } from './link-identity.ts'
 import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
 import { PartitionFold } from './partition-fold.ts'
 
@@ -53,6 +54,10 @@ function compile(): CompiledDefinitions {
   )
   if (answer.kind === 'refused') throw new Error(JSON.stringify(answer.faults))
   return answer.definitions
+}
+
+function claimOf(leaderKey: string): ClaimSkeleton {
+  return { leaderKey, atMs: 0, keyCount: 1 }
 }
 
 /** One owner on memory adapters, driven record by record. */
@@ -296,7 +301,9 @@ describe('the fold', () => {
     const key = 'user:ada'
     const partition = partitionOf('default', key, partitionCount)
     const outbox = { source: 1, offset: 9, index: 0, previousOffset: 7, previousIndex: 0 }
-    await world.append('identity-refused', key, { deviceKey: 'x' }, 1, partition, { outbox })
+    await world.append('identity-refused', key, { keys: ['x'], reason: 'taken' }, 1, partition, {
+      outbox,
+    })
     await world.fold()
     assert.match(String(world.folds.get(partition)?.stopped?.cause), /is missing/)
   })
@@ -322,7 +329,7 @@ describe('the fold', () => {
     const [message] = await world.messages()
     assert.ok(message)
     const messageId = message.messageId
-    await world.append('identity-claim', message.personKey, { userKey: 'user:ada' }, 1)
+    await world.append('identity-claim', message.personKey, claimOf('user:ada'), 1)
     const skeleton = { messageId, outcome: 'unsubscribed', atMs: startMs }
     await world.append('outcome', message.personKey, skeleton, 2)
     await world.fold()
@@ -381,6 +388,6 @@ describe('the fold', () => {
     const partition = partitionOf('default', 'user:ada', partitionCount)
     const outbox = await world.state.scan(partition, 'outbox/', '', 10)
     assert.equal(outbox.length, 1)
-    assert.deepEqual((await world.person())?.claimed, ['anonymous:device-1'])
+    assert.deepEqual((await world.person())?.claimed, { 'anonymous:device-1': startMs + 1 })
   })
 })

@@ -26,12 +26,32 @@ export function exitCampaigns(scope: FoldScope, person: Person, eventName: strin
   }
 }
 
-/** Ends all that has not been granted yet: the person's events go elsewhere from now on. */
-export function endAllEnrollments(scope: FoldScope, person: Person): void {
-  for (const campaign of Object.keys(person.enrollments)) {
-    endEnrollment(scope, person, campaign, 'merged')
+/**
+ * Ends what has not been granted yet, since it goes on elsewhere: all of it, and open messages with
+ * it, or only the enrollments that are meant.
+ */
+export function endAllEnrollments(
+  scope: FoldScope,
+  person: Person,
+  isMeant?: (enrollment: Enrollment) => boolean,
+): void {
+  for (const enrollment of Object.values(person.enrollments)) {
+    if (isMeant !== undefined && !isMeant(enrollment)) continue
+    endEnrollment(scope, person, enrollment.campaign, 'merged')
   }
-  closeMessages(scope, person, () => true)
+  if (isMeant === undefined) closeMessages(scope, person, () => true)
+}
+
+/** Goes on with an enrollment that began elsewhere; what is due by now is taken at once. */
+export function resumeEnrollment(
+  scope: FoldScope,
+  person: Person,
+  campaign: Campaign,
+  enrollment: Enrollment,
+): void {
+  person.enrollments[campaign.name] = enrollment
+  if (enrollment.dueAtMs <= scope.nowMs) takeSteps(scope, person, campaign, enrollment)
+  else scope.view.addTimer(timerKey(enrollment.dueAtMs, person.key, `enrollment:${campaign.name}`))
 }
 
 export function startByEvent(scope: FoldScope, person: Person, trigger: TriggerRef): void {
@@ -155,7 +175,12 @@ function makeMessage(
   scope.effects.push({ kind: 'message-due', messageId, personKey: person.key })
 }
 
-function endEnrollment(scope: FoldScope, person: Person, campaign: string, how: string): void {
+export function endEnrollment(
+  scope: FoldScope,
+  person: Person,
+  campaign: string,
+  how: string,
+): void {
   const enrollment = person.enrollments[campaign]
   if (enrollment === undefined) return
   scope.view.removeTimer(timerKey(enrollment.dueAtMs, person.key, `enrollment:${campaign}`))

@@ -187,9 +187,9 @@ async function readTriggerEvent(
   partition: number,
   message: Message,
 ): Promise<Event | undefined> {
-  const { kind, offset } = message.trigger
+  const { kind, offset, partition: triggerPartition = partition } = message.trigger
   if (kind !== 'event') return undefined
-  const [record] = await log.read(partition, offset - 1, 1)
+  const [record] = await log.read(triggerPartition, offset - 1, 1)
   if (record?.offset !== offset || record.kind !== 'event' || record.keyId !== 0) return undefined
   return decodeJson<Event>(record.body)
 }

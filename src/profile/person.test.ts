@@ -17,6 +17,7 @@ import {
   traitsBytesMax,
 } from './person.ts'
 import { addSeen, lookUpSeen } from './seen.ts'
+import { bar, barredCountMax, leave, noteRefusal, statedCountMax } from './ties.ts'
 
 /** As large as the collector lets it through: four bytes a character. */
 const long = (seed: number, length: number): string => `${seed} ${'\u{1F600}'.repeat(length / 2)}`
@@ -26,7 +27,7 @@ describe('the limits of a person', () => {
     const person = createPerson('user:flood', 0)
     for (let part = 1; part < partCountMax; part++) {
       const key = `anonymous:${long(part, 44)}`
-      person.claimed.push(key)
+      person.claimed[key] = 1
       person.parts.push({ key, totals: {}, activity: emptyPack })
     }
     const random = createSeededRandom(7)
@@ -45,6 +46,14 @@ describe('the limits of a person', () => {
       const event = { id, contentHash: index + 1 }
       person.seen = addSeen(person.seen, event, occurredAtMs).seen
     }
+    const keys = (count: number): string[] =>
+      Array.from({ length: count }, (_, index) => `anonymous:${long(index, 98)}`)
+    // More than a device, an external id and a user have together.
+    bar(person, keys(2 * barredCountMax))
+    for (const key of keys(2 * barredCountMax)) leave(person, key)
+    for (const key of keys(20)) noteRefusal(person, { key, reason: 'person-full', atMs: 1 })
+    person.stated = Object.fromEntries(keys(statedCountMax).map((key) => [key, 1]))
+    person.claimants = keys(100)
     assert.ok(encodePerson(person).length < valueBytesMax, `${encodePerson(person).length} bytes`)
   })
 

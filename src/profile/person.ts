@@ -6,14 +6,14 @@
  * identity key, the leading one first; nothing is subtracted when a part is taken out, since what
  * is shown is computed from all parts.
  *
- * An anonymous key that was claimed by a user holds no parts any more, only `pointer`: its events
- * go on to the user.
+ * A key that joined another holds no parts any more, only `pointer`: its events go on to that one.
  */
 
 import { assert } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
 import { dropOldest, emptyPack } from './activity-pack.ts'
 import { forgetHashes } from './seen.ts'
+import { type Ties, upgradeClaimed } from './ties.ts'
 
 /** Greatest number of identity keys that make up one profile. */
 export const partCountMax = 32
@@ -60,6 +60,8 @@ export interface Enrollment {
   /** When the wait ends; the timer's due time. */
   dueAtMs: number
   readonly trigger: TriggerRef
+  /** The key at which it began, where that has joined this person since. */
+  readonly fromKey?: string
 }
 
 /**
@@ -71,21 +73,19 @@ export interface TriggerRef {
   readonly name: string
   readonly offset: number
   readonly atMs: number
+  /** Where the record is; absent where it is the partition of the person itself. */
+  readonly partition?: number
 }
 
-export interface Person {
+export interface Person extends Ties {
   readonly key: string
   version: number
   readonly createdAtMs: number
   updatedAtMs: number
-  /** Set on an anonymous key that belongs to a user now. */
-  pointer?: string
   /** Ids of events seen at this key, packed: see seen.ts. */
   seen: Uint8Array
   /** What made the versions since the last checkpoint, packed: see step-pack.ts. */
   steps: Uint8Array
-  /** Anonymous keys that this user has claimed. */
-  claimed: string[]
   parts: ProfilePart[]
   /** Segment name to the time of entry. */
   memberships: Record<string, number>
@@ -115,7 +115,7 @@ export function createPerson(key: string, nowMs: number): Person {
     updatedAtMs: nowMs,
     seen: emptyPack,
     steps: emptyPack,
-    claimed: [],
+    claimed: {},
     parts: [{ key, totals: {}, activity: emptyPack }],
     memberships: {},
     segmentTimers: {},
@@ -181,7 +181,7 @@ export function decodePerson(source: Uint8Array): Person {
   const seen = layout === layoutOfWholeIds ? forgetHashes(ids) : ids
   const steps = layout <= layoutWithoutSteps ? emptyPack : readPack()
   const parts = head.parts.map(([key, totals]) => ({ key, totals, activity: readPack() }))
-  return { ...head, seen, steps, parts }
+  return { ...head, claimed: upgradeClaimed(head.claimed), seen, steps, parts }
 }
 
 /** Tells whether the person has taken back permission for `topic`, or for all. */
@@ -274,6 +274,6 @@ function bytesOf(value: unknown): number {
   return Buffer.byteLength(JSON.stringify(value))
 }
 
-function roundMoney(value: number): number {
+export function roundMoney(value: number): number {
   return Math.round(value * 100) / 100
 }

@@ -140,44 +140,30 @@ export async function loadPeople({ store }: Scene): Promise<readonly Person[]> {
 }
 
 /**
- * Counts each new event of the log once, and compares with the totals of all profiles together and
- * by key.
+ * Counts each new event of the log once, by the key at which it landed, and compares with the parts
+ * of all profiles: whoever has a part, and however often it went from one to another.
  */
 async function checkTotals(scene: Scene, partitions: readonly NaivePartition[]): Promise<void> {
-  const claimants = new Map<string, Set<string>>()
   const expected = new Map<string, number>()
   for (const { records } of partitions) {
     for (const { record, isNewEvent } of records) {
-      if (record.kind === 'identity-claim') {
-        const users = claimants.get(record.key) ?? new Set()
-        claimants.set(record.key, users.add(textOf(record.skeleton, 'userKey')))
-      }
       if (isNewEvent) add(expected, record.key, textOf(record.skeleton, 'name'), 1)
     }
   }
   const made = new Map<string, number>()
-  for (const { parts } of await loadPeople(scene)) {
-    for (const { key, totals } of parts) {
-      for (const [name, [count]] of Object.entries(totals)) add(made, key, name, count)
+  for (const { key, pointer, parts } of await loadPeople(scene)) {
+    if (pointer !== undefined && parts.length > 0) {
+      scene.observer.violate('I5', `${key} has joined ${pointer} and kept parts`)
+    }
+    for (const part of parts) {
+      for (const [name, [count]] of Object.entries(part.totals)) add(made, part.key, name, count)
     }
   }
-  const isShared = (key: string): boolean => (claimants.get(key)?.size ?? 0) > 1
-  const sums = [new Map<string, number>(), new Map<string, number>()] as const
   for (const place of new Set([...expected.keys(), ...made.keys()])) {
     const [key = '', name = ''] = place.split('|')
     if (outcomeNames.has(name)) continue
     const [count, wanted] = [made.get(place) ?? 0, expected.get(place) ?? 0]
-    add(sums[0], '', name, count)
-    add(sums[1], '', name, wanted)
-    // Two users of one device: what came before the second claim stays with the first.
-    const isMovable = isShared(key) || [...claimants].some(([, users]) => users.has(key))
-    if (count !== wanted && !isMovable) {
-      scene.observer.violate('I5', `${key} has ${count} of ${wanted} ${name}`)
-    }
-  }
-  for (const [name, wanted] of sums[1]) {
-    const count = sums[0].get(name) ?? 0
-    if (count !== wanted) scene.observer.violate('I5', `all have ${count} of ${wanted} ${name}`)
+    if (count !== wanted) scene.observer.violate('I5', `${key} has ${count} of ${wanted} ${name}`)
   }
 }
 

@@ -6,6 +6,7 @@ import { checkCampaigns } from './campaign-oracle.ts'
 import { checkDelivery } from './check-delivery.ts'
 import { checkIntake } from './check-intake.ts'
 import { checkState } from './check-state.ts'
+import { checkPeople } from './identity-oracle.ts'
 import { readNaively } from './naive-log.ts'
 import type { Scene } from './simulate.ts'
 
@@ -15,4 +16,5 @@ export async function checkWorld(scene: Scene): Promise<void> {
   await checkState(scene, partitions)
   await checkDelivery(scene, partitions)
   await checkCampaigns(scene, partitions)
+  await checkPeople(scene, partitions)
 }

@@ -22,6 +22,7 @@ import { addressSecret, partitionCount } from './world-definitions.ts'
 /** I7 lets this much time pass between the check and the first byte. */
 const checkMsMax = 2000
 const recentCount = 60
+const hopCountMax = 64
 const hashedLengthMin = 16_384
 
 export interface SeenHandOver {
@@ -156,8 +157,7 @@ export class Observer {
     let ageMs = this.#ageOf(partition, () => true)
     this.log.forEach((records, source) => {
       if (records.length === this.committedOffsets[source]) return
-      const isOfDevice = (record: LogRecord): boolean =>
-        this.#people.get(record.key)?.pointer === key
+      const isOfDevice = (record: LogRecord): boolean => this.leadingKey(record.key) === key
       ageMs = Math.max(ageMs, this.#ageOf(source, isOfDevice))
     })
     for (const entry of this.#unsent.values()) {
@@ -212,9 +212,20 @@ export class Observer {
     return seen
   }
 
-  /** Follows a device to the user that it belongs to. */
+  /** Keys that have joined another, as last committed. */
+  joinedKeys(): readonly string[] {
+    return [...this.#people].flatMap(([key, { pointer }]) => (pointer === undefined ? [] : [key]))
+  }
+
+  /** Follows a key to the one who leads; a commit that was lost may have bent pointers. */
   leadingKey(key: string): string {
-    return this.#people.get(key)?.pointer ?? key
+    let current = key
+    for (let hop = 0; hop < hopCountMax; hop++) {
+      const pointer = this.#people.get(current)?.pointer
+      if (pointer === undefined) break
+      current = pointer
+    }
+    return current
   }
 
   unsentOutbox(): readonly string[] {
@@ -269,7 +280,8 @@ export class Observer {
 
   #personCommitted(key: string, value: Buffer): void {
     // Most people neither moved nor left: looking at the bytes saves decoding them.
-    if (!value.includes('"pointer":') && !value.includes('"withdrawn":{"')) return
+    const isPlain = !value.includes('"pointer":') && !value.includes('"withdrawn":{"')
+    if (isPlain && !this.#people.has(key)) return
     const { pointer, withdrawn } = decodePerson(value)
     const since = this.#people.get(key)?.withdrawn ?? new Map<string, number>()
     for (const topic of Object.keys(withdrawn)) {

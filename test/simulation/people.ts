@@ -29,11 +29,18 @@ const knownShare = 0.75
 /** Sessions of people who read what they look at. */
 const slowShare = 0.2
 const sharedDeviceShare = 0.15
+const secondShare = 0.3
+const joinShare = 0.15
+/** Sessions without a user behind which somebody logs in. */
+const loginShare = 0.5
+const loginMsMax = 6 * hourMs
 const againMsMax = 5 * dayMs
 
 interface Person {
   readonly index: number
   readonly userId: string | undefined
+  /** A second account, joined to the first one some day by one of three ways, or never. */
+  readonly secondId: string | undefined
   readonly devices: readonly string[]
   /** From this session on the tracker knows the user. */
   readonly identifiedFrom: number
@@ -64,7 +71,8 @@ function makePerson(random: Random, index: number): Person {
   const neighbour = `d${Math.floor(random.unit() * personCount)}-0`
   const devices = random.unit() < sharedDeviceShare ? [...own, neighbour] : own
   const userId = random.unit() < knownShare ? `u${index}` : undefined
-  return { index, userId, devices, identifiedFrom: Math.floor(random.unit() * 4) }
+  const secondId = userId !== undefined && random.unit() < secondShare ? `a${index}` : undefined
+  return { index, userId, secondId, devices, identifiedFrom: Math.floor(random.unit() * 4) }
 }
 
 function makeSession(random: Random, person: Person, session: number): readonly PlannedCall[] {
@@ -86,11 +94,47 @@ function makeSession(random: Random, person: Person, session: number): readonly 
   if (draw < 0.45) bodies.push(product(random, 'Product Added'))
   if (draw < 0.2) bodies.push(order(random))
   if (random.unit() < 0.01) bodies.push(track('Unsubscribed', { topic: pick(random, topics) }))
+  const login = hasUser ? undefined : logIn(random, person, device)
+  const join = hasUser && random.unit() < joinShare ? joinAccounts(random, person) : undefined
+  if (join !== undefined) bodies.push(join)
   const gapMsMax = random.unit() < slowShare ? 90 * secondMs : 5 * secondMs
-  return bodies.map((body, index) => {
+  const calls = bodies.map((body, index) => {
     atMs += 100 + gapMsMax * random.unit()
-    return callOf(random, { ...body, ...ids }, `${person.index}-${session}-${index}`, atMs)
+    return callOf(random, { ...body, ...ids, ...idsOf(body) }, nameOf(person, session, index), atMs)
   })
+  if (login === undefined) return calls
+  atMs += loginMsMax * random.unit()
+  return [...calls, callOf(random, login, nameOf(person, session, bodies.length), atMs)]
+}
+
+function nameOf({ index }: Person, session: number, at: number): string {
+  return `${index}-${session}-${at}`
+}
+
+/** The user of a call, where it is another one than that of its session. */
+function idsOf(body: JsonObject): JsonObject {
+  return body['userId'] === undefined ? {} : { userId: body['userId'] }
+}
+
+/** What was looked at and put into the cart before is theirs then. */
+function logIn(random: Random, { index, userId }: Person, device: string): JsonObject | undefined {
+  if (userId === undefined || random.unit() > loginShare) return undefined
+  const traits = random.unit() < 0.5 ? { email: `p${index}@mail.example` } : {}
+  return { type: 'identify', anonymousId: device, userId, traits }
+}
+
+function joinAccounts(random: Random, person: Person): JsonObject | undefined {
+  const { index, userId, secondId, devices } = person
+  if (userId === undefined || secondId === undefined) return undefined
+  const draw = random.unit()
+  const crm = { context: { externalIds: [{ type: 'crm_id', id: `c${index}` }] } }
+  if (draw < 0.3) return { type: 'alias', userId, previousId: secondId }
+  if (draw < 0.4) return { type: 'alias', userId, previousId: pick(random, devices) }
+  if (draw < 0.5) return { type: 'alias', userId: secondId, previousId: userId }
+  if (draw < 0.7) return { ...track('Product Viewed', {}), ...crm }
+  if (draw < 0.85)
+    return { ...track('Product Added', { product_id: 'i1' }), userId: secondId, ...crm }
+  return { ...identify(random, person, 0), userId: secondId }
 }
 
 const topics = ['orders', 'reminders', 'news', '*']

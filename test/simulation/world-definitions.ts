@@ -96,6 +96,14 @@ const welcome: JsonObject = {
   steps: [{ wait: '1h' }, send('news', { notAfter: '2h' })],
 }
 
+/** Two users with the same id of the CRM are one person; an address is a family's. */
+const identity: JsonObject = {
+  kinds: [
+    { name: 'crm', from: ['externalIds.crm_id'], joinsUsers: true },
+    { name: 'email', form: 'email', from: ['traits.email'] },
+  ],
+}
+
 /** The documents in force one after the other. */
 export function worldDocuments(template: Template): readonly DefinitionsDocument[] {
   const shop = { name: 'Shop', currency: 'EUR', url: 'https://shop.example' }
@@ -103,6 +111,7 @@ export function worldDocuments(template: Template): readonly DefinitionsDocument
     format: documentFormat,
     shop,
     sources: [],
+    identity,
     templates: { letter: template },
   } as const
   return [

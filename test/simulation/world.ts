@@ -29,6 +29,8 @@ const { dayMs, hourMs, minuteMs, secondMs, workspace, partitionCount } = fixed
 const retryMsMax = minuteMs
 const itemCount = 20
 const provokedShare = 0.06
+const splitMsMax = 4 * dayMs
+const joinAgainShare = 0.3
 
 export interface WorldDeps {
   readonly timeline: Timeline
@@ -52,6 +54,7 @@ export class World {
   readonly sent: SentEvent[] = []
   readonly skipped: Place[] = []
   readonly counts = { accepted: 0, rejected: 0 }
+  splitCount = 0
   /** Actors that have not come to their end. */
   activeCount = 0
   readonly #deps: WorldDeps
@@ -90,6 +93,7 @@ export class World {
     const { random, template, eventCountMin } = this.#deps
     for (const calls of planPeople(random, eventCountMin)) this.#act(() => this.#livePerson(calls))
     this.#act(() => this.#keepShop())
+    this.#act(() => this.#mendPeople())
     const [first, second] = fixed.worldDocuments(template)
     if (first !== undefined) this.#act(() => this.#apply(encodeDocument(first), 0))
     const changeMs = fixed.lengthMs * (0.35 + 0.3 * random.unit())
@@ -284,6 +288,29 @@ export class World {
         this.#record({ partition, key, kind: 'item', skeleton: { itemId }, body }),
       ])
       await timeline.sleep(made < itemCount ? secondMs : 5 * hourMs * random.unit())
+    }
+  }
+
+  /** An operator takes keys out whom they take for wrongly merged, and joins some again. */
+  async #mendPeople(): Promise<void> {
+    const { timeline, random, observer } = this.#deps
+    const endMs = fixed.startMs + fixed.lengthMs
+    while (timeline.nowMs < endMs) {
+      await timeline.sleep(splitMsMax * random.unit())
+      const joined = observer.joinedKeys()
+      const key = joined[Math.floor(random.unit() * joined.length)]
+      if (key === undefined) continue
+      const partition = partitionOf(workspace, key, partitionCount)
+      const otherKey = observer.leadingKey(key)
+      await this.#appendUntilTaken([
+        this.#record({ partition, key, kind: 'identity-split', skeleton: {} }),
+      ])
+      this.splitCount++
+      if (random.unit() > joinAgainShare) continue
+      await timeline.sleep(hourMs * random.unit() ** 3)
+      await this.#appendUntilTaken([
+        this.#record({ partition, key, kind: 'identity-join', skeleton: { otherKey } }),
+      ])
     }
   }
 

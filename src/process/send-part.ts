@@ -1,0 +1,235 @@
+/**
+ * How what one identity key contributes gets from one partition to another, and back.
+ *
+ * A person who joins another sends all they have in one record; nothing stays but the pointer and
+ * the ids seen. What was running goes on there with the same trigger, its wait counted from when
+ * it began. Whoever is joined to a third meanwhile passes the part on.
+ */
+
+import type { LogRecord } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
+import { mergePart } from '../profile/merge-part.ts'
+import {
+  cutActivity,
+  decodePerson,
+  type Enrollment,
+  encodePerson,
+  type Person,
+  type PersonTraits,
+  setTraits,
+  traitPrefix,
+} from '../profile/person.ts'
+import { mergeSeen } from '../profile/seen.ts'
+import { bar, type Hold, isBarred, keysOf, leave, mergeClaimed } from '../profile/ties.ts'
+import { endExited, takeOverEnrollments } from './carry-enrollment.ts'
+import { updateAllMemberships } from './evaluate-segments.ts'
+import { withdraw } from './fold-event.ts'
+import { linkKeys, type MovedSkeleton } from './link-identity.ts'
+import { decodeJson } from './meta.ts'
+import { timerKey } from './partition-view.ts'
+import {
+  type FoldScope,
+  keepPerson,
+  keysOfPerson,
+  readPerson,
+  readTraits,
+  send,
+  writePerson,
+  writeTraits,
+} from './scope.ts'
+import { endAllEnrollments } from './trigger.ts'
+
+export interface PartSkeleton {
+  readonly fromKey: string
+  /** Keys whose parts it holds. */
+  readonly keys: readonly string[]
+  /** Where it was taken out of a person: who led them. */
+  readonly takenFrom?: string
+}
+
+interface SentPart {
+  /** Base 64 of the person as stored; absent where only `stated` is sent. */
+  readonly person?: string
+  readonly traits?: PersonTraits
+  /** What was running, each with the partition of its trigger. */
+  readonly running?: readonly Enrollment[]
+  /** External ids that the one who gets this has by it. */
+  readonly stated?: Readonly<Record<string, number>>
+}
+
+/** Gives a person over to the one who claims them. */
+export function movePerson(scope: FoldScope, person: Person, hold: Hold): void {
+  const leaderKey = hold.key
+  const running = Object.values(person.enrollments).map((one) => withPlace(scope, person, one))
+  endAllEnrollments(scope, person)
+  dropSegmentState(scope, person)
+  const { stated, claimed } = person
+  delete person.stated
+  // Of a key that was never seen there is nothing to tell.
+  if (person.version > 0 || stated !== undefined || Object.keys(claimed).length > 0) {
+    const traits = readTraits(scope, person.key)
+    sendPart(scope, leaderKey, person, { traits, running, ...(stated ? { stated } : {}) })
+  }
+  for (const key of Object.keys(claimed)) {
+    const skeleton: MovedSkeleton = { fromKey: person.key, leaderKey }
+    send(scope, { kind: 'identity-moved', key, skeleton })
+  }
+  person.pointer = leaderKey
+  person.hold = hold
+  person.parts = []
+  person.claimed = {}
+  if (person.version === 0) keepPerson(scope, person)
+  else writePerson(scope, person)
+  scope.view.remove(traitPrefix + person.key)
+}
+
+/** Tells who has a device which external ids they have by it, beside `joined`. */
+export function sendStated(
+  scope: FoldScope,
+  device: Person,
+  leaderKey: string,
+  joined: Readonly<Record<string, number>>,
+): void {
+  const stated = { ...joined, ...device.stated }
+  delete device.stated
+  if (Object.keys(stated).length === 0) return
+  const skeleton: PartSkeleton = { fromKey: device.key, keys: [] }
+  const sent: SentPart = { stated }
+  send(scope, { kind: 'identity-part', key: leaderKey, skeleton, body: encode(sent) })
+}
+
+/** At the one who leads: takes in what another sends. */
+export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Promise<void> {
+  await scope.view.load(keysOfPerson(record.key))
+  const person = readPerson(scope, record.key)
+  const { takenFrom, ...skeleton } = record.skeleton as PartSkeleton
+  if (takenFrom !== undefined) {
+    leave(person, takenFrom)
+    // It came back to them before they let it go: it ends here.
+    if (person.pointer === takenFrom) detach(person)
+  }
+  if (person.pointer !== undefined) {
+    keepPerson(scope, person)
+    const body = Uint8Array.from(record.body)
+    send(scope, { kind: 'identity-part', key: person.pointer, skeleton, body })
+    return
+  }
+  const { stated = {}, running = [], ...sent } = decodeJson<SentPart>(record.body)
+  if (sent.person !== undefined) {
+    const joined = decodePerson(Buffer.from(sent.person, 'base64'))
+    takeIn(scope, person, joined, sent.traits ?? {})
+    for (const key of keysOf(person)) {
+      // It was taken out of one of the two, and the other had it, or got it again.
+      if (isBarred(person, key)) returnPart(scope, person, key)
+    }
+    endExited(scope, person)
+    takeOverEnrollments(scope, person, running, skeleton.fromKey)
+  }
+  const keys = Object.keys(stated)
+  for (const key of keys) {
+    await linkKeys(scope, person, [key], { record, atMs: stated[key] ?? 0 })
+  }
+  writePerson(scope, person)
+}
+
+/** Makes a key its own person again, of whom nothing is known yet. */
+export function detach(person: Person): void {
+  delete person.pointer
+  delete person.hold
+  person.parts = [{ key: person.key, totals: {}, activity: emptyPack }]
+}
+
+/** Takes a part out of a person and sends it back to its key; nothing is subtracted. */
+export function returnPart(scope: FoldScope, person: Person, partKey: string): void {
+  const traits = readTraits(scope, person.key)
+  const part = person.parts.find(({ key }) => key === partKey)
+  const own = Object.values(person.enrollments).filter(({ fromKey }) => fromKey === partKey)
+  const running = own.map((one) => withPlace(scope, person, one))
+  endAllEnrollments(scope, person, ({ fromKey }) => fromKey === partKey)
+  person.parts = person.parts.filter((each) => each !== part)
+  delete person.claimed[partKey]
+  bar(person, [partKey])
+  const returned: Person = {
+    ...person,
+    key: partKey,
+    claimed: {},
+    parts: part === undefined ? [] : [part],
+    seen: emptyPack,
+    memberships: {},
+    segmentTimers: {},
+    enrollments: {},
+    openMessages: {},
+  }
+  delete returned.barred
+  delete returned.left
+  delete returned.refusals
+  const partTraits = Object.hasOwn(traits, partKey) ? { [partKey]: traits[partKey] ?? {} } : {}
+  sendPart(scope, partKey, returned, { traits: partTraits, running }, person.key)
+  delete traits[partKey]
+  writeTraits(scope, person.key, traits)
+  updateAllMemberships(scope, person, traits)
+  person.rulesHash = scope.definitions.segmentsHash
+  writePerson(scope, person)
+}
+
+function sendPart(
+  scope: FoldScope,
+  key: string,
+  person: Person,
+  more: Omit<SentPart, 'person'>,
+  takenFrom?: string,
+): void {
+  const sent: SentPart = {
+    ...more,
+    person: Buffer.from(encodePerson({ ...person, steps: emptyPack })).toString('base64'),
+  }
+  const skeleton: PartSkeleton = {
+    fromKey: person.key,
+    keys: person.parts.map((part) => part.key),
+    ...(takenFrom === undefined ? {} : { takenFrom }),
+  }
+  send(scope, { kind: 'identity-part', key, skeleton, body: encode(sent) })
+}
+
+function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonTraits): void {
+  const traits = readTraits(scope, person.key)
+  for (const part of joined.parts) {
+    mergePart(person, part)
+    const partTraits = given[part.key]
+    if (partTraits === undefined) continue
+    const { droppedCount } = setTraits(traits, part.key, partTraits)
+    scope.meta.counts.traitsDropped += droppedCount
+  }
+  cutActivity(person)
+  const { seen, isCut } = mergeSeen(person.seen, joined.seen, scope.nowMs)
+  person.seen = seen
+  if (isCut) scope.meta.counts.horizonCut++
+  mergeClaimed(person, joined.claimed)
+  bar(
+    person,
+    (joined.barred ?? []).filter((key) => key !== person.key),
+  )
+  for (const [topic, atMs] of Object.entries(joined.withdrawn)) {
+    if (!Object.hasOwn(person.withdrawn, topic)) withdraw(person, topic, atMs)
+  }
+  writeTraits(scope, person.key, traits)
+  updateAllMemberships(scope, person, traits)
+  person.rulesHash = scope.definitions.segmentsHash
+}
+
+function withPlace(scope: FoldScope, person: Person, one: Enrollment): Enrollment {
+  const partition = one.trigger.partition ?? scope.view.partition
+  return { ...one, fromKey: one.fromKey ?? person.key, trigger: { ...one.trigger, partition } }
+}
+
+function dropSegmentState(scope: FoldScope, person: Person): void {
+  for (const [name, dueMs] of Object.entries(person.segmentTimers)) {
+    scope.view.removeTimer(timerKey(dueMs, person.key, `segment:${name}`))
+  }
+  person.memberships = {}
+  person.segmentTimers = {}
+}
+
+function encode(sent: SentPart): Uint8Array {
+  return Buffer.from(JSON.stringify(sent))
+}

@@ -39,6 +39,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   backup: async () => (await import('./command/backup.ts')).addBackupCommand,
   restore: async () => (await import('./command/restore.ts')).addRestoreCommand,
   move: async () => (await import('./command/move.ts')).addMoveCommand,
+  identity: async () => (await import('./command/identity.ts')).addIdentityCommand,
   skip: async () => (await import('./command/skip.ts')).addSkipCommand,
   evaluate: async () => (await import('./command/evaluate.ts')).addEvaluateCommand,
   rejected: async () => (await import('./command/rejected.ts')).addRejectedCommand,

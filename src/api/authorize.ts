@@ -44,6 +44,9 @@ export const routeScopes: Readonly<Record<string, Scope | 'public'>> = {
   'POST /api/v1/items': 'write',
   'PATCH /api/v1/items/:id': 'write',
   'DELETE /api/v1/items/:id': 'write',
+  'POST /api/v1/identity/find': 'read',
+  'POST /api/v1/identity/join': 'write',
+  'POST /api/v1/identity/split': 'write',
   'POST /api/v1/suppressions': 'write',
   'DELETE /api/v1/suppressions': 'write',
 }

@@ -17,6 +17,7 @@ import type { ApiOptions } from './api-options.ts'
 import { authorize } from './authorize.ts'
 import { addEventRoutes } from './event-routes.ts'
 import { addHealthRoutes } from './health-routes.ts'
+import { addIdentityRoutes } from './identity-routes.ts'
 import { addItemRoutes } from './item-routes.ts'
 import { addMessageRoutes } from './message-routes.ts'
 import { addPastRoutes } from './past-routes.ts'
@@ -71,6 +72,7 @@ export function createApi(
   addRenderRoutes(app, deps)
   addItemRoutes(app, deps, options)
   addSuppressionRoutes(app, deps, options)
+  addIdentityRoutes(app, deps, options)
   addStatusRoutes(app, deps)
   addEventRoutes(app, deps, options)
   addRejectedRoutes(app, deps)

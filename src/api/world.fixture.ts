@@ -114,7 +114,11 @@ export type GivenEvent = Pick<Event, 'type' | 'name'> & Partial<Event>
 /** Opens a world with definitions in force and four items; it ends with the test. */
 export async function openWorld(
   t: TestContext,
-  given: { readonly options?: Partial<ApiOptions>; readonly deps?: Partial<ApiDeps> } = {},
+  given: {
+    readonly options?: Partial<ApiOptions>
+    readonly deps?: Partial<ApiDeps>
+    readonly files?: DefinitionFiles
+  } = {},
 ): Promise<World> {
   const identity = { incarnation: 'test', partitionCount }
   const log = createMemoryEventLog({ identity })
@@ -189,7 +193,7 @@ export async function openWorld(
     },
     acceptedMessage: (personKey) => findAccepted(world, personKey),
   }
-  await applyDefinitions(world, blobs)
+  await applyDefinitions(world, blobs, given.files)
   await world.append(['1', '2', '3', '4'].map(itemRecord))
   await settle()
   return world
@@ -354,8 +358,9 @@ function createKeys(): Pick<World, 'keys'> & { readonly apiKeys: ApiDeps['apiKey
 async function applyDefinitions(
   world: World,
   blobs: ReturnType<typeof createMemoryBlobStore>,
+  more: DefinitionFiles = new Map(),
 ): Promise<void> {
-  const answer = await parseDefinitionFiles(files)
+  const answer = await parseDefinitionFiles(new Map([...files, ...more]))
   deepStrictEqual(answer.kind === 'refused' ? answer.faults : [], [])
   if (answer.kind === 'refused') return
   const [hash = ''] = await blobs.put([encodeDocument(answer.document)])

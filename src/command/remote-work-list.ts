@@ -19,7 +19,7 @@ export interface RemoteTarget {
   readonly key: string
 }
 
-interface Problem {
+export interface Problem {
   readonly detail?: string
   readonly code?: string
   readonly faults?: readonly { readonly path: string; readonly says: string }[]
@@ -34,10 +34,13 @@ const notFoundStatus = 404
 const retryStatuses: ReadonlySet<number> = new Set([429, 503])
 
 /** Returns where the flags point to; nothing where they name no server. */
-export async function readTarget(flags: {
-  readonly url?: string
-  readonly keyFile?: string
-}): Promise<RemoteTarget | undefined> {
+export async function readTarget(
+  flags: {
+    readonly url?: string
+    readonly keyFile?: string
+  },
+  scope = 'repair',
+): Promise<RemoteTarget | undefined> {
   if (flags.url === undefined) {
     return flags.keyFile === undefined ? undefined : refuseUse('--key-file goes with --url')
   }
@@ -47,7 +50,7 @@ export async function readTarget(flags: {
   if (url === null || !isSafe) {
     return refuseUse('--url must be https; http only for this machine, since a key goes with it')
   }
-  if (flags.keyFile === undefined) return refuseUse('give --key-file, with a key of scope repair')
+  if (flags.keyFile === undefined) return refuseUse(`give --key-file, with a key of scope ${scope}`)
   const key = await readFile(flags.keyFile, 'utf8').catch((error: unknown) => {
     throw new OperatingError('CONFIG_INVALID', `read ${flags.keyFile}`, error)
   })
@@ -59,7 +62,7 @@ export function createRemoteWorkList(
   target: RemoteTarget,
 ): WorkList {
   const ask = async <Answer>(path: string, body?: object): Promise<Answer | undefined> => {
-    const answer = await askAgain(deps.clock, target, { path, body })
+    const answer = await askAgain(deps.clock, target, { path: `/api/v1/rejected${path}`, body })
     if (answer.status === okStatus) return (await answer.json()) as Answer
     const problem = (await answer.json().catch(() => ({}))) as Problem
     if (answer.status === notFoundStatus && problem.code === 'rejected-unknown') return undefined
@@ -94,7 +97,8 @@ export function createRemoteWorkList(
   }
 }
 
-async function askAgain(
+/** Asks a server, again while it has no time; `path` is below its origin. */
+export async function askAgain(
   clock: Clock,
   { url, key }: RemoteTarget,
   { path, body }: { readonly path: string; readonly body: object | undefined },
@@ -103,7 +107,7 @@ async function askAgain(
   for (let count = 0; count < tryCountMax; count++) {
     if (count > 0) await clock.sleep(tryPauseMs)
     try {
-      const answer = await fetch(`${url}/api/v1/rejected${path}`, {
+      const answer = await fetch(`${url}${path}`, {
         method: body === undefined ? 'GET' : 'POST',
         headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
         redirect: 'error',
@@ -120,7 +124,8 @@ async function askAgain(
   throw new OperatingError('SERVER_UNREACHABLE', `ask ${url}`, last)
 }
 
-function refusalOf(target: RemoteTarget, status: number, problem: Problem): OperatingError {
+/** Returns the refusal of a server as an error. */
+export function refusalOf(target: RemoteTarget, status: number, problem: Problem): OperatingError {
   const faults = (problem.faults ?? [])
     .map(({ path, says }) => `\n  ${showText(`${path} ${says}`)}`)
     .join('')

@@ -1,16 +1,13 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { systemClock } from '../lib/clock.ts'
-import { OperatingError } from '../lib/errors.ts'
 import { systemRandom } from '../lib/random.ts'
 import type { Place } from '../log/event-log.ts'
 import { emptyBody } from '../log/record.ts'
-import { startLogThread } from '../log/sqlite-log-thread.ts'
 import type { SkipSkeleton } from '../process/partition-fold.ts'
-import { type DirectoryLock, lockDataDir } from './data-dir.ts'
-import { assertDataDir, createStoreDeps, readStoreOptions, withDataReader } from './data-reader.ts'
-import { openEventLog } from './open-stores.ts'
+import { appendRecord, withLogLock } from './append-record.ts'
+import { readStoreOptions, withDataReader } from './data-reader.ts'
 import { addDataFlags, createOutput, type OutputFlags, readWhole, refuseUse } from './output.ts'
-import { isShared, type StoreOptions } from './store-options.ts'
+import type { StoreOptions } from './store-options.ts'
 
 interface SkipFlags extends OutputFlags {
   readonly partition: number
@@ -32,8 +29,8 @@ export function addSkipCommand(program: Command, exit: (code: number) => void): 
     const output = createOutput(flags)
     const { partition, offset } = flags
     const options = await readStoreOptions(flags)
-    const lock = isShared(options) ? undefined : await lockLog(flags.dataDir)
-    try {
+    const attempted = 'append a skip record: a running server has the log; stop it first'
+    await withLogLock(options, flags.dataDir, attempted, async () => {
       await assertWaiting(flags)
       const place = await appendSkip(flags, options)
       exit(0)
@@ -43,18 +40,7 @@ export function addSkipCommand(program: Command, exit: (code: number) => void): 
           `Record ${offset} of partition ${partition} is passed over (record ${place.offset}).`,
         )
       }
-    } finally {
-      lock?.release()
-    }
-  })
-}
-
-async function lockLog(dataDir: string): Promise<DirectoryLock> {
-  assertDataDir(dataDir)
-  return await lockDataDir(dataDir).catch((error: unknown) => {
-    if (!(error instanceof OperatingError)) throw error
-    const says = 'append a skip record: a running server has the log; stop it first'
-    throw new OperatingError('DATA_DIR_LOCKED', says, error)
+    })
   })
 }
 
@@ -78,33 +64,18 @@ async function assertWaiting(flags: SkipFlags): Promise<void> {
 
 async function appendSkip(flags: SkipFlags, options: StoreOptions): Promise<Place> {
   const { partition, offset, reason } = flags
-  const thread = isShared(options) ? undefined : await startLogThread(flags.dataDir)
-  try {
-    const deps = createStoreDeps()
-    const port = thread?.connect()
-    const log = await openEventLog(deps, options.log, { stream: 'events', port })
-    try {
-      const skeleton: SkipSkeleton = { offset, reason }
-      const places = await log.append([
-        {
-          partition,
-          key: `control:${partition}`,
-          kind: 'skip',
-          id: systemRandom.bytes(16),
-          recordedAtMs: systemClock.nowMs(),
-          isBackfill: false,
-          keyId: 0,
-          skeleton,
-          body: emptyBody,
-        },
-      ])
-      return places[0] ?? { partition, offset: 0 }
-    } finally {
-      await log.close()
-    }
-  } finally {
-    await thread?.close()
-  }
+  const skeleton: SkipSkeleton = { offset, reason }
+  return await appendRecord(options, flags.dataDir, {
+    partition,
+    key: `control:${partition}`,
+    kind: 'skip',
+    id: systemRandom.bytes(16),
+    recordedAtMs: systemClock.nowMs(),
+    isBackfill: false,
+    keyId: 0,
+    skeleton,
+    body: emptyBody,
+  })
 }
 
 function readReason(text: string): string {

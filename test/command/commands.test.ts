@@ -257,6 +257,23 @@ describe('commands', () => {
       assert.match(second.said(), new RegExp(`PORT_BUSY.*${port}`))
     })
 
+    it('identity split and join go through the server, and say why not', async () => {
+      const { url } = world.server
+      const locked = await run('identity', 'split', 'user:ada')
+      assert.equal(locked.code, 1)
+      assert.match(locked.stderr, /DATA_DIR_LOCKED: .*give its --url/)
+      const keyFile = join(world.folder, 'write.key')
+      const made = await run('keys', 'create', '--name', 'operator', '--scope', 'write', '--json')
+      assert.equal(made.code, 0, made.stderr)
+      await writeFile(keyFile, parseLines<{ key: string }>(made.stdout)[0]?.key ?? '')
+      const remote = ['--url', url, '--key-file', keyFile]
+      const leads = await runCommand(['identity', 'split', 'user:ada', ...remote])
+      assert.equal(leads.code, 1)
+      assert.match(leads.stderr, /SERVER_REFUSED: .*409: It leads its person/)
+      const same = await runCommand(['identity', 'join', 'user:ada', 'user:ada', ...remote])
+      assert.match(same.stderr, /400: .*\/keys\/1/s)
+    })
+
     it('skip tells to stop the server first', async () => {
       const place = ['--partition', '0', '--offset', '1', '--reason', 'a test']
       const { code, stderr } = await run('skip', ...place)
@@ -305,6 +322,14 @@ describe('commands', () => {
       const { code, stdout } = await runCommand(['check', '--data-dir', dataDir])
       assert.equal(code, 1)
       assert.match(stdout, /record-damaged +partition 0/)
+    })
+
+    it('identity split refuses a key that leads, and one that nobody has', async () => {
+      const leads = await run('identity', 'split', 'user:ada')
+      assert.equal(leads.code, 2)
+      assert.match(leads.stderr, /take the others out/)
+      assert.equal((await run('identity', 'split', 'user:nobody')).code, 2)
+      assert.equal((await run('identity', 'join', 'user:ada', 'ada')).code, 2)
     })
 
     it('skip refuses what was folded, and takes what waits', async () => {

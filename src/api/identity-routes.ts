@@ -8,7 +8,7 @@ import type { ApiOptions } from './api-options.ts'
 import { createDefinitionsInForce } from './definitions-in-force.ts'
 import { type ApiProblem, type FieldFault, sendProblem } from './problem.ts'
 import { profileUnknown } from './profile-answer.ts'
-import { sendJson } from './profile-routes.ts'
+import { sendJson } from './send-json.ts'
 import { notCommitted } from './suppression-routes.ts'
 
 const keyCharactersMax = 300

@@ -303,8 +303,8 @@ export class Blend implements Recommender {
   }
 
   /**
-   * Fills up with what trends in the categories of the own items, then everywhere; what
-   * nobody has met is left to who knows the catalog. Scores go on falling from the last candidate's.
+   * Fills up with what trends in the categories of the own items, then everywhere; what nobody has
+   * met is left to who knows the catalog. Scores go on falling from the last candidate's.
    */
   #fillUp(
     query: RecommendQuery,

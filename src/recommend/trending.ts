@@ -48,7 +48,7 @@ export class Trending {
     this.#enter(slot, bucket)
   }
 
-  /** Takes in an item that nobody has met, as the lightest of all; one that is in stays as it is. */
+  /** Takes in an item that nobody has met, as the lightest of all; one that is in stays. */
   admit(slot: number): void {
     this.#grow(slot + 1)
     if (this.#buckets[slot] !== 0) return

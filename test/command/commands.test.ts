@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, it } from 'node:test'
@@ -372,43 +372,5 @@ describe('commands', () => {
       const at = answer.partitions.find((each) => each.partition === partition)?.offset ?? 0
       assert.ok(at > offset, 'the partition went on behind the record')
     })
-  })
-
-  it('validate names all faults at once', async () => {
-    const good = await runCommand(['validate', world.definitionsDir])
-    assert.equal(good.code, 0, good.stdout)
-    const folder = join(world.folder, 'broken')
-    await mkdir(join(folder, 'campaigns'), { recursive: true })
-    await mkdir(join(folder, 'sources'))
-    await writeFile(join(folder, 'campaigns/one.yaml'), 'name: one\nkind: parade\n')
-    await writeFile(join(folder, 'sources/web.yaml'), 'name: 5\n')
-    const { code, stdout } = await runCommand(['validate', folder])
-    assert.equal(code, 1)
-    assert.match(stdout, /campaigns\/one\.yaml/)
-    assert.match(stdout, /sources\/web\.yaml/)
-  })
-
-  it('a configuration with several mistakes names all of them', async () => {
-    const given = ['--port', '99999', '--public-url', 'mail.shop.example', '--from', 'nobody']
-    const { code, stderr } = await runCommand(['start', ...given])
-    assert.equal(code, 2)
-    for (const flag of ['port', 'publicUrl', 'from']) assert.ok(stderr.includes(flag), stderr)
-  })
-
-  it('a folder that holds nothing is refused and not made', async () => {
-    const dataDir = join(world.folder, 'nothing')
-    const { code, stderr } = await runCommand(['events', '--data-dir', dataDir])
-    assert.equal(code, 1)
-    assert.match(stderr, /DATA_DIR_INVALID/)
-    assert.ok(!existsSync(dataDir))
-    const made = await runCommand(['init', '--data-dir', dataDir, '--partitions', '4'])
-    assert.equal(made.code, 0)
-    assert.ok(existsSync(join(dataDir, 'events.sqlite')))
-  })
-
-  it('wrong use has exit code 2', async () => {
-    assert.equal((await run('explain', 'no-such-form')).code, 2)
-    assert.equal((await run('events', '--count', 'many')).code, 2)
-    assert.equal((await run('messages', '--state', 'lost')).code, 2)
   })
 })

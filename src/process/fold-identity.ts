@@ -214,7 +214,7 @@ async function admitClaimant(
   const claimants = person.claimants ?? []
   if (claimants.includes(claim.leaderKey)) return true
   person.claimants = [...claimants, claim.leaderKey]
-  keep(scope, person)
+  keepPerson(scope, person)
   const countMax = peopleCountMaxOf(scope.definitions.identity, kindOfKey(person.key))
   if (person.claimants.length <= countMax) return true
   person.isShared = true

@@ -53,7 +53,7 @@ async function hashOfFixedLog(): Promise<string> {
   await state.acquire(0, owner.epoch, owner.nonce)
   const item = { itemId: 'cup', name: 'Cup', price: 4, updatedAtMs: startMs }
   const suppression = { topic: '*', reason: 'bounced', atMs: startMs, isLifted: false }
-  const part = { deviceKey: 'anonymous:a1', userKey: 'user:ada' }
+  const part = { leaderKey: 'user:ada', atMs: 5, keyCount: 1 }
   await log.append([
     recordOf('owner', 'control:0', 0, { ...owner, historyMs: 90 * 24 * 60 * minuteMs }),
     recordOf('definitions', 'control:0', 0, { hash: 'd'.repeat(64), version: 1 }),

@@ -12,7 +12,7 @@
 
 import { OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
-import type { LogRecord, RecordKind } from '../log/record.ts'
+import type { LogRecord } from '../log/record.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { type Cause, causeOf } from './fold-stretch.ts'
 import { firedCodec } from './history.ts'
@@ -52,17 +52,8 @@ export interface FeedPage {
   readonly hasMore: boolean
 }
 
-/** Records of a log whose key is a person. */
-const personKinds: ReadonlySet<RecordKind> = new Set<RecordKind>([
-  'event',
-  'forwarded',
-  'identity-claim',
-  'identity-part',
-  'identity-refused',
-  'claim',
-  'result',
-  'outcome',
-])
+/** Keys of records that are no person's. */
+const otherKeys = /^(control|item|address):/
 /** Records looked at for one page: most make no change where they repeat what was there. */
 const lookCountMax = 2000
 const numberMax = 2 ** 48
@@ -79,7 +70,7 @@ export async function openFeed({ log, state }: FeedDeps): Promise<FeedCursor> {
   return { next: 0, places }
 }
 
-/** Returns changes behind a cursor, at most `countMax`. */
+/** Returns changes behind a cursor, at most `countMax` but for all that the last record made. */
 export async function readFeed(
   deps: FeedDeps,
   from: FeedCursor,
@@ -179,8 +170,8 @@ async function changesBy(
   { log, state, workspace }: FeedDeps,
   record: LogRecord,
 ): Promise<readonly PersonChange[] | PastRefusal> {
-  const { key: personKey, partition, kind, offset } = record
-  if (!personKinds.has(kind)) return []
+  const { key: personKey, partition, offset } = record
+  if (otherKeys.test(personKey)) return []
   const { partitionCount } = log.identity
   const place = { workspace, partitionCount, partition, personKey }
   const answer = await findVersionsOf({ state }, place, offset)

@@ -12,8 +12,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   type ClaimSkeleton,
-  duePrefix,
-  grantedPrefix,
   type Message,
   messagePrefix,
   type ResultSkeleton,
@@ -26,9 +24,8 @@ import { systemClock } from '../../src/lib/clock.ts'
 import type { LogRecord } from '../../src/log/record.ts'
 import type { OwnerSkeleton } from '../../src/process/fold.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../../src/process/meta.ts'
-import { timerPrefix } from '../../src/process/partition-view.ts'
-import { outboxPrefix } from '../../src/process/scope.ts'
 import type { Head, StateReader } from '../../src/state/state-store.ts'
+import { findOpenWork } from './open-work.ts'
 import type { Examined } from './verify-data-dir.ts'
 
 const readCount = 500
@@ -228,9 +225,8 @@ async function openWork({ log, state }: DataReader): Promise<readonly string[]> 
     const end = await log.end(partition)
     if (nonce === '') open.push(`partition ${partition} has no owner`)
     if (end !== offset) open.push(`partition ${partition} is at ${offset} of ${end}`)
-    for (const prefix of [duePrefix, grantedPrefix, timerPrefix, outboxPrefix]) {
-      const [first] = await state.scan(partition, prefix, '', 1)
-      if (first !== undefined) open.push(`partition ${partition} has ${first.key}`)
+    for (const key of await findOpenWork(state, partition)) {
+      open.push(`partition ${partition} has ${key}`)
     }
   }
   return open

@@ -10,16 +10,14 @@
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { duePrefix, grantedPrefix } from '../../src/campaign/message.ts'
 import { type MailCatcher, openMailCatcher } from '../../src/catcher/mail-catcher.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { failpointNames } from '../../src/lib/failpoint.ts'
 import { createSeededRandom } from '../../src/lib/random.ts'
 import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
-import { timerPrefix } from '../../src/process/partition-view.ts'
-import { outboxPrefix } from '../../src/process/scope.ts'
 import { openSqliteStateStore } from '../../src/state/sqlite-state-store.ts'
 import { type LoadClient, startLoad } from './load-client.ts'
+import { findOpenWork } from './open-work.ts'
 import {
   freePort,
   openServerProcess,
@@ -165,9 +163,7 @@ export async function untilQuiet(dataDir: string, signal: AbortSignal): Promise<
       for (let partition = 0; isQuiet && partition < log.identity.partitionCount; partition++) {
         const { offset } = await state.head(partition)
         if ((await log.end(partition)) !== offset) isQuiet = false
-        for (const prefix of [duePrefix, grantedPrefix, timerPrefix, outboxPrefix]) {
-          if ((await state.scan(partition, prefix, '', 1)).length > 0) isQuiet = false
-        }
+        if ((await findOpenWork(state, partition)).length > 0) isQuiet = false
       }
       quietCount = isQuiet ? quietCount + 1 : 0
       await systemClock.sleep(200, signal)

@@ -16,7 +16,6 @@ import { silentLogger } from '../src/lib/logger.ts'
 import { createSeededRandom } from '../src/lib/random.ts'
 import type { EventLog } from '../src/log/event-log.ts'
 import { partitionOf } from '../src/log/record.ts'
-import { noDefinitions } from '../src/process/definitions.ts'
 import { personPrefix } from '../src/profile/person.ts'
 import { type Head, noHead, type StateStore } from '../src/state/state-store.ts'
 import { writeSmallShop } from '../test/faults/small-shop.ts'
@@ -84,7 +83,7 @@ async function foldWith(world: BenchWorld, workerCount: number): Promise<Folded>
   const values = await readServerConfig(undefined, { ...stores, 'server.dataDir': dataDir })
   const { log: logOptions, state: stateOptions } = storeOptionsOf(values)
   const state = await openStateStore(deps, stateOptions)
-  await fillPeople(state, noDefinitions(), partitionCount)
+  await fillPeople(state, partitionCount)
   const bare = workerCount === 1 ? await measureBare(state) : 0
   for (let partition = 0; partition < partitionCount; partition++) {
     await state.release(partition, 1, 'bench')

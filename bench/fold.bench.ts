@@ -76,7 +76,7 @@ async function benchKeys(
   const dataDir = await mkdtemp(join(tmpdir(), 'attune-bench-fold-'))
   try {
     const state = await openSqliteStateStore({ dataDir })
-    await fillPeople(state, definitions, partitionCount)
+    await fillPeople(state, partitionCount)
     const bare = await measured(eventCount / 2, () => measureBare(state, options))
     const folded = await measureFold(state, options, definitions)
     await state.close()
@@ -111,17 +111,12 @@ export function pickPerson(unit: number, isSkewed: boolean): number {
 }
 
 /** Fills a new state with people, as the owner `bench` of epoch 1. */
-export async function fillPeople(
-  state: StateStore,
-  definitions: CompiledDefinitions,
-  partitionCount: number,
-): Promise<void> {
+export async function fillPeople(state: StateStore, partitionCount: number): Promise<void> {
   const changes = Array.from({ length: partitionCount }, (): Change[] => [])
   for (let index = 0; index < personCount; index++) {
     const key = `user:customer-${index}`
     const person = createPerson(key, 0)
     person.version = activityCount
-    person.rulesHash = definitions.segmentsHash
     const part = person.parts[0]
     if (part === undefined) continue
     part.totals['Product Viewed'] = [activityCount, 0, 0, 1]

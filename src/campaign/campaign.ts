@@ -12,7 +12,7 @@ export type CampaignKind = (typeof campaignKinds)[number]
 
 export type Trigger =
   | { readonly kind: 'event'; readonly event: string }
-  | { readonly kind: 'segment-entry'; readonly segment: string }
+  | { readonly kind: 'segment-entry' | 'segment-exit'; readonly segment: string }
 
 export type Step =
   | { readonly kind: 'wait'; readonly waitMs: number }
@@ -88,11 +88,15 @@ function readTrigger(input: Json | undefined, faults: Fault[]): Trigger | undefi
     if (typeof input['event'] === 'string') {
       return { kind: 'event', event: todaysEventName(input['event']) }
     }
-    if (typeof input['segment'] === 'string' && (input['on'] ?? 'entry') === 'entry') {
-      return { kind: 'segment-entry', segment: input['segment'] }
+    const on = input['on'] ?? 'entry'
+    if (typeof input['segment'] === 'string' && (on === 'entry' || on === 'exit')) {
+      return { kind: `segment-${on}`, segment: input['segment'] }
     }
   }
-  faults.push({ path: 'trigger', says: 'must be {event: NAME} or {segment: NAME, on: entry}' })
+  faults.push({
+    path: 'trigger',
+    says: 'must be {event: NAME} or {segment: NAME, on: entry or exit}',
+  })
   return undefined
 }
 

@@ -146,10 +146,10 @@ async function tryNext(
   partition: number,
   head: Head,
 ): Promise<PartitionsLook['stopped'][number] | undefined> {
-  const { definitionsOf } = createDefinitionsCache(blobs)
+  const { definitionsOf, listOf } = createDefinitionsCache(blobs)
   const { workspace, partitionCount } = place
   const fold = new PartitionFold(
-    { log, state, definitionsOf },
+    { log, state, definitionsOf, listOf },
     { workspace, partitionCount, partition },
   )
   const page = await log.read(partition, head.offset, 1)

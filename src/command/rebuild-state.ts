@@ -124,7 +124,7 @@ async function rebuildAll(
   hasState: boolean,
 ): Promise<RebuiltState> {
   const { log, rebuilt } = stores
-  const { definitionsOf } = createDefinitionsCache(stores.blobs)
+  const { definitionsOf, listOf } = createDefinitionsCache(stores.blobs)
   const { partitionCount } = log.identity
   const partitions: RebuiltPartition[] = []
   for (let partition = 0; partition < partitionCount; partition++) {
@@ -135,7 +135,7 @@ async function rebuildAll(
       ...{ workspace, partition, onFolded },
       ...(rulesVersion === undefined ? {} : { rulesVersion }),
     }
-    partitions.push(await rebuildPartition({ ...stores, definitionsOf }, given))
+    partitions.push(await rebuildPartition({ ...stores, definitionsOf, listOf }, given))
   }
   const outbox = await pruneOutbox(rebuilt, partitionCount)
   return { hasState, ...summaryOf(partitions), partitions, outbox }

@@ -6,7 +6,7 @@
  * into the event; not for orders: what was paid is the producer's word alone.
  */
 
-import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import { isJsonObject, type Json, type JsonObject, valueAt } from '../lib/json.ts'
 import type { Event, ItemStamp } from './event.ts'
 
 /** Same shape as the `Activity` of a profile, which is above this part. */
@@ -16,36 +16,83 @@ export interface EventActivity {
   readonly itemId?: string
   readonly quantity?: number
   readonly value?: number
+  /** Of those asked for: what the line says, else the event, else the catalog. */
+  readonly properties?: JsonObject
 }
 
 const itemIdLengthMax = 200
+/** Of a property that is kept; a longer text, or list of texts and numbers, is not. */
+const keptLengthMax = 500
+const keptCountMax = 20
 /** Above this, cents are no longer exact in a sum of many. */
 const moneyMax = 1e12
 
 /**
  * Returns the entries of an event; none for identify, group and alias, which say who a person is.
+ * Each has those of the properties `keep` that are texts, numbers, truth values or lists of them.
  */
-export function activityOf(event: Event): readonly EventActivity[] {
+export function activityOf(event: Event, keep: readonly string[] = []): readonly EventActivity[] {
+  const entries = entriesOf(event)
+  if (keep.length === 0) return entries.map(({ entry }) => entry)
+  return entries.map(({ entry, product }) => {
+    const properties = keptProperties(event, { entry, product }, keep)
+    return Object.keys(properties).length === 0 ? entry : { ...entry, properties }
+  })
+}
+
+/** An entry, with the product of the event that it was read from. */
+interface Line {
+  readonly entry: EventActivity
+  readonly product?: JsonObject | undefined
+}
+
+function keptProperties(event: Event, line: Line, keep: readonly string[]): JsonObject {
+  const { itemId } = line.entry
+  const items = event.stamped?.items ?? {}
+  const stamped = itemId !== undefined && Object.hasOwn(items, itemId) ? items[itemId] : undefined
+  const sources = [line.product, event.properties, stamped as JsonObject | undefined]
+  const kept: Record<string, Json> = {}
+  for (const name of keep) {
+    for (const source of sources) {
+      const value = source === undefined ? undefined : valueAt(source, name)
+      if (value === undefined || value === null) continue
+      if (isKept(value)) kept[name] = value
+      break
+    }
+  }
+  return kept
+}
+
+function isKept(value: Json): boolean {
+  if (Array.isArray(value)) {
+    const values: readonly Json[] = value
+    return (
+      values.length <= keptCountMax && values.every((each) => !Array.isArray(each) && isKept(each))
+    )
+  }
+  return typeof value === 'string' ? value.length <= keptLengthMax : typeof value !== 'object'
+}
+
+function entriesOf(event: Event): readonly Line[] {
   if (event.type === 'identify' || event.type === 'group' || event.type === 'alias') return []
   const properties = event.properties ?? {}
   const { name, occurredAtMs } = event
   const stamped = name.startsWith('Order ') ? undefined : event.stamped?.items
-  const entries: EventActivity[] = []
+  const entries: Line[] = []
   if (Array.isArray(properties.products)) {
     for (const product of properties.products as readonly Json[]) {
-      const entry = isJsonObject(product)
-        ? lineOf({ name, occurredAtMs }, product, stamped)
-        : undefined
-      if (entry !== undefined) entries.push(entry)
+      if (!isJsonObject(product)) continue
+      const entry = lineOf({ name, occurredAtMs }, product, stamped)
+      if (entry !== undefined) entries.push({ entry, product })
     }
   }
   if (entries.length > 0) return entries
   const single = lineOf({ name, occurredAtMs }, properties, stamped)
-  if (single !== undefined) return [single]
+  if (single !== undefined) return [{ entry: single }]
   const value =
     numberOf(properties.total) ?? numberOf(properties.revenue) ?? numberOf(properties.value)
-  if (value === undefined) return [{ name, occurredAtMs }]
-  return [{ name, occurredAtMs, value: roundMoney(value) }]
+  if (value === undefined) return [{ entry: { name, occurredAtMs } }]
+  return [{ entry: { name, occurredAtMs, value: roundMoney(value) } }]
 }
 
 /** Returns the item id of a product: `product_id`, else `productId`, else `sku`. */

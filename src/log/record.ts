@@ -42,6 +42,7 @@ export const recordKinds = [
   'identity-split',
   'identity-taken-out',
   'identity-join',
+  'membership',
 ] as const
 export type RecordKind = (typeof recordKinds)[number]
 

@@ -9,11 +9,13 @@ import {
   compileDefinitions,
   type DefinitionsDocument,
 } from './definitions.ts'
+import { decodeKeyList, type KeyList } from './key-list.ts'
 import { decodeJson } from './meta.ts'
 
 export interface DefinitionsCache {
   definitionsOf(hash: string): Promise<CompiledDefinitions>
   templateOf(message: MessageOrigin): Promise<PreparedTemplate | undefined>
+  listOf(hash: string): Promise<KeyList>
 }
 
 /** Where in the definitions a message comes from. */
@@ -21,15 +23,19 @@ export type MessageOrigin = Pick<Message, 'definitionsHash' | 'campaign' | 'step
 
 const cacheCountMax = 16
 const preparedCountMax = 256
+/** Lists kept beside those in force; each has up to 6 MB. */
+const listCacheCountMax = 4
 
 /** Keeps the newest definitions compiled; older ones are read again from the side store. */
 export function createDefinitionsCache(blobs: Pick<BlobStore, 'get' | 'put'>): DefinitionsCache {
   const compiled = new Map<string, Promise<CompiledDefinitions>>()
+  const lists = new Map<string, Promise<KeyList>>()
   const prepared = new Map<string, Promise<PreparedTemplate | undefined>>()
   const definitionsOf = (hash: string): Promise<CompiledDefinitions> =>
     remember(compiled, hash, cacheCountMax, () => readDefinitions(blobs, hash))
   return {
     definitionsOf,
+    listOf: (hash) => remember(lists, hash, listCacheCountMax, () => readList(blobs, hash)),
     templateOf({ definitionsHash, campaign, step, template: name }) {
       const key = `${definitionsHash}/${name}/${campaign}/${step}`
       return remember(prepared, key, preparedCountMax, async () => {
@@ -73,6 +79,13 @@ export async function readDefinitions(
   if (answer.kind === 'compiled') return answer.definitions
   const says = answer.faults.map(({ file, path, says }) => `${file} ${path} ${says}`).join('; ')
   throw new OperatingError('DEFINITIONS_INVALID', `compile definitions ${hash}: ${says}`)
+}
+
+/** Reads a list of people; rejects with BLOB_MISSING. */
+export async function readList(blobs: Pick<BlobStore, 'get'>, hash: string): Promise<KeyList> {
+  const bytes = await blobs.get(hash)
+  if (bytes === undefined) throw new OperatingError('BLOB_MISSING', `read list ${hash}`)
+  return decodeKeyList(bytes)
 }
 
 function remember<Value>(

@@ -50,8 +50,9 @@ export interface DefinitionFault {
 export interface CompiledDefinitions {
   /** Of the document; '' for none. */
   readonly hash: string
-  /** Of the segments alone: people are evaluated again only when these change. */
-  readonly segmentsHash: string
+  /** By name, of the rule as it was written: people are evaluated again where it changes. */
+  readonly segmentHashes: ReadonlyMap<string, string>
+  hasSegment(name: string): boolean
   readonly shop: Shop
   readonly plan: EvaluationPlan
   readonly campaigns: ReadonlyMap<string, Campaign>
@@ -60,7 +61,10 @@ export interface CompiledDefinitions {
   readonly sources: readonly Json[]
   readonly identity: IdentityRules
   campaignsStartedByEvent(event: string): readonly Campaign[]
-  campaignsStartedBySegment(segment: string): readonly Campaign[]
+  campaignsStartedBySegment(crossing: {
+    readonly segment: string
+    readonly isEntry: boolean
+  }): readonly Campaign[]
   campaignsExitedBy(event: string): readonly Campaign[]
 }
 
@@ -89,16 +93,23 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
   const campaigns = compileCampaigns(document, { segments, recommenders }, faults)
   const identity = compileIdentity(document, faults)
   if (faults.length > 0) return { kind: 'refused', faults }
+  const segmentHashes = new Map(
+    document.segments.map(({ name, content }) => [name, hashRule(content)]),
+  )
   const byEvent = groupBy(campaigns, ({ trigger }) =>
     trigger.kind === 'event' ? [trigger.event] : [],
   )
   const bySegment = groupBy(campaigns, ({ trigger }) =>
     trigger.kind === 'segment-entry' ? [trigger.segment] : [],
   )
+  const bySegmentLeft = groupBy(campaigns, ({ trigger }) =>
+    trigger.kind === 'segment-exit' ? [trigger.segment] : [],
+  )
   const byExit = groupBy(campaigns, ({ exits }) => exits)
   const definitions: CompiledDefinitions = {
     hash,
-    segmentsHash: sha256Hex(JSON.stringify(document.segments)).slice(0, 16),
+    segmentHashes,
+    hasSegment: (name) => segmentHashes.has(name),
     shop: readShop(document.shop),
     plan: segments,
     campaigns: new Map(campaigns.map((campaign) => [campaign.name, campaign])),
@@ -107,10 +118,17 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
     sources: document.sources,
     identity,
     campaignsStartedByEvent: (event) => byEvent.get(event) ?? [],
-    campaignsStartedBySegment: (segment) => bySegment.get(segment) ?? [],
+    campaignsStartedBySegment: ({ segment, isEntry }) =>
+      (isEntry ? bySegment : bySegmentLeft).get(segment) ?? [],
     campaignsExitedBy: (event) => byExit.get(event) ?? [],
   }
   return { kind: 'compiled', definitions }
+}
+
+/** A description says nothing of who is in the segment. */
+function hashRule(content: Json): string {
+  const isWrapped = isJsonObject(content) && Object.hasOwn(content, 'rule')
+  return sha256Hex(JSON.stringify(isWrapped ? content['rule'] : content)).slice(0, 16)
 }
 
 function compileSegments(document: DefinitionsDocument, faults: DefinitionFault[]): EvaluationPlan {
@@ -188,7 +206,7 @@ function checkReferences(
   const { trigger } = campaign
   const { segments, recommenders, document } = known
   const hasSegment = (name: string): boolean => segments.segments.some((one) => one.name === name)
-  if (trigger.kind === 'segment-entry' && !hasSegment(trigger.segment)) {
+  if (trigger.kind !== 'event' && !hasSegment(trigger.segment)) {
     faults.push({ file, path: 'trigger.segment', says: `no segment ${trigger.segment}` })
   }
   campaign.steps.forEach((step, index) => {

@@ -3,53 +3,118 @@
  *
  * Only rules that name what changed are evaluated. Each answer comes with the next instant at which
  * time alone could change it; that becomes a timer, so nobody is ever scanned.
+ *
+ * Segments that are pending (see `pending.ts`) are kept up too, but their entries and exits
+ * are no crossings: rules that are new must not look like people who did something.
  */
 
 import type { Person, PersonTraits } from '../profile/person.ts'
 import { viewPerson } from '../profile/view-person.ts'
+import { Facts } from '../segment/facts.ts'
 import { type Change, evaluateSegments, type SegmentAnswer } from '../segment/plan.ts'
 import { timerKey } from './partition-view.ts'
+import { isStale, pendingOf } from './pending.ts'
 import type { FoldScope } from './scope.ts'
 
-/** Updates memberships and their timers in place; returns the names of segments entered. */
+/** An entry to a segment, or an exit. */
+export interface Crossing {
+  readonly segment: string
+  readonly isEntry: boolean
+}
+
+const none: readonly Crossing[] = []
+
+/**
+ * Updates memberships and their timers in place; returns the crossings that may be told. A person
+ * whom new rules have not reached yet is brought up to them.
+ */
 export function updateMemberships(
   scope: FoldScope,
   person: Person,
   traits: PersonTraits,
   change: Change,
-): readonly string[] {
+): readonly Crossing[] {
   const { plan } = scope.definitions
-  if (plan.touched(change).size === 0) return []
-  const view = viewPerson(person, traits)
-  const answers = evaluateSegments(plan, change, { view, nowMs: scope.nowMs })
-  return answers.filter((answer) => applyAnswer(scope, person, answer)).map(({ name }) => name)
+  if (isStale(scope, person.key)) {
+    dropUnknown(scope, person)
+    return evaluate(scope, person, traits, {
+      ...change,
+      due: [...(change.due ?? []), ...pendingOf(scope)],
+    })
+  }
+  if (plan.touched(change).size === 0) return none
+  return evaluate(scope, person, traits, change)
 }
 
-/** Brings all memberships up to the rules in force; of a person seen under other rules. */
+/** Brings all memberships up to the rules in force: of who is new, or another than before. */
 export function updateAllMemberships(
   scope: FoldScope,
   person: Person,
   traits: PersonTraits,
-): readonly string[] {
-  const names = scope.definitions.plan.segments.map(({ name }) => name)
-  const known = new Set(names)
-  for (const name of Object.keys(person.memberships)) {
-    if (!known.has(name)) delete person.memberships[name]
-  }
-  for (const name of Object.keys(person.segmentTimers)) {
-    if (!known.has(name)) setTimer(scope, person, name, undefined)
-  }
-  return updateMemberships(scope, person, traits, { due: names })
+): readonly Crossing[] {
+  dropUnknown(scope, person)
+  const due = scope.definitions.plan.segments.map(({ name }) => name)
+  return evaluate(scope, person, traits, { due })
 }
 
-/** Answers whether the person entered the segment. */
-function applyAnswer(scope: FoldScope, person: Person, answer: SegmentAnswer): boolean {
+/**
+ * Brings the pending memberships up to the rules in force. Answers how many memberships and timers
+ * it changed.
+ */
+export function updatePending(scope: FoldScope, person: Person, traits: PersonTraits): number {
+  const before = JSON.stringify([person.memberships, person.segmentTimers])
+  const dropped = dropUnknown(scope, person)
+  const { plan } = scope.definitions
+  const due = pendingOf(scope)
+  const facts = factsOf(scope, person, traits)
+  const answers = evaluateSegments(plan, { due }, { facts, nowMs: scope.nowMs })
+  for (const answer of answers) applyAnswer(scope, person, answer)
+  const isChanged = JSON.stringify([person.memberships, person.segmentTimers]) !== before
+  return isChanged ? dropped + answers.length : 0
+}
+
+/** Returns what rules see of the person, as far as the fold knows. */
+export function factsOf(scope: FoldScope, person: Person, traits: PersonTraits): Facts {
+  const view = viewPerson(person, traits)
+  const isListed = (name: string): boolean => {
+    const list = scope.lists.get(name)
+    return list !== undefined && view.identities.some((key) => list.has(key))
+  }
+  return new Facts(view, isListed)
+}
+
+function evaluate(
+  scope: FoldScope,
+  person: Person,
+  traits: PersonTraits,
+  change: Change,
+): readonly Crossing[] {
+  const facts = factsOf(scope, person, traits)
+  const answers = evaluateSegments(scope.definitions.plan, change, { facts, nowMs: scope.nowMs })
+  const pending = pendingOf(scope)
+  return answers.flatMap((answer): readonly Crossing[] => {
+    applyAnswer(scope, person, answer)
+    const { name, isMember, wasMember } = answer
+    if (isMember === wasMember || pending.includes(name)) return none
+    return [{ segment: name, isEntry: isMember }]
+  })
+}
+
+function dropUnknown(scope: FoldScope, person: Person): number {
+  const { hasSegment } = scope.definitions
+  const memberships = Object.keys(person.memberships).filter((name) => !hasSegment(name))
+  const timers = Object.keys(person.segmentTimers).filter((name) => !hasSegment(name))
+  for (const name of memberships) delete person.memberships[name]
+  for (const name of timers) setTimer(scope, person, name, undefined)
+  return memberships.length + timers.length
+}
+
+function applyAnswer(scope: FoldScope, person: Person, answer: SegmentAnswer): void {
   const { name, isMember, wasMember, changesAtMs } = answer
   setTimer(scope, person, name, changesAtMs)
-  if (isMember === wasMember) return false
+  if (isMember === wasMember) return
   if (isMember) person.memberships[name] = scope.nowMs
   else delete person.memberships[name]
-  return isMember
 }
 
 function setTimer(scope: FoldScope, person: Person, name: string, dueMs: number | undefined): void {

@@ -27,11 +27,12 @@ import {
 import { type Acquaintance, addSeen, lookUpSeen, type SeenEvent } from '../profile/seen.ts'
 import { isBarred } from '../profile/ties.ts'
 import type { Change } from '../segment/plan.ts'
-import { updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
+import { type Crossing, updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
 import { feedInteractions } from './feed.ts'
 import { findOddities, noteFindings } from './finding.ts'
 import { linkStated } from './link-identity.ts'
 import { decodeJson } from './meta.ts'
+import { isStale } from './pending.ts'
 import {
   type FoldScope,
   keepPerson,
@@ -43,7 +44,7 @@ import {
   writePerson,
   writeTraits,
 } from './scope.ts'
-import { exitCampaigns, startByEvent, startBySegments } from './trigger.ts'
+import { crossSegments, exitCampaigns, startByEvent } from './trigger.ts'
 
 /** How far behind fold time an event may have occurred and still trigger. */
 export const graceMs = 3_600_000
@@ -123,8 +124,9 @@ function partOf(person: Person, key: string): ProfilePart | undefined {
 /** Traits are cold: most events neither change them nor touch a rule that could see them. */
 function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
   if (event.traits !== undefined) return true
-  const { plan, segmentsHash } = scope.definitions
-  return person.rulesHash !== segmentsHash || plan.touched({ events: [event.name] }).size > 0
+  if (isStale(scope, person.key)) return true
+  const { plan } = scope.definitions
+  return plan.touched({ events: [event.name], consents: leftBy(event) }).size > 0
 }
 
 /** Adds an event to those seen, unless it is among them. */
@@ -184,11 +186,13 @@ async function applyEvent(
   const traits = readTraits(scope, person.key)
   const changedTraits = applyTraits(scope, traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
-  const activity = applyActivity(person, part, record, event)
-  if (event.name === 'Unsubscribed') withdraw(person, event.properties?.['topic'], scope.nowMs)
-  const entered = isFirst
-    ? enterFirst(scope, person, traits)
-    : enterByChange(scope, person, traits, { events: [event.name], traits: changedTraits })
+  const activity = applyActivity(scope, person, part, { record, event })
+  const consents = leftBy(event)
+  for (const topic of consents) withdraw(person, topic, scope.nowMs)
+  const change: Change = { events: [event.name], traits: changedTraits, consents }
+  const crossings: readonly Crossing[] = isFirst
+    ? updateAllMemberships(scope, person, traits)
+    : updateMemberships(scope, person, traits, change)
   exitCampaigns(scope, person, event.name)
   const isLate = scope.nowMs - event.occurredAtMs > graceMs
   const oddities = findOddities(person, event, { late: isLate && !record.isBackfill })
@@ -196,30 +200,10 @@ async function applyEvent(
   if (mayTrigger && !record.isBackfill && !isLate) {
     const { offset } = record
     startByEvent(scope, person, { kind: 'event', name: event.name, offset, atMs: scope.nowMs })
-    startBySegments(scope, person, entered)
+    crossSegments(scope, person, crossings)
   }
   writePerson(scope, person)
   feedInteractions(scope, person.key, event, activity)
-}
-
-function enterFirst(scope: FoldScope, person: Person, traits: PersonTraits): readonly string[] {
-  person.rulesHash = scope.definitions.segmentsHash
-  return updateAllMemberships(scope, person, traits)
-}
-
-/** Returns the segments entered by a change; what new rules alone change triggers nothing. */
-export function enterByChange(
-  scope: FoldScope,
-  person: Person,
-  traits: PersonTraits,
-  change: Change,
-): readonly string[] {
-  if (person.rulesHash !== scope.definitions.segmentsHash) {
-    updateAllMemberships(scope, person, traits)
-    person.rulesHash = scope.definitions.segmentsHash
-    return []
-  }
-  return updateMemberships(scope, person, traits, change)
 }
 
 function applyTraits(
@@ -239,16 +223,25 @@ function applyTraits(
   return changed
 }
 
+/** An event has one place in the order of all, however it came here. */
+function firstIdOf({ kind, id, skeleton }: LogRecord): Uint8Array {
+  const { recordId } = kind === 'forwarded' ? (skeleton as ForwardedSkeleton) : {}
+  return recordId === undefined ? id : Buffer.from(recordId, 'base64')
+}
+
 function applyActivity(
+  { definitions }: FoldScope,
   person: Person,
   part: ProfilePart,
-  record: LogRecord,
-  event: Event,
+  { record, event }: { readonly record: LogRecord; readonly event: Event },
 ): readonly PackedActivity[] {
   const isActivity = !identityTypes.has(event.type)
-  const { id } = record
+  const id = firstIdOf(record)
   const eventRef = new DataView(id.buffer, id.byteOffset).getUint32(0)
-  const activity = isActivity ? activityOf(event).map((entry) => ({ ...entry, eventRef })) : []
+  const keep = definitions.plan.propertiesOf(event.name)
+  const activity = isActivity
+    ? activityOf(event, keep).map((entry) => ({ ...entry, eventRef }))
+    : []
   const value = activity.reduce((sum, entry) => sum + (entry.value ?? 0), 0)
   addToTotals(person, part, { name: event.name, occurredAtMs: event.occurredAtMs, value })
   if (activity.length > 0) {
@@ -256,6 +249,13 @@ function applyActivity(
     cutActivity(person)
   }
   return activity
+}
+
+/** Topics that an event takes back permission for. */
+function leftBy({ name, properties }: Event): readonly string[] {
+  if (name !== 'Unsubscribed') return []
+  const topic = properties?.['topic']
+  return [typeof topic === 'string' && topic.length <= topicLengthMax ? topic : '*']
 }
 
 /** Takes back permission for one topic; for all where it names none, or no topic we could have. */

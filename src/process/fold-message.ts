@@ -25,7 +25,8 @@ import type { LogRecord } from '../log/record.ts'
 import { appendActivity } from '../profile/activity-pack.ts'
 import { addToTotals, cutActivity, hasWithdrawn, type Person } from '../profile/person.ts'
 import { currentTraits } from '../profile/view-person.ts'
-import { enterByChange, type ForwardedSkeleton, withdraw } from './fold-event.ts'
+import { updateMemberships } from './evaluate-segments.ts'
+import { type ForwardedSkeleton, withdraw } from './fold-event.ts'
 import { countCampaign } from './meta.ts'
 import { timerKey } from './partition-view.ts'
 import {
@@ -39,7 +40,7 @@ import {
   writeMessage,
   writePerson,
 } from './scope.ts'
-import { startBySegments } from './trigger.ts'
+import { crossSegments } from './trigger.ts'
 
 /** Grants looked at when the owner changes: more than delivery keeps in flight. */
 export const grantedCountMax = 10_000
@@ -159,8 +160,9 @@ export async function foldOutcome(scope: FoldScope, record: LogRecord): Promise<
     forwardOutcome(scope, person.pointer, message, { outcome, atMs })
     return
   }
-  if (outcome === 'unsubscribed') withdraw(person, message.topic, scope.nowMs)
-  applyOutcome(scope, person, eventNames[outcome], atMs)
+  const consents = outcome === 'unsubscribed' ? [message.topic] : []
+  for (const topic of consents) withdraw(person, topic, scope.nowMs)
+  applyOutcome(scope, person, { event: eventNames[outcome], consents }, atMs)
 }
 
 /** The device belongs to a user now: what its message led to is the user's event. */
@@ -193,16 +195,23 @@ const eventNames = {
   complained: 'Email Marked as Spam',
 } as const
 
-function applyOutcome(scope: FoldScope, person: Person, name: string, atMs: number): void {
+function applyOutcome(
+  scope: FoldScope,
+  person: Person,
+  change: { readonly event: string; readonly consents: readonly string[] },
+  atMs: number,
+): void {
   const part = person.parts[0]
   if (part !== undefined) {
+    const { event: name } = change
     part.activity = appendActivity(part.activity, [{ name, occurredAtMs: atMs, eventRef: 0 }])
     cutActivity(person)
     addToTotals(person, part, { name, occurredAtMs: atMs, value: 0 })
   }
   const traits = readTraits(scope, person.key)
-  const entered = enterByChange(scope, person, traits, { events: [name] })
-  startBySegments(scope, person, entered)
+  const { event, consents } = change
+  const crossings = updateMemberships(scope, person, traits, { events: [event], consents })
+  crossSegments(scope, person, crossings)
   writePerson(scope, person)
 }
 

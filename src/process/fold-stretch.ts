@@ -16,7 +16,7 @@ import type { Person, PersonTraits } from '../profile/person.ts'
 import type { PlacedStep } from '../profile/step-pack.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
-import { type DefinitionsOf, fireTimer, foldRecord } from './fold.ts'
+import { type FoldSources, fireTimer, foldRecord } from './fold.ts'
 import { closeMessage } from './fold-message.ts'
 import { foldRulesVersion } from './fold-rules.ts'
 import type { Aside } from './history.ts'
@@ -32,10 +32,9 @@ import {
   readTraits,
 } from './scope.ts'
 
-export interface RefoldDeps {
+export interface RefoldDeps extends FoldSources {
   readonly log: EventLog
   readonly state: StateReader
-  readonly definitionsOf: DefinitionsOf
 }
 
 export interface RefoldPlace {
@@ -144,7 +143,7 @@ async function foldStep(folding: Folding, step: PlacedStep): Promise<Cause> {
     const { source, previousOffset, previousIndex } = record.outbox
     scope.meta.received[source] = [previousOffset, previousIndex]
   }
-  await foldRecord(scope, record, deps.definitionsOf)
+  await foldRecord(scope, record, deps)
   return causeOf(record)
 }
 
@@ -174,6 +173,7 @@ function createScope(place: RefoldPlace, view: PartitionView): FoldScope {
     ...{ workspace, partitionCount, view },
     meta: createMeta(foldRulesVersion),
     definitions: noDefinitions(),
+    lists: new Map(),
     ...{ offset: 0, nowMs: 0, effects: [], noted: new Map() },
   }
 }

@@ -14,8 +14,10 @@ import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { LogRecord } from '../log/record.ts'
 import type { CompiledDefinitions } from './definitions.ts'
+import { evaluateChanged, evaluateList, foldContinue } from './evaluate-people.ts'
+import { updateMemberships } from './evaluate-segments.ts'
 import { feedItem } from './feed.ts'
-import { enterByChange, foldEvent, foldForwarded } from './fold-event.ts'
+import { foldEvent, foldForwarded } from './fold-event.ts'
 import {
   foldIdentityAsk,
   foldIdentityClaim,
@@ -27,6 +29,7 @@ import { foldRules } from './fold-rules.ts'
 import { foldIdentityJoin, foldIdentitySplit, foldIdentityTakenOut } from './fold-split.ts'
 import { foldSuppress } from './fold-suppression.ts'
 import { dropHistory, keepHistory } from './history.ts'
+import type { KeyList } from './key-list.ts'
 import { aheadMsMax, metaKey, type PartitionMeta } from './meta.ts'
 import { dueMsOf, parseTimerKey, type TimerParts } from './partition-view.ts'
 import {
@@ -43,7 +46,7 @@ import {
   writePerson,
 } from './scope.ts'
 import { foldIdentityPart } from './send-part.ts'
-import { continueEnrollment, startBySegments } from './trigger.ts'
+import { continueEnrollment, crossSegments } from './trigger.ts'
 
 /** Of timers that touch no person. */
 const historyTimer = 'history:'
@@ -55,13 +58,28 @@ export interface OwnerSkeleton {
   readonly historyMs?: number
 }
 
-export interface DefinitionsSkeleton {
-  readonly version: number
+/** A folder of definitions, or one list of people. */
+export type DefinitionsSkeleton =
+  | { readonly version: number; readonly hash: string }
+  | { readonly list: ListSkeleton }
+
+export interface ListSkeleton {
+  readonly name: string
+  /** Of the bytes of `encodeKeyList` in the side store. */
   readonly hash: string
+  readonly keyCount: number
 }
 
 /** Answers with the definitions of a hash; the fold asks when a record puts them in force. */
 export type DefinitionsOf = (hash: string) => Promise<CompiledDefinitions>
+/** Answers with the list of a hash. */
+export type ListOf = (hash: string) => Promise<KeyList>
+
+export interface FoldSources {
+  readonly definitionsOf: DefinitionsOf
+  /** Absent where no list can be in force. */
+  readonly listOf?: ListOf
+}
 
 /** How much of what is due at once fires before a commit. */
 export interface TimerLimits {
@@ -109,19 +127,19 @@ async function loadPeopleOf(scope: FoldScope, timers: readonly TimerParts[]): Pr
 export async function foldRecord(
   scope: FoldScope,
   record: LogRecord,
-  definitionsOf: DefinitionsOf,
+  sources: FoldSources,
 ): Promise<void> {
   assert(scope.offset === record.offset, 'timers before a record fire first')
   writeMeta(scope)
   if (!isNextOfSource(scope, record)) return
-  await applyRecord(scope, record, definitionsOf)
+  await applyRecord(scope, record, sources)
   await keepHistory(scope)
 }
 
 async function applyRecord(
   scope: FoldScope,
   record: LogRecord,
-  definitionsOf: DefinitionsOf,
+  sources: FoldSources,
 ): Promise<void> {
   switch (record.kind) {
     case 'event':
@@ -159,13 +177,15 @@ async function applyRecord(
     case 'apply':
       return foldApply(scope, record)
     case 'definitions':
-      return await foldDefinitions(scope, record, definitionsOf)
+      return await foldDefinitions(scope, record, sources)
+    case 'continue':
+      return await foldContinue(scope, record)
     case 'tick':
     case 'skip':
+    case 'membership':
       return
     case 'rules':
       return foldRules(scope.meta, record)
-    case 'continue':
     case 'filled':
     case 'resolution':
       throw new Error(`records of kind ${record.kind} are not folded by this version`)
@@ -224,8 +244,7 @@ async function applyTimer(scope: FoldScope, personKey: string, what: string): Pr
   const traits = readTraits(scope, personKey)
   if (kind === 'segment') {
     delete person.segmentTimers[name]
-    const entered = enterByChange(scope, person, traits, { due: [name] })
-    startBySegments(scope, person, entered)
+    crossSegments(scope, person, updateMemberships(scope, person, traits, { due: [name] }))
     writePerson(scope, person)
   } else {
     assert(kind === 'enrollment', 'a timer is of a known kind')
@@ -248,12 +267,13 @@ async function foldOwner(scope: FoldScope, record: LogRecord): Promise<void> {
 }
 
 /**
- * In the control partition: tells every partition which definitions are in force from its place on.
+ * In the control partition: tells every partition which definitions, or which list, are in force
+ * from its place on.
  */
 function foldApply(scope: FoldScope, record: LogRecord): void {
-  const { hash } = record.skeleton as DefinitionsSkeleton
+  const applied = record.skeleton as DefinitionsSkeleton
   const version = scope.meta.definitionsVersion + 1
-  const skeleton: DefinitionsSkeleton = { version, hash }
+  const skeleton = 'list' in applied ? applied : { version, hash: applied.hash }
   for (let target = 0; target < scope.partitionCount; target++) {
     send(scope, { kind: 'definitions', key: `control:${target}`, target, skeleton })
   }
@@ -262,19 +282,51 @@ function foldApply(scope: FoldScope, record: LogRecord): void {
 async function foldDefinitions(
   scope: FoldScope,
   record: LogRecord,
-  definitionsOf: DefinitionsOf,
+  sources: FoldSources,
 ): Promise<void> {
-  const { hash, version } = record.skeleton as DefinitionsSkeleton
-  scope.definitions = await definitionsOf(hash)
+  const skeleton = record.skeleton as DefinitionsSkeleton
+  if ('list' in skeleton) return await foldList(scope, skeleton.list, sources)
+  const { hash, version } = skeleton
+  const before = scope.definitions
+  scope.definitions = await sources.definitionsOf(hash)
+  scope.lists = await readLists(scope, sources)
   scope.meta.definitionsHash = hash
   scope.meta.definitionsVersion = version
   noteDefinitions(scope)
+  evaluateChanged(scope, before)
   scope.effects.push({ kind: 'definitions-changed', hash, version })
 }
 
 /** So that what was folded under a version can be folded again. */
 function noteDefinitions({ view, meta }: FoldScope): void {
   view.write(definitionsKey(meta.definitionsVersion), meta.definitionsHash, jsonCodec<string>())
+}
+
+async function foldList(
+  scope: FoldScope,
+  { name, hash, keyCount }: ListSkeleton,
+  sources: FoldSources,
+): Promise<void> {
+  const lists = scope.meta.lists ?? {}
+  const isSame = Object.hasOwn(lists, name) && lists[name]?.hash === hash
+  scope.meta.lists = { ...lists, [name]: { hash, keyCount, atMs: scope.nowMs } }
+  if (isSame) return
+  scope.lists = await readLists(scope, sources)
+  evaluateList(scope, name)
+}
+
+/** Returns those of the lists in force that a rule names. */
+export async function readLists(
+  { meta, definitions }: Pick<FoldScope, 'meta' | 'definitions'>,
+  { listOf }: FoldSources,
+): Promise<FoldScope['lists']> {
+  const lists = new Map<string, KeyList>()
+  for (const [name, { hash }] of Object.entries(meta.lists ?? {})) {
+    if (!definitions.plan.lists.has(name)) continue
+    assert(listOf !== undefined, 'a list in force can be read')
+    lists.set(name, await listOf(hash))
+  }
+  return lists
 }
 
 async function foldItem(scope: FoldScope, record: LogRecord): Promise<void> {

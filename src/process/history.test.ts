@@ -65,6 +65,7 @@ function scopeOf(view: PartitionView): FoldScope {
   return {
     ...{ workspace: 'default', partitionCount: 1, view, meta: createMeta(1) },
     definitions: noDefinitions(),
+    lists: new Map(),
     ...{ offset: 1, nowMs: 1000, effects: [], noted: new Map() },
   }
 }

@@ -14,6 +14,26 @@ export const metaKey = 'part/meta'
  */
 export const aheadMsMax = 60_000
 
+/** How far the evaluation of a partition is; part of its meta. */
+export interface Evaluation {
+  /** Offset of the record that began it; a `continue` of another one has no effect. */
+  readonly number: number
+  /** In topological order; dependents of what changed among them. */
+  readonly pending: readonly string[]
+  /** Key of the last person evaluated; '' before the first. */
+  after: string
+  doneCount: number
+  readonly startedAtMs: number
+}
+
+/** A list of people in force; its keys lie in the side store. */
+export interface ListInForce {
+  readonly hash: string
+  readonly keyCount: number
+  /** Fold time at which it came into force here. */
+  readonly atMs: number
+}
+
 export interface PartitionMeta {
   /** Version of the fold's rules, and the offset behind which it counts. */
   rules: [version: number, from: number]
@@ -50,6 +70,10 @@ export interface PartitionMeta {
   }
   /** By kind; absent before the first. See `finding.ts`. */
   findings?: Record<string, number>
+  /** Present while new rules have not reached everybody. See `evaluate-people.ts`. */
+  evaluation?: Evaluation
+  /** By name; absent before the first. */
+  lists?: Record<string, ListInForce>
   /** By campaign, then by what happened. */
   campaigns: Record<string, Record<string, number>>
 }

@@ -16,7 +16,7 @@ import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { emptyBody, type NewRecord } from '../log/record.ts'
 import type { StateStore } from '../state/state-store.ts'
-import type { DefinitionsOf } from './fold.ts'
+import type { FoldSources } from './fold.ts'
 import { checkBelongs, PartitionFold } from './partition-fold.ts'
 
 /** A partition in the hands of this processor. */
@@ -31,6 +31,8 @@ export interface Owned {
   /** Time of the newest tick appended; it is on its way until the fold has seen it. */
   tickedAtMs: number
   isStopKnown: boolean
+  /** Names the newest `continue` appended; see `continuer.ts`. */
+  continued?: string
   /** The log's end at an instant: once the state has reached it, it is as fresh as that. */
   mark?: { readonly end: number; readonly atMs: number } | undefined
   /** True while the log is asked for the next mark. */
@@ -41,10 +43,9 @@ export interface Owned {
   leaving?: { readonly end: number; readonly atMs: number }
 }
 
-export interface OwnershipDeps {
+export interface OwnershipDeps extends FoldSources {
   readonly log: EventLog
   readonly state: StateStore
-  readonly definitionsOf: DefinitionsOf
   readonly clock: Clock
   readonly random: Random
 }
@@ -82,7 +83,7 @@ export class Ownership {
    * where its former owner has not released it yet: ask again soon.
    */
   async take(partition: number): Promise<Owned | undefined> {
-    const { log, state, random, clock, definitionsOf } = this.#deps
+    const { log, state, random, clock } = this.#deps
     const { workspace, handOverMsMax } = this.#options
     const head = await state.head(partition)
     if (head.nonce !== '' && handOverMsMax > 0) {
@@ -92,10 +93,7 @@ export class Ownership {
     }
     await checkBelongs(log, partition, head)
     const { partitionCount } = log.identity
-    const fold = new PartitionFold(
-      { log, state, definitionsOf },
-      { workspace, partitionCount, partition },
-    )
+    const fold = new PartitionFold(this.#deps, { workspace, partitionCount, partition })
     await fold.open(head)
     const nonce = Buffer.from(random.bytes(12)).toString('base64url')
     const epoch = Math.max(head.epoch, fold.scope.meta.epoch) + 1
@@ -176,7 +174,11 @@ export class Ownership {
     return head.epoch > owned.epoch || (head.epoch === owned.epoch && head.nonce !== owned.nonce)
   }
 
-  controlRecord(owned: Owned, kind: 'owner' | 'tick', recordedAtMs: number): NewRecord {
+  controlRecord(
+    owned: Owned,
+    kind: 'owner' | 'tick' | 'continue',
+    recordedAtMs: number,
+  ): NewRecord {
     const { epoch, nonce, fold } = owned
     const { historyMs } = this.#options
     return {

@@ -25,8 +25,8 @@ import {
   valueBytesMax,
 } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
-import { type DefinitionsOf, foldRecord, foldTimers } from './fold.ts'
 import { checkRules, foldRulesVersion } from './fold-rules.ts'
+import { type FoldSources, foldRecord, foldTimers, readLists } from './fold.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
 import {
@@ -51,10 +51,9 @@ const skipScanCount = 1000
 export const loadCount = 64
 const itemKeyPrefix = 'item:'
 
-export interface FoldDeps {
+export interface FoldDeps extends FoldSources {
   readonly log: EventLog
   readonly state: StateReader
-  readonly definitionsOf: DefinitionsOf
 }
 
 export interface FoldOptions {
@@ -116,12 +115,14 @@ export class PartitionFold {
     const meta = this.#view.read(metaKey, metaCodec) ?? createMeta(rulesVersion)
     checkRules(meta, rulesVersion, `open partition ${this.partition} at offset ${head.offset}`)
     const hash = meta.definitionsHash
+    const definitions = hash === '' ? noDefinitions() : await this.#deps.definitionsOf(hash)
     this.#scope = {
       workspace,
       partitionCount,
       view: this.#view,
       meta,
-      definitions: hash === '' ? noDefinitions() : await this.#deps.definitionsOf(hash),
+      definitions,
+      lists: await readLists({ meta, definitions }, this.#deps),
       offset: head.offset,
       nowMs: meta.foldMs,
       effects: [],
@@ -233,7 +234,7 @@ export class PartitionFold {
       this.scope.meta.counts.skipped++
       this.#view.write(metaKey, this.scope.meta, metaCodec)
     } else {
-      await foldRecord(this.scope, record, this.#deps.definitionsOf)
+      await foldRecord(this.scope, record, this.#deps)
     }
     const tooLarge = this.#isCareful ? this.#view.findKey(isTooLarge) : undefined
     assert(tooLarge === undefined, `a value of ${tooLarge} holds at most valueBytesMax`)

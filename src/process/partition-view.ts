@@ -11,6 +11,7 @@
  */
 
 import { assert } from '../lib/assert.ts'
+import { compareKeys } from '../state/key-order.ts'
 import type { Change, StateReader } from '../state/state-store.ts'
 
 export const timerPrefix = 'timer/'
@@ -167,6 +168,32 @@ export class PartitionView {
       if (cached.encode !== undefined && (next === undefined || key <= next)) keys.add(key)
     }
     return { keys: [...keys].sort(), ...(next === undefined ? {} : { next }) }
+  }
+
+  /**
+   * Makes the next keys of a family readable, from behind `after` on, and returns them in order:
+   * exactly `countMax` where there are so many, whatever is committed yet.
+   */
+  async listAfter(prefix: string, after: string, countMax: number): Promise<readonly string[]> {
+    const found: string[] = []
+    for (let from = after; ; ) {
+      const page = await this.#state.scan(this.partition, prefix, from, countMax)
+      const end = page.length < countMax ? undefined : page.at(-1)?.key
+      const keys = new Set<string>()
+      for (const { key, value: bytes } of page) {
+        if (!this.#cache.has(key))
+          this.#cache.set(key, { bytes, value: undefined, isDecoded: false })
+        if (this.#isKept(key)) keys.add(key)
+      }
+      for (const [key, { encode, value }] of this.#cache) {
+        if (!key.startsWith(prefix) || encode === undefined || value === undefined) continue
+        const isBefore = compareKeys(key, from) <= 0
+        if (!isBefore && (end === undefined || compareKeys(key, end) <= 0)) keys.add(key)
+      }
+      found.push(...[...keys].sort(compareKeys))
+      if (end === undefined || found.length >= countMax) return found.slice(0, countMax)
+      from = end
+    }
   }
 
   /** Returns the earliest timer, or undefined where there is none. */

@@ -11,6 +11,8 @@ export interface ProcessorOptions {
   readonly handOverMsMax: number
   /** How long versions of people are kept; 0 for not at all. It goes into the log. */
   readonly historyMs: number
+  /** People that one record evaluates by new rules, in the background. */
+  readonly continuePeopleCountMax: number
   /** Partitions folded side by side: more than one where a read of the state is waited for. */
   readonly sideBySideCount: number
 }
@@ -23,5 +25,6 @@ export const processorDefaults: ProcessorOptions = {
   idleMs: 100,
   handOverMsMax: 0,
   historyMs: 90 * 24 * 3_600_000,
+  continuePeopleCountMax: 200,
   sideBySideCount: 1,
 }

@@ -22,7 +22,8 @@ import type { NewRecord } from '../log/record.ts'
 import type { PartitionCommit, StateStore } from '../state/state-store.ts'
 import { Assignment } from './assignment.ts'
 import { confirmFreshness } from './confirm-freshness.ts'
-import type { DefinitionsOf } from './fold.ts'
+import { appendContinue } from './continuer.ts'
+import type { FoldSources } from './fold.ts'
 import { Forwarder } from './forwarder.ts'
 import type { Freshness } from './freshness.ts'
 import { type Owned, Ownership } from './ownership.ts'
@@ -33,10 +34,9 @@ import { appendTicks } from './ticker.ts'
 import { waitForWork } from './wait-for-work.ts'
 import { createWaitingCommit, type WaitingCommit } from './waiting-commit.ts'
 
-export interface ProcessorDeps {
+export interface ProcessorDeps extends FoldSources {
   readonly log: EventLog
   readonly state: StateStore
-  readonly definitionsOf: DefinitionsOf
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -124,7 +124,9 @@ class Processor {
     const isBusy = isFolding && this.#owned.some(({ fold }) => this.#hasMore(fold))
     await confirmFreshness(this.#deps, this.#owned, { pendingCount, isBusy })
     if (isFolding) await this.#deps.nextTurn?.()
-    if (isFolding && this.#owned.some(({ fold }) => this.#hasMore(fold))) await this.#tick()
+    const hasMore = this.#owned.some(({ fold }) => this.#hasMore(fold))
+    await this.#continue(hasMore)
+    if (isFolding && hasMore) await this.#tick()
     else await this.#idle(signal)
   }
 
@@ -371,6 +373,14 @@ class Processor {
       this.#refuseOrThrow(owned.fold.partition, error)
       this.#drop(owned)
     }
+  }
+
+  async #continue(isBusy: boolean): Promise<void> {
+    const { log, clock } = this.#deps
+    const recordOf = (owned: Owned): NewRecord =>
+      this.#ownership.controlRecord(owned, 'continue', clock.nowMs())
+    const { continuePeopleCountMax: peopleCountMax } = this.#options
+    await appendContinue({ log, recordOf }, this.#owned, { peopleCountMax, isBusy })
   }
 
   async #tick(): Promise<number> {

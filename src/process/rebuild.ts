@@ -26,15 +26,14 @@ import {
   type StateReader,
   type StateStore,
 } from '../state/state-store.ts'
-import type { DefinitionsOf } from './fold.ts'
 import { checkRules, foldRulesVersion } from './fold-rules.ts'
+import type { FoldSources } from './fold.ts'
 import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
 import { checkBelongs, PartitionFold } from './partition-fold.ts'
 import { outboxPrefix, parseOutboxKey } from './scope.ts'
 
-export interface RebuildDeps {
+export interface RebuildDeps extends FoldSources {
   readonly log: EventLog
-  readonly definitionsOf: DefinitionsOf
   /** The state as it stands; read only. */
   readonly state: StateReader
   /** Empty or a base of the same log; the rebuilt partition is committed here. */
@@ -97,7 +96,7 @@ export async function rebuildPartition(
   assert(answer === 'acquired', 'nobody else has the store of a rebuild')
   const { partitionCount } = log.identity
   const fold = new PartitionFold(
-    { log, state: rebuilt, definitionsOf: deps.definitionsOf },
+    { ...deps, log, state: rebuilt },
     { workspace, partitionCount, partition, rulesVersion },
   )
   await fold.open(await rebuilt.head(partition))

@@ -22,6 +22,7 @@ import {
 import { appendStep, type Step } from '../profile/step-pack.ts'
 import type { Interaction } from '../recommend/recommender.ts'
 import type { CompiledDefinitions } from './definitions.ts'
+import type { KeyList } from './key-list.ts'
 import { decodeJson, encodeJson, type PartitionMeta } from './meta.ts'
 import { type Codec, type PartitionView, timerKey } from './partition-view.ts'
 
@@ -52,6 +53,8 @@ export interface FoldScope {
   readonly view: PartitionView
   readonly meta: PartitionMeta
   definitions: CompiledDefinitions
+  /** Those in force that a rule names, by name. */
+  lists: ReadonlyMap<string, KeyList>
   /** Offset of the record being folded; timers before it count as its own. */
   offset: number
   /** Fold time: the due time of the timer that fires, else that of the record. */

@@ -161,6 +161,7 @@ export function returnPart(scope: FoldScope, person: Person, partKey: string): v
     openMessages: {},
   }
   delete returned.barred
+  delete returned.crossings
   delete returned.left
   delete returned.refusals
   const partTraits = Object.hasOwn(traits, partKey) ? { [partKey]: traits[partKey] ?? {} } : {}
@@ -168,7 +169,6 @@ export function returnPart(scope: FoldScope, person: Person, partKey: string): v
   delete traits[partKey]
   writeTraits(scope, person.key, traits)
   updateAllMemberships(scope, person, traits)
-  person.rulesHash = scope.definitions.segmentsHash
   writePerson(scope, person)
 }
 
@@ -214,7 +214,6 @@ function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonT
   }
   writeTraits(scope, person.key, traits)
   updateAllMemberships(scope, person, traits)
-  person.rulesHash = scope.definitions.segmentsHash
 }
 
 function withPlace(scope: FoldScope, person: Person, one: Enrollment): Enrollment {
@@ -228,6 +227,7 @@ function dropSegmentState(scope: FoldScope, person: Person): void {
   }
   person.memberships = {}
   person.segmentTimers = {}
+  delete person.crossings
 }
 
 function encode(sent: SentPart): Uint8Array {

@@ -10,13 +10,27 @@ import type { Campaign, Step } from '../campaign/campaign.ts'
 import { duePrefix, type Message } from '../campaign/message.ts'
 import { assert } from '../lib/assert.ts'
 import { hashId } from '../lib/hash.ts'
-import type { Enrollment, Person, TriggerRef } from '../profile/person.ts'
+import {
+  crossingCountMax,
+  type Enrollment,
+  type Person,
+  type TriggerRef,
+} from '../profile/person.ts'
+import type { Crossing } from './evaluate-segments.ts'
 import { countCampaign } from './meta.ts'
 import { timerKey } from './partition-view.ts'
-import { type FoldScope, setPresent, writeMessage } from './scope.ts'
+import { type FoldScope, send, setPresent, writeMessage } from './scope.ts'
 
 /** Steps passed in one go; a campaign has fewer, so reaching it is a bug. */
 const stepCountMax = 100
+
+/** What a `membership` record says; it is there to be seen, and the fold passes it by. */
+export interface MembershipSkeleton {
+  /** Of the segment. */
+  readonly name: string
+  readonly change: 'entered' | 'left'
+  readonly atMs: number
+}
 
 /** Ends enrollments, and messages not yet granted, of campaigns that this event exits. */
 export function exitCampaigns(scope: FoldScope, person: Person, eventName: string): void {
@@ -60,20 +74,33 @@ export function startByEvent(scope: FoldScope, person: Person, trigger: TriggerR
   }
 }
 
-export function startBySegments(
+/**
+ * Tells of entries to and exits from segments, in the profile and by a record each, and starts what
+ * they trigger. Not called for what a backfill, a late event or new rules bring about.
+ */
+export function crossSegments(
   scope: FoldScope,
   person: Person,
-  entered: readonly string[],
+  crossings: readonly Crossing[],
 ): void {
-  for (const name of entered) {
-    for (const campaign of scope.definitions.campaignsStartedBySegment(name)) {
-      const trigger: TriggerRef = {
-        kind: 'segment-entry',
-        name,
+  for (const crossing of crossings) {
+    const { segment, isEntry } = crossing
+    const told = person.crossings ?? []
+    told.push([segment, isEntry ? 1 : 0, scope.nowMs])
+    person.crossings = told.slice(-crossingCountMax)
+    const skeleton: MembershipSkeleton = {
+      name: segment,
+      change: isEntry ? 'entered' : 'left',
+      atMs: scope.nowMs,
+    }
+    send(scope, { kind: 'membership', key: person.key, skeleton })
+    for (const campaign of scope.definitions.campaignsStartedBySegment(crossing)) {
+      startEnrollment(scope, person, campaign, {
+        kind: isEntry ? 'segment-entry' : 'segment-exit',
+        name: segment,
         offset: scope.offset,
         atMs: scope.nowMs,
-      }
-      startEnrollment(scope, person, campaign, trigger)
+      })
     }
   }
 }

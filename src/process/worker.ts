@@ -88,6 +88,7 @@ export async function runWorker(
     {
       ...deps,
       definitionsOf: definitions.definitionsOf,
+      listOf: definitions.listOf,
       publish: (published) => publish(deps, delivery, published),
       drain: (partition) => delivery?.drain(partition) ?? Promise.resolve(),
       lost: (partition) => {

@@ -11,10 +11,12 @@
  *
  * Layout of an entry, big endian:
  *   u16 bytes of the rest | f64 occurredAtMs | u32 event reference | u8 flags
- *   | [f64 value] | [f64 quantity] | u8 name bytes | name | item id to the end
+ *   | [f64 value] | [f64 quantity] | [u16 bytes | properties, JSON]
+ *   | u8 name bytes | name | item id to the end
  */
 
 import { assert } from '../lib/assert.ts'
+import type { JsonObject } from '../lib/json.ts'
 
 export const activityCountMax = 128
 
@@ -23,9 +25,12 @@ const headBytes = 13
 const hasValueFlag = 1
 const hasQuantityFlag = 2
 const hasItemFlag = 4
+const hasPropertiesFlag = 8
 const asciiLast = 0x7f
 const nameBytesMax = 255
 const itemBytesMax = 255
+/** Of the properties kept of one entry; with more, none is kept. */
+export const propertiesBytesMax = 1024
 
 /**
  * One thing done, with the reference that tells entries of one event from those of another at the
@@ -38,6 +43,7 @@ export interface PackedActivity {
   readonly itemId?: string
   readonly quantity?: number
   readonly value?: number
+  readonly properties?: JsonObject
 }
 
 export const emptyPack: Uint8Array = new Uint8Array(0)
@@ -87,8 +93,9 @@ function encodeEntry(entry: PackedActivity): Buffer {
   const item = cutText(entry.itemId ?? '', itemBytesMax)
   const hasValue = entry.value !== undefined
   const hasQuantity = entry.quantity !== undefined
-  const rest =
-    headBytes + (hasValue ? 8 : 0) + (hasQuantity ? 8 : 0) + 1 + name.length + item.length
+  const properties = encodeProperties(entry.properties)
+  const numbers = (hasValue ? 8 : 0) + (hasQuantity ? 8 : 0)
+  const rest = headBytes + numbers + (properties?.length ?? 0) + 1 + name.length + item.length
   const bytes = Buffer.allocUnsafe(lengthBytes + rest)
   bytes.writeUInt16BE(rest, 0)
   bytes.writeDoubleBE(entry.occurredAtMs, 2)
@@ -96,13 +103,28 @@ function encodeEntry(entry: PackedActivity): Buffer {
   bytes[14] =
     (hasValue ? hasValueFlag : 0) |
     (hasQuantity ? hasQuantityFlag : 0) |
-    (entry.itemId === undefined ? 0 : hasItemFlag)
+    (entry.itemId === undefined ? 0 : hasItemFlag) |
+    (properties === undefined ? 0 : hasPropertiesFlag)
   let at = 15
   if (entry.value !== undefined) at = bytes.writeDoubleBE(entry.value, at)
   if (entry.quantity !== undefined) at = bytes.writeDoubleBE(entry.quantity, at)
+  if (properties !== undefined) {
+    bytes.set(properties, at)
+    at += properties.length
+  }
   bytes[at] = name.length
   bytes.set(name, at + 1)
   bytes.set(item, at + 1 + name.length)
+  return bytes
+}
+
+function encodeProperties(properties: JsonObject | undefined): Buffer | undefined {
+  if (properties === undefined) return undefined
+  const text = Buffer.from(JSON.stringify(properties))
+  if (text.length > propertiesBytesMax) return undefined
+  const bytes = Buffer.allocUnsafe(lengthBytes + text.length)
+  bytes.writeUInt16BE(text.length, 0)
+  bytes.set(text, lengthBytes)
   return bytes
 }
 
@@ -134,6 +156,10 @@ function decodeEntry(reader: Reader, from: number, end: number): PackedActivity 
   if (value !== undefined) at += 8
   const quantity = (flags & hasQuantityFlag) === 0 ? undefined : numbers.getFloat64(at)
   if (quantity !== undefined) at += 8
+  const propertiesAt = at + lengthBytes
+  const hasProperties = (flags & hasPropertiesFlag) !== 0
+  if (hasProperties) at = propertiesAt + numbers.getUint16(at)
+  const propertiesEnd = at
   const nameEnd = at + 1 + (bytes[at] ?? 0)
   const entry: { -readonly [Field in keyof PackedActivity]: PackedActivity[Field] } = {
     name: decodeText(reader, at + 1, nameEnd),
@@ -143,6 +169,9 @@ function decodeEntry(reader: Reader, from: number, end: number): PackedActivity 
   if ((flags & hasItemFlag) !== 0) entry.itemId = decodeText(reader, nameEnd, end)
   if (quantity !== undefined) entry.quantity = quantity
   if (value !== undefined) entry.value = value
+  if (hasProperties) {
+    entry.properties = JSON.parse(decodeText(reader, propertiesAt, propertiesEnd)) as JsonObject
+  }
   return entry
 }
 
@@ -199,7 +228,11 @@ function spansOf(bytes: Buffer): readonly Span[] {
     const end = from + lengthBytes + bytes.readUInt16BE(from)
     const flags = bytes[from + lengthBytes + 12] ?? 0
     const skipped = (flags & hasValueFlag ? 8 : 0) + (flags & hasQuantityFlag ? 8 : 0)
-    const nameAt = from + lengthBytes + headBytes + skipped
+    const propertiesAt = from + lengthBytes + headBytes + skipped
+    const nameAt =
+      (flags & hasPropertiesFlag) === 0
+        ? propertiesAt
+        : propertiesAt + lengthBytes + bytes.readUInt16BE(propertiesAt)
     const nameEnd = nameAt + 1 + (bytes[nameAt] ?? 0)
     const name = bytes.toString('utf8', nameAt + 1, nameEnd)
     const event = bytes.toString('latin1', from + lengthBytes, from + lengthBytes + 12)

@@ -3,7 +3,7 @@
  * at read time.
  */
 
-import type { Json } from '../lib/json.ts'
+import type { Json, JsonObject } from '../lib/json.ts'
 
 /**
  * What a person did with one item, or once without any item. Retained for the longest window,
@@ -19,6 +19,8 @@ export interface Activity {
   readonly quantity?: number
   /** Money of this line (price x quantity), in the shop's currency. */
   readonly value?: number
+  /** Those that a rule in force named when the event was folded; of the line, else of the event. */
+  readonly properties?: JsonObject
 }
 
 export interface EventTotal {
@@ -30,6 +32,10 @@ export interface EventTotal {
 }
 
 export interface PersonView {
+  /** The identity key that leads. */
+  readonly key: string
+  /** All identity keys, the leading one first. */
+  readonly identities: readonly string[]
   readonly traits: Readonly<Record<string, Json>>
   /**
    * Oldest first by `occurredAtMs`. An event of several items has one entry per item, with the same
@@ -40,4 +46,6 @@ export interface PersonView {
   readonly totals: Readonly<Record<string, EventTotal>>
   /** Names of the segments the person is in. */
   readonly memberships: readonly string[]
+  /** Topics (`*` for all) that the person has left, with the time. */
+  readonly withdrawn: Readonly<Record<string, number>>
 }

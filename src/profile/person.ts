@@ -29,6 +29,8 @@ export const profileNameCountMax = 200
 export const activityBytesMax = 120 * 1024
 /** Topics that a person left one by one; who leaves more has left all. */
 export const withdrawnCountMax = 100
+/** Entries to and exits from segments that a profile shows. */
+export const crossingCountMax = 10
 /** All traits of a profile, as they are stored. */
 export const traitsBytesMax = 96 * 1024
 export const otherName = 'other'
@@ -68,7 +70,7 @@ export interface Enrollment {
  * Names the record that started an enrollment, so that evidence can show it and render can read it.
  */
 export interface TriggerRef {
-  readonly kind: 'event' | 'segment-entry'
+  readonly kind: 'event' | 'segment-entry' | 'segment-exit'
   /** Event or segment name. */
   readonly name: string
   readonly offset: number
@@ -99,9 +101,12 @@ export interface Person extends Ties {
   withdrawn: Record<string, number>
   /** That of the newest order; absent before the first that names one. */
   currency?: string
-  /** Hash of the definitions whose segments were last evaluated for this person. */
-  rulesHash: string
+  /** The newest entries to and exits from segments, oldest first; absent before the first. */
+  crossings?: PackedCrossing[]
 }
+
+/** An array, since it is in every head. `isEntry` is 1 or 0. */
+export type PackedCrossing = [segment: string, isEntry: number, atMs: number]
 
 export const personPrefix = 'person/'
 export const traitPrefix = 'trait/'
@@ -122,7 +127,6 @@ export function createPerson(key: string, nowMs: number): Person {
     enrollments: {},
     openMessages: {},
     withdrawn: {},
-    rulesHash: '',
   }
 }
 

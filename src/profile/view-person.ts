@@ -8,12 +8,15 @@ import type { Activity, EventTotal, PersonView } from './person-view.ts'
 /** Returns one view over all parts. */
 export function viewPerson(person: Person, traits: PersonTraits): PersonView {
   return {
+    key: person.key,
+    identities: person.parts.map(({ key }) => key),
     traits: Object.fromEntries(
       Object.entries(currentTraits(person, traits)).map(([name, [value]]) => [name, value]),
     ),
     activity: mergedActivity(person),
     totals: mergedTotals(person),
     memberships: Object.keys(person.memberships),
+    withdrawn: person.withdrawn,
   }
 }
 
@@ -51,6 +54,7 @@ function activityOf(entry: PackedActivity): Activity {
   if (itemId !== undefined) activity.itemId = itemId
   if (quantity !== undefined) activity.quantity = quantity
   if (value !== undefined) activity.value = value
+  if (entry.properties !== undefined) activity.properties = entry.properties
   return activity
 }
 

@@ -1,37 +1,40 @@
 /**
- * How one condition is judged. Total: a trait of another type than the test expects is simply not a
+ * How one test is judged. Total: a value of another type than the test expects is simply not a
  * match.
  *
  * Equality has no wrong type: `isNot` and `notIn` are the exact opposites of `is` and `in`, so they
  * hold for a person without the trait. Order compares number with number and text with text (by
- * code unit, so ISO dates order rightly). A trait name with dots that is no trait itself is a path
- * into objects: `address.city`.
- *
- * An event of several items has several entries in the activity. Entries of one name, one
- * `occurredAtMs` and one `eventRef` (or none) are one event. `where.item` looks at the entries of
- * that item, and `where.valueAtLeast` at the sum of the values of the entries looked at: the line,
- * or the whole order.
+ * code unit, so ISO dates order rightly). `before` and `after` read the value as a time; `before`
+ * is earlier, `after` is at or later.
  */
 
+import { parseTimeMs } from '../event/event-time.ts'
 import { unreachable } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
-import { isJsonObject } from '../lib/json.ts'
-import type { Activity, PersonView } from '../profile/person-view.ts'
-import type { CountTest, EventRule, Scalar, TraitTest } from './rule.ts'
+import type { CountTest, Scalar, TraitTest } from './rule.ts'
 
-/** The value of a trait, or of a dotted path into one; undefined where there is none. */
-export function traitValue(view: PersonView, name: string): Json | undefined {
-  if (Object.hasOwn(view.traits, name)) return view.traits[name]
-  let value: Json | undefined = view.traits
-  for (const step of name.split('.')) {
-    if (!isJsonObject(value) || !Object.hasOwn(value, step)) return undefined
-    value = value[step]
-  }
-  return value
+/** An answer and the instant until which it holds; infinity where time changes nothing. */
+export interface Verdict {
+  readonly isTrue: boolean
+  readonly untilMs: number
 }
 
-/** Tells whether a trait's value passes a test; `undefined` stands for an absent trait. */
-export function isTraitMatch(test: TraitTest, value: Json | undefined): boolean {
+/** Judges a test of a value at `nowMs`; `undefined` stands for an absent one. */
+export function judgeTest(test: TraitTest, value: Json | undefined, nowMs: number): Verdict {
+  if (!('time' in test) || 'atMs' in test.time) {
+    return { isTrue: isTestMet(test, value), untilMs: Infinity }
+  }
+  const valueMs = parseTimeMs(value)
+  if (valueMs === undefined) return { isTrue: false, untilMs: Infinity }
+  // The first ms at which the value is earlier than the instant so far from now.
+  const turnMs = valueMs - test.time.fromNowMs + 1
+  const isBefore = nowMs >= turnMs
+  const isTrue = isBefore === (test.operator === 'before')
+  return { isTrue, untilMs: isBefore ? Infinity : turnMs }
+}
+
+/** Tells whether a value passes a test that does not depend on the present. */
+export function isTestMet(test: TraitTest, value: Json | undefined): boolean {
   switch (test.operator) {
     case 'is':
       return value === test.value
@@ -50,6 +53,8 @@ export function isTraitMatch(test: TraitTest, value: Json | undefined): boolean 
       return Array.isArray(value) && value.includes(test.value)
     case 'startsWith':
       return typeof value === 'string' && value.startsWith(test.value)
+    case 'endsWith':
+      return typeof value === 'string' && value.endsWith(test.value)
     case 'moreThan':
       return isSameType(value, test.value) && value > test.value
     case 'atLeast':
@@ -58,6 +63,12 @@ export function isTraitMatch(test: TraitTest, value: Json | undefined): boolean 
       return isSameType(value, test.value) && value < test.value
     case 'atMost':
       return isSameType(value, test.value) && value <= test.value
+    case 'before':
+    case 'after': {
+      const valueMs = parseTimeMs(value)
+      if (valueMs === undefined || !('atMs' in test.time)) return false
+      return valueMs < test.time.atMs === (test.operator === 'before')
+    }
     default:
       return unreachable(test)
   }
@@ -83,79 +94,10 @@ export function isCountMatch(tests: readonly CountTest[], count: number): boolea
   })
 }
 
-/**
- * Returns the times of the events that match `rule` and lie after `fromMs`, oldest first, the
- * future included.
- */
-export function matchTimes(
-  rule: EventRule,
-  activity: readonly Activity[],
-  fromMs: number,
-): readonly number[] {
-  const times: number[] = []
-  let index = firstAfter(activity, fromMs)
-  while (index < activity.length) {
-    const atMs = activity[index]?.occurredAtMs ?? 0
-    let end = index
-    while (end < activity.length && activity[end]?.occurredAtMs === atMs) end += 1
-    const count = countMatches(rule, activity, index, end)
-    for (let nth = 0; nth < count; nth++) times.push(atMs)
-    index = end
-  }
-  return times
-}
-
 function isOneOf(list: readonly Scalar[], value: Json | undefined): boolean {
   return list.some((entry) => entry === value)
 }
 
 function isSameType(value: Json | undefined, other: string | number): value is typeof other {
   return typeof value === typeof other
-}
-
-/** Returns the index of the first entry later than `afterMs`. The activity is ordered by time. */
-function firstAfter(activity: readonly Activity[], afterMs: number): number {
-  let low = 0
-  let high = activity.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    const entry = activity[middle]
-    if (entry !== undefined && entry.occurredAtMs > afterMs) high = middle
-    else low = middle + 1
-  }
-  return low
-}
-
-/**
- * Counts the matching events among the entries from `start` to `end`, which are all of one instant.
- */
-function countMatches(
-  rule: EventRule,
-  activity: readonly Activity[],
-  start: number,
-  end: number,
-): number {
-  if (end - start === 1) {
-    const only = activity[start]
-    return only !== undefined && isLine(rule, only) && hasValue(rule, only.value ?? 0) ? 1 : 0
-  }
-  const valueByEvent = new Map<string | undefined, number>()
-  for (let index = start; index < end; index++) {
-    const entry = activity[index]
-    if (entry === undefined || !isLine(rule, entry)) continue
-    const before = valueByEvent.get(entry.eventRef) ?? 0
-    valueByEvent.set(entry.eventRef, before + (entry.value ?? 0))
-  }
-  let count = 0
-  for (const value of valueByEvent.values()) if (hasValue(rule, value)) count += 1
-  return count
-}
-
-function isLine(rule: EventRule, entry: Activity): boolean {
-  if (entry.name !== rule.event) return false
-  return rule.itemId === undefined || entry.itemId === rule.itemId
-}
-
-function hasValue(rule: EventRule, value: number): boolean {
-  return rule.valueMin === undefined || value >= rule.valueMin
 }

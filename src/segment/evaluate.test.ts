@@ -6,8 +6,9 @@ import type { Json } from '../lib/json.ts'
 import type { Activity, PersonView } from '../profile/person-view.ts'
 import { evaluateRule } from './evaluate.ts'
 import { explainRule } from './explain.ts'
+import { Facts } from './facts.ts'
+import { parseRule } from './parse-rule.ts'
 import type { EventRule, Rule, TraitTest } from './rule.ts'
-import { parseRule } from './rule.ts'
 
 interface GoldenCase {
   readonly says: string
@@ -26,8 +27,8 @@ describe('evaluateRule', () => {
     it(says, () => {
       const view = aPerson(person)
       const parsed = aRule(rule)
-      assert.deepEqual(evaluateRule(parsed, view, nowMs), expected)
-      const { isMet, changesAtMs } = explainRule(parsed, view, nowMs)
+      assert.deepEqual(evaluateRule(parsed, new Facts(view), nowMs), expected)
+      const { isMet, changesAtMs } = explainRule(parsed, new Facts(view), nowMs)
       assert.deepEqual(
         { isMet, changesAtMs },
         { isMet: expected.isMember, changesAtMs: expected.changesAtMs },
@@ -39,14 +40,14 @@ describe('evaluateRule', () => {
     let turned = 0
     fc.assert(
       fc.property(someRule, somePerson, someTime, (rule, view, nowMs) => {
-        const answer = evaluateRule(rule, view, nowMs)
+        const answer = evaluateRule(rule, new Facts(view), nowMs)
         assert.equal(answer.isMember, readNaively(rule, view, nowMs))
         const edgeMs = answer.changesAtMs ?? nowMs + 200
         assert.ok(edgeMs > nowMs)
         for (let atMs = nowMs; atMs < edgeMs; atMs++) {
           assert.equal(readNaively(rule, view, atMs), answer.isMember, `holds at ${atMs}`)
         }
-        const atEdge = evaluateRule(rule, view, edgeMs)
+        const atEdge = evaluateRule(rule, new Facts(view), edgeMs)
         assert.equal(atEdge.isMember, readNaively(rule, view, edgeMs))
         if (atEdge.isMember !== answer.isMember) turned += 1
       }),
@@ -58,7 +59,7 @@ describe('evaluateRule', () => {
   it('names the exact instant of the turn for a single event condition', () => {
     fc.assert(
       fc.property(someWindowRule, somePerson, someTime, (rule, view, nowMs) => {
-        const { isMember, changesAtMs } = evaluateRule(rule, view, nowMs)
+        const { isMember, changesAtMs } = evaluateRule(rule, new Facts(view), nowMs)
         if (changesAtMs === undefined) return
         assert.equal(readNaively(rule, view, changesAtMs), !isMember)
       }),
@@ -71,8 +72,8 @@ describe('explainRule', () => {
   it('comes to the answer of evaluateRule', () => {
     fc.assert(
       fc.property(someRule, somePerson, someTime, (rule, view, nowMs) => {
-        const { isMet, changesAtMs } = explainRule(rule, view, nowMs)
-        const answer = evaluateRule(rule, view, nowMs)
+        const { isMet, changesAtMs } = explainRule(rule, new Facts(view), nowMs)
+        const answer = evaluateRule(rule, new Facts(view), nowMs)
         assert.equal(isMet, answer.isMember)
         assert.equal(changesAtMs, answer.changesAtMs)
       }),
@@ -91,7 +92,7 @@ describe('explainRule', () => {
       traits: { country: 'FR' },
       activity: [{ name: 'Buy', occurredAtMs: 5 }],
     })
-    assert.deepEqual(explainRule(rule, view, 10), {
+    assert.deepEqual(explainRule(rule, new Facts(view), 10), {
       kind: 'all',
       says: 'all of these hold',
       isMet: false,
@@ -110,6 +111,16 @@ describe('explainRule', () => {
   })
 })
 
+const nobody: PersonView = {
+  key: 'user:ada',
+  identities: ['user:ada'],
+  traits: {},
+  activity: [],
+  totals: {},
+  memberships: [],
+  withdrawn: {},
+}
+
 function aRule(input: unknown): Rule {
   const parsed = parseRule(input)
   assert.equal(parsed.kind, 'rule', JSON.stringify(parsed))
@@ -117,12 +128,13 @@ function aRule(input: unknown): Rule {
 }
 
 function aPerson(person: Partial<PersonView>): PersonView {
-  return { traits: {}, activity: [], totals: {}, memberships: [], ...person }
+  return { ...nobody, ...person }
 }
 
 const someTime = fc.integer({ min: 0, max: 120 })
 const someValue: fc.Arbitrary<Json> = fc.oneof(
   fc.constantFrom<Json>('a', 'ab', 'b', 1, 2, 3, true, false, null, ['a', 1], { x: 'a' }),
+  fc.integer({ min: 0, max: 150 }).map((atMs) => new Date(atMs).toISOString()),
 )
 const someScalar = fc.constantFrom('a', 'ab', 'b', 1, 2, 3, true, false, null)
 const someOrdered = fc.constantFrom('a', 'ab', 1, 2)
@@ -134,7 +146,18 @@ const someTest: fc.Arbitrary<TraitTest> = fc.oneof(
   }),
   fc.record({ operator: fc.constant('exists' as const), value: fc.boolean() }),
   fc.record({ operator: fc.constant('contains' as const), value: someScalar }),
-  fc.record({ operator: fc.constant('startsWith' as const), value: fc.constantFrom('a', 'b') }),
+  fc.record({
+    operator: fc.constantFrom('startsWith', 'endsWith'),
+    value: fc.constantFrom('a', 'b'),
+  }),
+  fc.record({
+    operator: fc.constantFrom('before', 'after'),
+    value: fc.constant('in words'),
+    time: fc.oneof(
+      fc.record({ fromNowMs: fc.integer({ min: -60, max: 60 }) }),
+      fc.record({ atMs: fc.integer({ min: 0, max: 120 }) }),
+    ),
+  }),
   fc.record({
     operator: fc.constantFrom('moreThan', 'atLeast', 'lessThan', 'atMost'),
     value: someOrdered,
@@ -168,6 +191,7 @@ const someLeaf: fc.Arbitrary<Rule> = fc.oneof(
     tests: fc.array(someTest, { minLength: 1, maxLength: 2 }),
   }),
   fc.record({ kind: fc.constant('segment' as const), segment: fc.constantFrom('s1', 's2') }),
+  fc.record({ kind: fc.constant('consent' as const), topic: fc.constantFrom('news', '*') }),
 )
 const someRule: fc.Arbitrary<Rule> = fc.letrec<{ rule: Rule }>((tie) => ({
   rule: fc.oneof(
@@ -186,7 +210,7 @@ const someActivity: fc.Arbitrary<Activity> = fc.record(
     occurredAtMs: fc.integer({ min: 0, max: 160 }),
     itemId: fc.constantFrom('i1', 'i2', 'i3'),
     value: fc.integer({ min: 0, max: 5 }),
-    eventRef: fc.constantFrom('r1', 'r2'),
+    eventRef: fc.constantFrom('1', '2'),
   },
   { requiredKeys: ['name', 'occurredAtMs'] },
 ) as fc.Arbitrary<Activity>
@@ -206,8 +230,10 @@ const somePerson: fc.Arbitrary<PersonView> = fc
       }),
     ),
     memberships: fc.subarray(['s1', 's2']),
+    withdrawn: fc.dictionary(fc.constantFrom('news', '*', 'other'), fc.constant(1)),
   })
   .map((person) => ({
+    ...nobody,
     ...person,
     activity: person.activity.toSorted((left, right) => left.occurredAtMs - right.occurredAtMs),
   }))
@@ -224,12 +250,13 @@ function readNaively(rule: Rule, view: PersonView, nowMs: number): boolean {
     return rule.kind === 'all' ? held === rule.rules.length : held > 0
   }
   if (rule.kind === 'not') return !readNaively(rule.rule, view, nowMs)
+  if (rule.kind === 'consent') return !['*', rule.topic].some((one) => one in view.withdrawn)
   if (rule.kind === 'segment') return new Set(view.memberships).has(rule.segment)
   if (rule.kind === 'trait') {
     const [head = '', tail] = rule.trait.split('.')
     const whole = Object.entries(view.traits).find(([name]) => name === head)?.[1]
     const value = tail === undefined ? whole : Object(whole)[tail]
-    return rule.tests.every((test) => passesNaively(test, value))
+    return rule.tests.every((test) => passesNaively(test, value, nowMs))
   }
   if (rule.kind !== 'event') throw new Error('no other kind')
   const count = countNaively(rule, view, nowMs)
@@ -237,8 +264,16 @@ function readNaively(rule: Rule, view: PersonView, nowMs: number): boolean {
   return rule.tests.every((test) => passes[test.operator].includes(Math.sign(count - test.value)))
 }
 
-function passesNaively(test: TraitTest, value: Json | undefined): boolean {
+function passesNaively(test: TraitTest, value: Json | undefined, nowMs: number): boolean {
   const { operator } = test
+  if (operator === 'before' || operator === 'after') {
+    // Small numbers are seconds, far behind all instants of these tests.
+    const valueMs = typeof value === 'number' ? value * 1000 : Date.parse(`${value}`)
+    if (Number.isNaN(valueMs) || typeof value === 'object' || value === undefined) return false
+    const otherMs = 'atMs' in test.time ? test.time.atMs : nowMs + test.time.fromNowMs
+    return operator === 'before' ? valueMs < otherMs : valueMs >= otherMs
+  }
+  if (operator === 'endsWith') return typeof value === 'string' && value.slice(-1) === test.value
   if (operator === 'exists') return test.value ? value != null : value == null
   if (operator === 'is') return Object.is(value, test.value)
   if (operator === 'isNot') return !Object.is(value, test.value)

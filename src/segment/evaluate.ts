@@ -2,19 +2,21 @@
  * Whether a person is in a segment now, and when time alone could change that.
  *
  * A window is `(now - within, now]`: an event leaves it at `occurredAtMs + within`, and one dated
- * in the future enters at `occurredAtMs`. For each event condition the next instant is exact: the
- * first edge at which the count passes or fails its tests. For groups it is a lower bound: an `all`
- * that is false stays so until the last of its false rules turns, one that is true until the first
- * rule turns; `any` is the mirror image.
+ * in the future enters at `occurredAtMs`. For each condition the next instant is exact: the first
+ * edge at which it turns. For groups it is a lower bound: an `all` that is false stays so until the
+ * last of its false rules turns, one that is true until the first rule turns; `any` is the mirror
+ * image.
  *
  * So while nothing happens to the person, the answer holds until `changesAtMs`, and for ever
  * without it.
  */
 
 import { unreachable } from '../lib/assert.ts'
-import type { PersonView } from '../profile/person-view.ts'
-import { isCountMatch, isTraitMatch, matchTimes, traitValue } from './condition.ts'
-import type { EventRule, Rule } from './rule.ts'
+import { murmur3 } from '../lib/hash.ts'
+import { isCountMatch, judgeTest, type Verdict } from './condition.ts'
+import { type Facts, type Happening, isMeant } from './facts.ts'
+import type { EventRule, Rule, SplitRule, TraitRule } from './rule.ts'
+import { judgeSequence } from './sequence.ts'
 
 export interface RuleAnswer {
   readonly isMember: boolean
@@ -22,15 +24,9 @@ export interface RuleAnswer {
   readonly changesAtMs?: number
 }
 
-/** An answer and the instant until which it holds; infinity where time changes nothing. */
-export interface Verdict {
-  readonly isTrue: boolean
-  readonly untilMs: number
-}
-
 /** Evaluates `rule` for the person at `nowMs`. Total: never throws, whatever the traits hold. */
-export function evaluateRule(rule: Rule, view: PersonView, nowMs: number): RuleAnswer {
-  const verdict = judge(rule, view, nowMs)
+export function evaluateRule(rule: Rule, facts: Facts, nowMs: number): RuleAnswer {
+  const verdict = judge(rule, facts, nowMs)
   if (verdict.untilMs === Infinity) return { isMember: verdict.isTrue }
   return { isMember: verdict.isTrue, changesAtMs: verdict.untilMs }
 }
@@ -38,29 +34,39 @@ export function evaluateRule(rule: Rule, view: PersonView, nowMs: number): RuleA
 /** Returns the verdict on an event condition, with the count it saw. */
 export function judgeEvent(
   rule: EventRule,
-  view: PersonView,
+  facts: Facts,
   nowMs: number,
 ): Verdict & { readonly count: number } {
-  if (rule.windowMs === undefined) {
-    const total = Object.hasOwn(view.totals, rule.event) ? view.totals[rule.event] : undefined
+  const { windowMs } = rule
+  if (windowMs === undefined) {
+    const { totals } = facts.view
+    const total = Object.hasOwn(totals, rule.event) ? totals[rule.event] : undefined
     const count = total?.count ?? 0
     return { isTrue: isCountMatch(rule.tests, count), untilMs: Infinity, count }
   }
-  const times = matchTimes(rule, view.activity, nowMs - rule.windowMs)
+  const times = matchTimes(rule, facts.happenings(rule.event), nowMs - windowMs)
   let entered = 0
   while (entered < times.length && (times[entered] ?? 0) <= nowMs) entered += 1
   const isTrue = isCountMatch(rule.tests, entered)
-  return { isTrue, untilMs: nextTurn(rule, times, entered, rule.windowMs), count: entered }
+  return { isTrue, untilMs: nextTurn(rule, times, entered, windowMs), count: entered }
 }
 
-/** Returns the verdict on a trait or membership condition. Time alone never changes it. */
-export function isConditionMet(
-  rule: Extract<Rule, { kind: 'trait' | 'segment' }>,
-  view: PersonView,
-): boolean {
-  if (rule.kind === 'segment') return view.memberships.includes(rule.segment)
-  const value = traitValue(view, rule.trait)
-  return rule.tests.every((test) => isTraitMatch(test, value))
+export function judgeTrait(rule: TraitRule, facts: Facts, nowMs: number): Verdict {
+  const value = facts.traitValue(rule.trait)
+  return joinVerdicts(
+    'all',
+    rule.tests.map((test) => judgeTest(test, value, nowMs)),
+  )
+}
+
+/** Tells whether the person has not left the topic, nor all. */
+export function hasConsent({ view }: Facts, topic: string): boolean {
+  return !Object.hasOwn(view.withdrawn, '*') && !Object.hasOwn(view.withdrawn, topic)
+}
+
+/** Returns the person's place in [0, 100): evenly spread, and another one for each salt. */
+export function placeOf({ salt }: SplitRule, { view }: Facts): number {
+  return (murmur3(`split\0${salt}\0${view.key}`) / 2 ** 32) * 100
 }
 
 /** Joins the verdicts on the parts of a group. */
@@ -79,14 +85,14 @@ export function joinVerdicts(kind: 'all' | 'any', verdicts: readonly Verdict[]):
   return { isTrue: !decides, untilMs: firstMs }
 }
 
-function judge(rule: Rule, view: PersonView, nowMs: number): Verdict {
+function judge(rule: Rule, facts: Facts, nowMs: number): Verdict {
   switch (rule.kind) {
     case 'all':
     case 'any': {
       const decides = rule.kind === 'any'
       const verdicts: Verdict[] = []
       for (const part of rule.rules) {
-        const verdict = judge(part, view, nowMs)
+        const verdict = judge(part, facts, nowMs)
         // Decided for good: no other part can change the answer by time.
         if (verdict.isTrue === decides && verdict.untilMs === Infinity) return verdict
         verdicts.push(verdict)
@@ -94,17 +100,65 @@ function judge(rule: Rule, view: PersonView, nowMs: number): Verdict {
       return joinVerdicts(rule.kind, verdicts)
     }
     case 'not': {
-      const verdict = judge(rule.rule, view, nowMs)
+      const verdict = judge(rule.rule, facts, nowMs)
       return { isTrue: !verdict.isTrue, untilMs: verdict.untilMs }
     }
     case 'event':
-      return judgeEvent(rule, view, nowMs)
+      return judgeEvent(rule, facts, nowMs)
+    case 'sequence':
+      return judgeSequence(rule, facts, nowMs)
     case 'trait':
+      return judgeTrait(rule, facts, nowMs)
     case 'segment':
-      return { isTrue: isConditionMet(rule, view), untilMs: Infinity }
+      return forEver(facts.memberships.has(rule.segment))
+    case 'consent':
+      return forEver(hasConsent(facts, rule.topic))
+    case 'list':
+      return forEver(facts.isListed(rule.list))
+    case 'split':
+      return forEver(isInSplit(rule, facts))
     default:
       return unreachable(rule)
   }
+}
+
+export function isInSplit(rule: SplitRule, facts: Facts): boolean {
+  const place = placeOf(rule, facts)
+  return rule.fromPercent <= place && place < rule.toPercent
+}
+
+function forEver(isTrue: boolean): Verdict {
+  return { isTrue, untilMs: Infinity }
+}
+
+/**
+ * Returns the times of the events that are meant and lie after `fromMs`, oldest first, the future
+ * included.
+ */
+function matchTimes(
+  rule: EventRule,
+  happenings: readonly Happening[],
+  fromMs: number,
+): readonly number[] {
+  const times: number[] = []
+  for (let index = firstAfter(happenings, fromMs); index < happenings.length; index++) {
+    const happening = happenings[index]
+    if (happening !== undefined && isMeant(rule, happening.lines)) times.push(happening.atMs)
+  }
+  return times
+}
+
+/** Returns the index of the first event later than `afterMs`. */
+function firstAfter(happenings: readonly Happening[], afterMs: number): number {
+  let low = 0
+  let high = happenings.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const happening = happenings[middle]
+    if (happening !== undefined && happening.atMs > afterMs) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 /**

@@ -6,59 +6,102 @@
 import { unreachable } from '../lib/assert.ts'
 import { formatDuration } from '../lib/duration.ts'
 import type { Json } from '../lib/json.ts'
-import type { PersonView } from '../profile/person-view.ts'
-import { traitValue } from './condition.ts'
-import type { Verdict } from './evaluate.ts'
-import { isConditionMet, joinVerdicts, judgeEvent } from './evaluate.ts'
-import type { EventRule, Rule } from './rule.ts'
+import { timeText } from '../lib/time-text.ts'
+import type { Verdict } from './condition.ts'
+import { hasConsent, isInSplit, joinVerdicts, judgeEvent, judgeTrait, placeOf } from './evaluate.ts'
+import type { Facts } from './facts.ts'
+import type { EventFilter, EventRule, Rule, SequenceRule, TraitTest } from './rule.ts'
+import { judgeSequence } from './sequence.ts'
 
 export interface RuleExplanation {
   readonly kind: Rule['kind']
   /** The condition in words, e.g. `trait country is "UK"`. */
   readonly says: string
   readonly isMet: boolean
-  /** The trait's value, the count, or the membership; absent for groups and for an absent trait. */
+  /**
+   * The trait's value, the count, the times of a matching sequence, the place in a split, or the
+   * membership; absent for groups and for an absent trait.
+   */
   readonly saw?: Json
+  /** When time alone changes it. */
   readonly changesAtMs?: number
   /** The parts of `all`, `any` and `not`. */
   readonly of?: readonly RuleExplanation[]
 }
 
 /** Explains `rule` for the person at `nowMs`. */
-export function explainRule(rule: Rule, view: PersonView, nowMs: number): RuleExplanation {
+export function explainRule(rule: Rule, facts: Facts, nowMs: number): RuleExplanation {
+  const { kind } = rule
+  const says = describeRule(rule)
   switch (rule.kind) {
     case 'all':
     case 'any': {
-      const parts = rule.rules.map((part) => explainRule(part, view, nowMs))
-      const verdict = joinVerdicts(rule.kind, parts.map(verdictOf))
-      const says = rule.kind === 'all' ? 'all of these hold' : 'any of these holds'
-      return { kind: rule.kind, says, ...shown(verdict), of: parts }
+      const parts = rule.rules.map((part) => explainRule(part, facts, nowMs))
+      return { kind, says, ...shown(joinVerdicts(rule.kind, parts.map(verdictOf))), of: parts }
     }
     case 'not': {
-      const part = explainRule(rule.rule, view, nowMs)
+      const part = explainRule(rule.rule, facts, nowMs)
       const verdict = { isTrue: !part.isMet, untilMs: part.changesAtMs ?? Infinity }
-      return { kind: 'not', says: 'this does not hold', ...shown(verdict), of: [part] }
+      return { kind, says, ...shown(verdict), of: [part] }
     }
     case 'event': {
-      const verdict = judgeEvent(rule, view, nowMs)
-      return { kind: 'event', says: eventWords(rule), ...shown(verdict), saw: verdict.count }
+      const verdict = judgeEvent(rule, facts, nowMs)
+      return { kind, says, ...shown(verdict), saw: verdict.count }
+    }
+    case 'sequence': {
+      const verdict = judgeSequence(rule, facts, nowMs)
+      return { kind, says, ...shown(verdict), saw: verdict.match.map(timeText) }
     }
     case 'trait': {
-      const tests = rule.tests.map((test) => `${test.operator} ${JSON.stringify(test.value)}`)
-      const says = `trait ${rule.trait} ${tests.join(' and ')}`
-      const saw = traitValue(view, rule.trait)
-      const isMet = isConditionMet(rule, view)
-      return saw === undefined
-        ? { kind: 'trait', says, isMet }
-        : { kind: 'trait', says, isMet, saw }
+      const saw = facts.traitValue(rule.trait)
+      const verdict = shown(judgeTrait(rule, facts, nowMs))
+      return { kind, says, ...verdict, ...(saw === undefined ? {} : { saw }) }
     }
-    case 'segment': {
-      const isMet = isConditionMet(rule, view)
-      return { kind: 'segment', says: `in segment ${rule.segment}`, isMet, saw: isMet }
+    case 'split': {
+      const saw = Math.floor(placeOf(rule, facts) * 1000) / 1000
+      return { kind, says, isMet: isInSplit(rule, facts), saw }
     }
+    case 'segment':
+      return seen(kind, says, facts.memberships.has(rule.segment))
+    case 'consent':
+      return seen(kind, says, hasConsent(facts, rule.topic))
+    case 'list':
+      return seen(kind, says, facts.isListed(rule.list))
     default:
       return unreachable(rule)
   }
+}
+
+/** Returns a rule in words; of a group only what joins its parts. */
+export function describeRule(rule: Rule): string {
+  switch (rule.kind) {
+    case 'all':
+      return 'all of these hold'
+    case 'any':
+      return 'any of these holds'
+    case 'not':
+      return 'this does not hold'
+    case 'trait':
+      return `trait ${rule.trait} ${testWords(rule.tests)}`
+    case 'event':
+      return eventWords(rule)
+    case 'sequence':
+      return sequenceWords(rule)
+    case 'segment':
+      return `in segment ${rule.segment}`
+    case 'consent':
+      return rule.topic === '*' ? 'has not left all mail' : `has not left ${rule.topic}`
+    case 'list':
+      return `on list ${rule.list}`
+    case 'split':
+      return `place by ${rule.salt} from ${rule.fromPercent} to below ${rule.toPercent} percent`
+    default:
+      return unreachable(rule)
+  }
+}
+
+function seen(kind: Rule['kind'], says: string, isMet: boolean): RuleExplanation {
+  return { kind, says, isMet, saw: isMet }
 }
 
 function shown(verdict: Verdict): { isMet: boolean; changesAtMs?: number } {
@@ -70,13 +113,35 @@ function verdictOf(explanation: RuleExplanation): Verdict {
   return { isTrue: explanation.isMet, untilMs: explanation.changesAtMs ?? Infinity }
 }
 
+function testWords(tests: readonly TraitTest[]): string {
+  return tests.map(({ operator, value }) => `${operator} ${JSON.stringify(value)}`).join(' and ')
+}
+
 function eventWords(rule: EventRule): string {
   const words = [`event ${rule.event} counted`]
   words.push(rule.tests.map((test) => `${test.operator} ${test.value}`).join(' and '))
   words.push(
     rule.windowMs === undefined ? 'in all time' : `within ${formatDuration(rule.windowMs)}`,
   )
-  if (rule.itemId !== undefined) words.push(`with item ${rule.itemId}`)
-  if (rule.valueMin !== undefined) words.push(`worth at least ${rule.valueMin}`)
-  return words.join(' ')
+  return [...words, ...filterWords(rule)].join(' ')
+}
+
+function sequenceWords({ steps, same, windowMs }: SequenceRule): string {
+  const words = steps.map((step, index) => {
+    const within = step.withinMs === undefined ? [] : [`within ${formatDuration(step.withinMs)}`]
+    const verb = step.isAbsent ? 'not ' : ''
+    const then = index === 0 ? '' : 'then '
+    return [`${then}${verb}${step.event}`, ...filterWords(step), ...within].join(' ')
+  })
+  if (same !== undefined) words.push(`all with the same ${same}`)
+  if (windowMs !== undefined) words.push(`begun within ${formatDuration(windowMs)}`)
+  return words.join(', ')
+}
+
+function filterWords({ itemId, valueMin, properties = [] }: EventFilter): readonly string[] {
+  return [
+    ...(itemId === undefined ? [] : [`with item ${itemId}`]),
+    ...(valueMin === undefined ? [] : [`worth at least ${valueMin}`]),
+    ...properties.map(({ property, tests }) => `with ${property} ${testWords(tests)}`),
+  ]
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { PersonView } from '../profile/person-view.ts'
+import { Facts } from './facts.ts'
 import { evaluateSegments, planEvaluation } from './plan.ts'
 import type { Segment, SegmentFile } from './segment.ts'
-import { longestWindows, namesOf, parseSegments } from './segment.ts'
+import { namesOf, parseSegments } from './segment.ts'
 
 const files: readonly SegmentFile[] = [
   { name: 'target', content: { all: [{ segment: 'loyal' }, { not: { segment: 'staff' } }] } },
@@ -48,7 +49,7 @@ describe('parseSegments', () => {
       parsed.faults.map((fault) => `${fault.path}: ${fault.says}`),
       [
         'c/extra: is unknown here',
-        'c: names the unknown segment nobody',
+        'c/rule/segment: names the unknown segment nobody',
         'd/rule: a trait needs a test, e.g. `is`',
         'e: is defined twice',
         'a: depends on itself: a -> b -> a',
@@ -56,18 +57,18 @@ describe('parseSegments', () => {
     )
   })
 
-  it('tells what a rule names and how far the rules look back', () => {
+  it('tells what a rule names', () => {
     const rules = theSegments().map((segment) => segment.rule)
     assert.deepEqual(rules.slice(1, 2).map(namesOf), [
-      { traits: ['address.city'], events: [], segments: ['buyers'] },
+      {
+        traits: ['address.city'],
+        events: [],
+        segments: ['buyers'],
+        consents: [],
+        lists: [],
+        properties: new Map(),
+      },
     ])
-    assert.deepEqual(
-      [...longestWindows(rules)],
-      [
-        ['Buy', 172_800_000],
-        ['View', 3_600_000],
-      ],
-    )
   })
 })
 
@@ -88,6 +89,9 @@ describe('planEvaluation', () => {
 
 describe('evaluateSegments', () => {
   const view: PersonView = {
+    key: 'user:ada',
+    identities: ['user:ada'],
+    withdrawn: {},
     traits: { address: { city: 'Rome' } },
     activity: [{ name: 'Buy', occurredAtMs: 1_000 }],
     totals: {},
@@ -96,7 +100,11 @@ describe('evaluateSegments', () => {
 
   it('carries a turned membership on to the segments that name it', () => {
     const plan = planEvaluation(theSegments())
-    const answers = evaluateSegments(plan, { events: ['Buy'] }, { view, nowMs: 1_000 })
+    const answers = evaluateSegments(
+      plan,
+      { events: ['Buy'] },
+      { facts: new Facts(view), nowMs: 1_000 },
+    )
     assert.deepEqual(answers, [
       { name: 'buyers', wasMember: false, isMember: true, changesAtMs: 172_801_000 },
       { name: 'loyal', wasMember: false, isMember: true },
@@ -108,11 +116,19 @@ describe('evaluateSegments', () => {
   it('leaves alone what names a segment whose membership did not turn', () => {
     const plan = planEvaluation(theSegments())
     const member = { ...view, memberships: ['buyers', 'loyal', 'target'] }
-    const names = evaluateSegments(plan, { due: ['buyers'] }, { view: member, nowMs: 2_000 })
+    const names = evaluateSegments(
+      plan,
+      { due: ['buyers'] },
+      { facts: new Facts(member), nowMs: 2_000 },
+    )
     assert.deepEqual(names, [
       { name: 'buyers', wasMember: true, isMember: true, changesAtMs: 172_801_000 },
     ])
-    const left = evaluateSegments(plan, { due: ['buyers'] }, { view: member, nowMs: 172_801_000 })
+    const left = evaluateSegments(
+      plan,
+      { due: ['buyers'] },
+      { facts: new Facts(member), nowMs: 172_801_000 },
+    )
     assert.deepEqual(
       left.map((answer) => [answer.name, answer.isMember]),
       [

@@ -3,13 +3,14 @@
  * what it changed. A dotted trait path is found by the whole trait's name too: a change of
  * `address` touches `address.city`.
  *
- * `evaluateSegments` goes through the affected segments in topological order with the memberships
- * as they stand at that moment, and takes along those that name a segment whose membership turned.
+ * `evaluateSegments` goes through the touched segments in topological order with the memberships as
+ * they stand at that moment, and takes along those that name a segment whose membership turned.
+ * Its cost grows with those it evaluates, not with all.
  */
 
-import type { PersonView } from '../profile/person-view.ts'
 import type { RuleAnswer } from './evaluate.ts'
 import { evaluateRule } from './evaluate.ts'
+import type { Facts } from './facts.ts'
 import type { Segment } from './segment.ts'
 import { namesOf } from './segment.ts'
 
@@ -20,6 +21,8 @@ export interface Change {
   readonly traits?: Iterable<string>
   /** Segments whose membership changed by other means. */
   readonly segments?: Iterable<string>
+  /** Topics left or taken up again; `*` for all. */
+  readonly consents?: Iterable<string>
   /** Segments to evaluate in any case: their `changesAtMs` has come, or they are new. */
   readonly due?: Iterable<string>
 }
@@ -27,12 +30,18 @@ export interface Change {
 export interface EvaluationPlan {
   /** In topological order. */
   readonly segments: readonly Segment[]
+  /** Names of the lists that rules name. */
+  readonly lists: ReadonlySet<string>
+  /** Properties that rules name of events of this name; those are kept with the activity. */
+  propertiesOf(event: string): readonly string[]
   /** All segments that the change can touch, also through other segments, in topological order. */
   affected(change: Change): readonly Segment[]
   /** Places in `segments` that the change touches at first hand. */
   touched(change: Change): ReadonlySet<number>
   /** Places in `segments` of those that name the segment. */
   dependents(segmentName: string): readonly number[]
+  /** Names of those that name the list. */
+  namingList(list: string): readonly string[]
 }
 
 export interface SegmentAnswer extends RuleAnswer {
@@ -47,22 +56,34 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
   const byEvent = new Map<string, number[]>()
   const byTrait = new Map<string, number[]>()
   const bySegment = new Map<string, number[]>()
+  const byConsent = new Map<string, number[]>()
+  const byList = new Map<string, number[]>()
   const placeByName = new Map<string, number>()
+  const properties = new Map<string, Set<string>>()
   for (const [place, segment] of segments.entries()) {
     placeByName.set(segment.name, place)
     const names = namesOf(segment.rule)
     for (const name of names.events) enter(byEvent, name, place)
     for (const name of names.segments) enter(bySegment, name, place)
+    for (const name of names.consents) enter(byConsent, name, place)
+    // Who leaves all mail leaves each topic.
+    if (names.consents.length > 0) enter(byConsent, '*', place)
+    for (const name of names.lists) enter(byList, name, place)
     for (const name of names.traits) {
       for (const prefix of prefixesOf(name)) enter(byTrait, prefix, place)
     }
+    for (const [event, some] of names.properties) {
+      properties.set(event, new Set([...(properties.get(event) ?? []), ...some]))
+    }
   }
-  const dependents = (name: string): readonly number[] => bySegment.get(name) ?? []
+  const propertyLists = new Map([...properties].map(([event, names]) => [event, [...names]]))
+  const dependents = (name: string): readonly number[] => bySegment.get(name) ?? none
   const touched = (change: Change): ReadonlySet<number> => {
     const places = new Set<number>()
     for (const name of change.events ?? []) addAll(places, byEvent.get(name))
     for (const name of change.traits ?? []) addAll(places, byTrait.get(name))
     for (const name of change.segments ?? []) addAll(places, bySegment.get(name))
+    for (const name of change.consents ?? []) addAll(places, byConsent.get(name))
     for (const name of change.due ?? []) {
       const place = placeByName.get(name)
       if (place !== undefined) places.add(place)
@@ -77,35 +98,58 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
       return true
     })
   }
-  return { segments, affected, touched, dependents }
+  return {
+    segments,
+    lists: new Set(byList.keys()),
+    propertiesOf: (event) => propertyLists.get(event) ?? noNames,
+    affected,
+    touched,
+    dependents,
+    namingList: (list) => (byList.get(list) ?? none).map((place) => segments[place]?.name ?? ''),
+  }
 }
+
+const none: readonly number[] = []
+const noNames: readonly string[] = []
 
 /**
  * Evaluates what a change touches. Returns an answer for each segment evaluated, in topological
- * order.
+ * order, and keeps the memberships of `facts` up with them.
  */
 export function evaluateSegments(
   plan: EvaluationPlan,
   change: Change,
-  person: { readonly view: PersonView; readonly nowMs: number },
+  person: { readonly facts: Facts; readonly nowMs: number },
 ): readonly SegmentAnswer[] {
-  const places = new Set(plan.touched(change))
+  const { facts, nowMs } = person
+  // Ascending; a dependent lies behind what it names, so a place added on the way is still ahead.
+  const places = [...plan.touched(change)].sort((left, right) => left - right)
   const answers: SegmentAnswer[] = []
-  let view = person.view
-  // A dependent lies behind what it names, so a place added on the way is still ahead.
-  for (let place = 0; places.size > answers.length && place < plan.segments.length; place++) {
-    const segment = plan.segments[place]
-    if (segment === undefined || !places.has(place)) continue
+  for (let at = 0; at < places.length; at++) {
+    const segment = plan.segments[places[at] ?? -1]
+    if (segment === undefined) continue
     const { name, rule } = segment
-    const wasMember = view.memberships.includes(name)
-    const answer = evaluateRule(rule, view, person.nowMs)
+    const wasMember = facts.memberships.has(name)
+    const answer = evaluateRule(rule, facts, nowMs)
     answers.push({ name, wasMember, ...answer })
     if (answer.isMember === wasMember) continue
-    const others = view.memberships.filter((membership) => membership !== name)
-    view = { ...view, memberships: answer.isMember ? [...others, name] : others }
-    addAll(places, plan.dependents(name))
+    if (answer.isMember) facts.memberships.add(name)
+    else facts.memberships.delete(name)
+    for (const place of plan.dependents(name)) insert(places, place, at + 1)
   }
   return answers
+}
+
+/** Puts a place among those ahead, where it is not yet. */
+function insert(places: number[], place: number, from: number): void {
+  let low = from
+  let high = places.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((places[middle] ?? Infinity) < place) low = middle + 1
+    else high = middle
+  }
+  if (places[low] !== place) places.splice(low, 0, place)
 }
 
 function enter(index: Map<string, number[]>, name: string, place: number): void {
@@ -115,7 +159,7 @@ function enter(index: Map<string, number[]>, name: string, place: number): void 
 }
 
 function addAll(target: Set<number>, places: readonly number[] | undefined): void {
-  for (const place of places ?? []) target.add(place)
+  for (const place of places ?? none) target.add(place)
 }
 
 /** Yields `a`, `a.b` and `a.b.c` for `a.b.c`. */

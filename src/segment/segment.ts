@@ -5,10 +5,13 @@
  */
 
 import { isJsonObject } from '../lib/json.ts'
-import type { Rule, RuleFault } from './rule.ts'
-import { parseRule } from './rule.ts'
+import { parseRule } from './parse-rule.ts'
+import { eventFiltersOf, partsOfRule, type Rule } from './rule.ts'
+import type { RuleFault } from './rule-reader.ts'
 
 export const segmentCountMax = 1_000
+
+const nameForm = /^[^\p{C}/]{1,200}$/u
 
 export interface SegmentFile {
   /** The segment's name: the file's name without its ending. */
@@ -28,6 +31,10 @@ export interface RuleNames {
   readonly traits: readonly string[]
   readonly events: readonly string[]
   readonly segments: readonly string[]
+  readonly consents: readonly string[]
+  readonly lists: readonly string[]
+  /** Properties by the name of the event. */
+  readonly properties: ReadonlyMap<string, ReadonlySet<string>>
 }
 
 export type ParsedSegments =
@@ -49,9 +56,9 @@ export function parseSegments(files: readonly SegmentFile[]): ParsedSegments {
     const segment = parseSegment(file, faults)
     if (segment === undefined) continue
     if (segmentByName.has(file.name)) faults.push({ path: file.name, says: 'is defined twice' })
-    for (const name of namesOf(segment.rule).segments) {
+    for (const { path, name } of referencesOf(segment.rule, rootOf(file))) {
       if (names.has(name)) continue
-      faults.push({ path: file.name, says: `names the unknown segment ${name}` })
+      faults.push({ path, says: `names the unknown segment ${name}` })
     }
     segmentByName.set(file.name, segment)
   }
@@ -61,42 +68,68 @@ export function parseSegments(files: readonly SegmentFile[]): ParsedSegments {
 
 /** Returns what a rule depends on, each name once, in the order met. */
 export function namesOf(rule: Rule): RuleNames {
-  const traits = new Set<string>()
-  const events = new Set<string>()
-  const segments = new Set<string>()
-  for (const part of partsOf(rule)) {
-    if (part.kind === 'trait') traits.add(part.trait)
-    if (part.kind === 'event') events.add(part.event)
-    if (part.kind === 'segment') segments.add(part.segment)
+  const names = {
+    traits: new Set<string>(),
+    events: new Set<string>(),
+    segments: new Set<string>(),
+    consents: new Set<string>(),
+    lists: new Set<string>(),
   }
-  return { traits: [...traits], events: [...events], segments: [...segments] }
-}
-
-/**
- * Returns the longest window that any of the rules looks back over, by event name, in milliseconds.
- */
-export function longestWindows(rules: Iterable<Rule>): ReadonlyMap<string, number> {
-  const windowMsByEvent = new Map<string, number>()
-  for (const rule of rules) {
-    for (const part of partsOf(rule)) {
-      if (part.kind !== 'event' || part.windowMs === undefined) continue
-      const before = windowMsByEvent.get(part.event) ?? 0
-      windowMsByEvent.set(part.event, Math.max(before, part.windowMs))
+  const properties = new Map<string, Set<string>>()
+  for (const part of partsOfRule(rule)) {
+    if (part.kind === 'trait') names.traits.add(part.trait)
+    if (part.kind === 'segment') names.segments.add(part.segment)
+    if (part.kind === 'consent') names.consents.add(part.topic)
+    if (part.kind === 'list') names.lists.add(part.list)
+    const same = part.kind === 'sequence' && part.same !== 'item' ? part.same : undefined
+    for (const filter of eventFiltersOf(part)) {
+      names.events.add(filter.event)
+      const named = (filter.properties ?? []).map(({ property }) => property)
+      if (same !== undefined) named.push(same)
+      if (named.length === 0) continue
+      properties.set(filter.event, new Set([...(properties.get(filter.event) ?? []), ...named]))
     }
   }
-  return windowMsByEvent
+  const { traits, events, segments, consents, lists } = names
+  return {
+    traits: [...traits],
+    events: [...events],
+    segments: [...segments],
+    consents: [...consents],
+    lists: [...lists],
+    properties,
+  }
+}
+
+/** Where a segment's rule begins in its file. */
+function rootOf({ name, content }: SegmentFile): string {
+  return isJsonObject(content) && Object.hasOwn(content, 'rule') ? `${name}/rule` : name
+}
+
+/** Yields the segments that a rule names, with the place of each. */
+function* referencesOf(
+  rule: Rule,
+  path: string,
+): Generator<{ readonly path: string; readonly name: string }> {
+  if (rule.kind === 'segment') yield { path: `${path}/segment`, name: rule.segment }
+  if (rule.kind === 'not') yield* referencesOf(rule.rule, `${path}/not`)
+  if (rule.kind !== 'all' && rule.kind !== 'any') return
+  for (const [index, part] of rule.rules.entries()) {
+    yield* referencesOf(part, `${path}/${rule.kind}/${index}`)
+  }
 }
 
 function parseSegment(file: SegmentFile, faults: RuleFault[]): Segment | undefined {
   const { name, content } = file
-  if (name.length === 0 || name.length > 200) {
-    faults.push({ path: name.slice(0, 200), says: 'a segment name has 1 to 200 characters' })
+  if (!nameForm.test(name)) {
+    const says = 'a segment name has 1 to 200 characters, no slash and no control character'
+    faults.push({ path: name.slice(0, 200), says })
     return undefined
   }
   const isWrapped = isJsonObject(content) && Object.hasOwn(content, 'rule')
   const parsed = parseRule(isWrapped ? content['rule'] : content)
   if (parsed.kind === 'refused') {
-    const root = isWrapped ? `${name}/rule` : name
+    const root = rootOf(file)
     for (const { path, says } of parsed.faults) faults.push({ path: root + path, says })
   }
   if (!isWrapped) {
@@ -145,12 +178,4 @@ function orderSegments(
   }
   for (const segment of segmentByName.values()) visit(segment)
   return ordered
-}
-
-function* partsOf(rule: Rule): Generator<Rule> {
-  yield rule
-  if (rule.kind === 'not') yield* partsOf(rule.rule)
-  if (rule.kind === 'all' || rule.kind === 'any') {
-    for (const part of rule.rules) yield* partsOf(part)
-  }
 }

@@ -178,9 +178,9 @@ async function foldAgain(
   const owner = { epoch: 1, nonce: 'again' }
   await state.acquire(partition, owner.epoch, owner.nonce)
   const { partitionCount, incarnation } = log.identity
-  const { definitionsOf } = definitions
+  const { definitionsOf, listOf } = definitions
   const options = { workspace: 'default', partitionCount, partition }
-  const fold = new PartitionFold({ log, state, definitionsOf }, options)
+  const fold = new PartitionFold({ log, state, definitionsOf, listOf }, options)
   await fold.open(await state.head(partition))
   while (fold.cursor < through) {
     const records = await log.read(

@@ -50,7 +50,7 @@ export const movesOffsetBeforeState: Wiring = {
 /** Takes an appended claim for a grant, and does not wait for what the fold says. */
 export const handsOverBeforeGrant: Wiring = {
   runWorker: async (deps, options, signal) => {
-    const { definitionsOf, templateOf } = createDefinitionsCache(deps.blobs)
+    const { definitionsOf, listOf, templateOf } = createDefinitionsCache(deps.blobs)
     const { mailer, clock, state, freshness } = deps
     if (mailer === undefined) return
     const { workspace } = options.processor
@@ -83,6 +83,7 @@ export const handsOverBeforeGrant: Wiring = {
       {
         ...deps,
         definitionsOf,
+        listOf,
         reportStopped: () => {},
         drain: async () => {},
         lost: () => {},

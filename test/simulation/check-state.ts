@@ -84,9 +84,9 @@ async function rebuild(
   const state = createMemoryStateStore()
   const owner = { epoch: 1, nonce: 'rebuild' }
   await state.acquire(partition, owner.epoch, owner.nonce)
-  const { definitionsOf } = createDefinitionsCache(blobs)
+  const { definitionsOf, listOf } = createDefinitionsCache(blobs)
   const fold = new PartitionFold(
-    { log, state, definitionsOf },
+    { log, state, definitionsOf, listOf },
     { workspace, partitionCount, partition },
   )
   await fold.open(await state.head(partition))

@@ -100,6 +100,7 @@ export class Cluster {
         idleMs: 20 * minuteMs,
         historyMs: 600_000,
         handOverMsMax: isShared ? secondMs : 0,
+        continuePeopleCountMax: [1, 4, 200][Math.floor(random.unit() * 3)] ?? 4,
         sideBySideCount: isShared ? 2 : 1,
       },
       delivery: {

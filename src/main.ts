@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
   schemas: async () => (await import('./command/schemas.ts')).addSchemasCommand,
   events: async () => (await import('./command/events.ts')).addEventsCommand,
   profile: async () => (await import('./command/profile.ts')).addProfileCommand,
+  segment: async () => (await import('./command/segment.ts')).addSegmentCommand,
   messages: async () => (await import('./command/messages.ts')).addMessagesCommand,
   explain: async () => (await import('./command/explain.ts')).addExplainCommand,
   keys: async () => (await import('./command/keys.ts')).addKeysCommand,

@@ -17,7 +17,7 @@ import type { ApiKeys } from './api-keys.ts'
 
 export interface ApiDeps {
   readonly place: StatePlace
-  readonly blobs: Pick<BlobStore, 'get'>
+  readonly blobs: Pick<BlobStore, 'get' | 'put'>
   readonly log: EventLog
   readonly rejected: EventLog
   /** What is open in it. */

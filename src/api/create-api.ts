@@ -26,6 +26,7 @@ import { addProfileRoutes } from './profile-routes.ts'
 import { addRecommendationRoutes } from './recommendation-routes.ts'
 import { addRejectedRoutes } from './rejected-routes.ts'
 import { addRenderRoutes } from './render-routes.ts'
+import { addSegmentRoutes } from './segment-routes.ts'
 import { addStatusRoutes } from './status-routes.ts'
 import { addSuppressionRoutes } from './suppression-routes.ts'
 import { addTrackingRoutes } from './tracking-routes.ts'
@@ -74,6 +75,7 @@ export function createApi(
   addSuppressionRoutes(app, deps, options)
   addIdentityRoutes(app, deps, options)
   addStatusRoutes(app, deps)
+  app.register(async (scope) => addSegmentRoutes(scope, deps, options))
   addEventRoutes(app, deps, options)
   addRejectedRoutes(app, deps)
   app.register(async (scope) => addTrackingRoutes(scope, deps, options))

@@ -28,6 +28,8 @@ export interface ShownRecord {
   /** Of an event: the source that sent it, and whether it is of the past. */
   readonly source?: string
   readonly isBackfill?: boolean
+  /** Of a membership, whose `name` is the segment: `entered` or `left`. */
+  readonly change?: string
   /** Why it was rejected, and where. */
   readonly reason?: string
   readonly path?: string
@@ -211,6 +213,7 @@ function showRecord(record: LogRecord): ShownRecord {
     ...(typeof messageId === 'string' ? { messageId } : {}),
     ...(kind === 'event' ? { source: String(skeleton['sourceId'] ?? '') } : {}),
     ...(record.isBackfill ? { isBackfill: true } : {}),
+    ...(kind === 'membership' ? { change: String(skeleton['change']) } : {}),
   }
 }
 

@@ -281,6 +281,11 @@ export function showProfile({ person, traits }: FoundPerson): Record<string, unk
       name,
       since: timeText(atMs),
     })),
+    segmentChanges: (person.crossings ?? []).toReversed().map(([name, isEntry, atMs]) => ({
+      name,
+      change: isEntry === 1 ? 'entered' : 'left',
+      at: timeText(atMs),
+    })),
     cart: cartOf(view.activity).map(({ itemId, quantity, addedAtMs }) => ({
       itemId,
       quantity,

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { PartitionMeta } from '../process/meta.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { createDefinitionsInForce, readMeta } from './definitions-in-force.ts'
+import { progressOf } from './segment-answer.ts'
 import { sendJson } from './send-json.ts'
 
 type Counts = Record<string, number>
@@ -54,6 +55,7 @@ export function addStatusRoutes(app: FastifyInstance, deps: ApiDeps): void {
       findings,
       lagCount: health.lagCount,
       messagesWaiting: health.messagesWaiting,
+      evaluation: progressOf(deps, metas, ({ evaluation }) => evaluation !== undefined) ?? null,
       definitions: { versionMin: Math.min(...versions), versionMax: Math.max(...versions) },
       recommendations: index ?? null,
       health,

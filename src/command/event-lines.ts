@@ -131,7 +131,7 @@ export function describeRecord(record: LogRecord, isRejected: boolean): ShownEve
     kind: record.kind,
     source: text('sourceId'),
     person: key,
-    name: named ?? '',
+    name: record.kind === 'membership' ? `${text('change')} ${named ?? ''}` : (named ?? ''),
     ...(hasEvent ? { event: decodeJson<Event>(record.body) } : {}),
   }
 }

@@ -23,7 +23,7 @@ export type MessageOrigin = Pick<Message, 'definitionsHash' | 'campaign' | 'step
 
 const cacheCountMax = 16
 const preparedCountMax = 256
-/** Lists kept beside those in force; each has up to 6 MB. */
+/** Lists kept beside those in force; each has up to 1.2 MB. */
 const listCacheCountMax = 4
 
 /** Keeps the newest definitions compiled; older ones are read again from the side store. */

@@ -41,6 +41,7 @@ describe('the evaluation of everybody by new rules', () => {
       await world.continue(2)
     }
     assert.deepEqual(counts, [0, 2, 4, 6])
+    assert.deepEqual(world.members, { buyers: 7 })
     for (const name of names) assert.deepEqual(await world.membershipsOf(name), ['buyers'], name)
     await world.checkRebuild()
   })
@@ -100,6 +101,7 @@ describe('the evaluation of everybody by new rules', () => {
     assert.notEqual(world.evaluation?.number, number)
     while (world.evaluation !== undefined) await world.continue(1)
     assert.deepEqual(await world.membershipsOf('ada'), [])
+    assert.deepEqual(world.members, {})
     const person = await world.person('ada')
     assert.deepEqual(Object.keys(person?.segmentTimers ?? {}), [])
     await world.checkRebuild()
@@ -231,6 +233,10 @@ class World {
 
   get evaluation(): Evaluation | undefined {
     return this.#fold.scope.meta.evaluation
+  }
+
+  get members(): unknown {
+    return this.#fold.scope.meta.members
   }
 
   get pending(): readonly string[] {

@@ -104,7 +104,7 @@ function dropUnknown(scope: FoldScope, person: Person): number {
   const { hasSegment } = scope.definitions
   const memberships = Object.keys(person.memberships).filter((name) => !hasSegment(name))
   const timers = Object.keys(person.segmentTimers).filter((name) => !hasSegment(name))
-  for (const name of memberships) delete person.memberships[name]
+  for (const name of memberships) setMembership(scope, person, name, false)
   for (const name of timers) setTimer(scope, person, name, undefined)
   return memberships.length + timers.length
 }
@@ -113,8 +113,25 @@ function applyAnswer(scope: FoldScope, person: Person, answer: SegmentAnswer): v
   const { name, isMember, wasMember, changesAtMs } = answer
   setTimer(scope, person, name, changesAtMs)
   if (isMember === wasMember) return
+  setMembership(scope, person, name, isMember)
+}
+
+/** Ends all memberships and their timers: the person's events go elsewhere from now on. */
+export function dropMemberships(scope: FoldScope, person: Person): void {
+  for (const name of Object.keys(person.memberships)) setMembership(scope, person, name, false)
+  for (const name of Object.keys(person.segmentTimers)) setTimer(scope, person, name, undefined)
+  delete person.crossings
+}
+
+/** The membership turns; each partition counts its members exactly. */
+function setMembership(scope: FoldScope, person: Person, name: string, isMember: boolean): void {
   if (isMember) person.memberships[name] = scope.nowMs
   else delete person.memberships[name]
+  const members = scope.meta.members ?? {}
+  const count = (Object.hasOwn(members, name) ? (members[name] ?? 0) : 0) + (isMember ? 1 : -1)
+  if (count > 0) members[name] = count
+  else delete members[name]
+  scope.meta.members = members
 }
 
 function setTimer(scope: FoldScope, person: Person, name: string, dueMs: number | undefined): void {

@@ -9,8 +9,8 @@
 import { assert } from '../lib/assert.ts'
 import { sha256Bytes } from '../lib/hash.ts'
 
-/** Keys of one list; so that its bytes fit a blob many times over. */
-export const listKeyCountMax = 500_000
+/** Keys of one list; reading and sorting them takes a third of a second. */
+export const listKeyCountMax = 100_000
 const hashBytes = 12
 
 export interface KeyList {

@@ -72,6 +72,8 @@ export interface PartitionMeta {
   findings?: Record<string, number>
   /** Present while new rules have not reached everybody. See `evaluate-people.ts`. */
   evaluation?: Evaluation
+  /** People by segment; absent before the first. */
+  members?: Record<string, number>
   /** By name; absent before the first. */
   lists?: Record<string, ListInForce>
   /** By campaign, then by what happened. */

@@ -22,11 +22,10 @@ import {
 import { mergeSeen } from '../profile/seen.ts'
 import { bar, type Hold, isBarred, keysOf, leave, mergeClaimed } from '../profile/ties.ts'
 import { endExited, takeOverEnrollments } from './carry-enrollment.ts'
-import { updateAllMemberships } from './evaluate-segments.ts'
+import { dropMemberships, updateAllMemberships } from './evaluate-segments.ts'
 import { withdraw } from './fold-event.ts'
 import { linkKeys, type MovedSkeleton } from './link-identity.ts'
 import { decodeJson } from './meta.ts'
-import { timerKey } from './partition-view.ts'
 import {
   type FoldScope,
   keepPerson,
@@ -62,7 +61,7 @@ export function movePerson(scope: FoldScope, person: Person, hold: Hold): void {
   const leaderKey = hold.key
   const running = Object.values(person.enrollments).map((one) => withPlace(scope, person, one))
   endAllEnrollments(scope, person)
-  dropSegmentState(scope, person)
+  dropMemberships(scope, person)
   const { stated, claimed } = person
   delete person.stated
   // Of a key that was never seen there is nothing to tell.
@@ -162,6 +161,7 @@ export function returnPart(scope: FoldScope, person: Person, partKey: string): v
   }
   delete returned.barred
   delete returned.crossings
+  delete returned.crossings
   delete returned.left
   delete returned.refusals
   const partTraits = Object.hasOwn(traits, partKey) ? { [partKey]: traits[partKey] ?? {} } : {}
@@ -219,15 +219,6 @@ function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonT
 function withPlace(scope: FoldScope, person: Person, one: Enrollment): Enrollment {
   const partition = one.trigger.partition ?? scope.view.partition
   return { ...one, fromKey: one.fromKey ?? person.key, trigger: { ...one.trigger, partition } }
-}
-
-function dropSegmentState(scope: FoldScope, person: Person): void {
-  for (const [name, dueMs] of Object.entries(person.segmentTimers)) {
-    scope.view.removeTimer(timerKey(dueMs, person.key, `segment:${name}`))
-  }
-  person.memberships = {}
-  person.segmentTimers = {}
-  delete person.crossings
 }
 
 function encode(sent: SentPart): Uint8Array {

@@ -1,0 +1,161 @@
+/**
+ * How many people a rule would take, before it is applied: by a sample, with an interval.
+ *
+ * A partition holds the people whose keys hash to it, and the hash knows nothing of what people do.
+ * So whole partitions, beginning at one that follows from the rule, are a random sample. They are
+ * taken until `sampleCountMin` people are looked at; where there are fewer, all are, and the count
+ * is exact. Of partitions far larger than that only people of some hashes are judged: all their
+ * keys are read, and memory stays bounded.
+ *
+ * The count is the share of the sample times the people there are. Its interval is Wilson's
+ * (`wilson.ts`) for 95 percent, which takes people for independent of each other.
+ */
+
+import { murmur3 } from '../lib/hash.ts'
+import { decodeJson } from '../process/meta.ts'
+import { decodePerson, type PersonTraits, personPrefix, traitPrefix } from '../profile/person.ts'
+import { viewPerson } from '../profile/view-person.ts'
+import { evaluateRule } from '../segment/evaluate.ts'
+import { Facts } from '../segment/facts.ts'
+import { parseRule } from '../segment/parse-rule.ts'
+import type { Rule } from '../segment/rule.ts'
+import type { RuleFault } from '../segment/rule-reader.ts'
+import { namesOf } from '../segment/segment.ts'
+import { wilsonInterval } from '../segment/wilson.ts'
+import { type IsListed, readInForce, readListed, type SegmentDeps } from './segment-answer.ts'
+
+export const sampleCountDefault = 10_000
+export const sampleCountMax = 100_000
+const pageCount = 500
+/** Partitions with more people than so many samples are thinned. */
+const thinFrom = 2
+
+export interface Preview {
+  /** People looked at, and those of them that the rule takes. */
+  readonly sampleCount: number
+  readonly metCount: number
+  /** People there are, as far as the sample tells devices from people. */
+  readonly peopleCount: number
+  readonly count: number
+  readonly countLow: number
+  readonly countHigh: number
+  /** True where all people were looked at. */
+  readonly isExact: boolean
+  /** Of some people that it takes. */
+  readonly examples: readonly string[]
+  /** `event/property` that no rule in force names: it is kept from the day one does. */
+  readonly propertiesNotKept: readonly string[]
+}
+
+export type PreviewAnswer =
+  | { readonly kind: 'preview'; readonly preview: Preview }
+  | { readonly kind: 'refused'; readonly faults: readonly RuleFault[] }
+
+const exampleCountMax = 5
+
+interface Sample {
+  keyCount: number
+  personCount: number
+  metCount: number
+  readonly examples: string[]
+}
+
+export async function previewSegment(
+  deps: SegmentDeps,
+  content: unknown,
+  sampleCountMin: number,
+): Promise<PreviewAnswer> {
+  const { metas, definitions } = await readInForce(deps)
+  const parsed = parseRule(content)
+  if (parsed.kind === 'refused') return parsed
+  const names = namesOf(parsed.rule)
+  const faults = names.segments
+    .filter((name) => !definitions.hasSegment(name))
+    .map((name): RuleFault => ({ path: '', says: `names the unknown segment ${name}` }))
+  if (faults.length > 0) return { kind: 'refused', faults }
+
+  const keyTotal = metas.reduce((sum, meta) => sum + (meta?.counts.people ?? 0), 0)
+  const sample: Sample = { keyCount: 0, personCount: 0, metCount: 0, examples: [] }
+  const { partitionCount } = deps.place
+  const first = murmur3(JSON.stringify(content)) % partitionCount
+  let isExact = true
+  for (let turn = 0; turn < partitionCount; turn++) {
+    if (sample.personCount >= sampleCountMin) {
+      isExact = false
+      break
+    }
+    const partition = (first + turn) % partitionCount
+    const meta = metas[partition]
+    if (meta === undefined) continue
+    const keepOneOf = Math.floor(meta.counts.people / (thinFrom * sampleCountMin)) || 1
+    if (keepOneOf > 1) isExact = false
+    // Lists that only this rule names are read too.
+    const lists = new Set([...definitions.plan.lists, ...names.lists])
+    const plan = { ...definitions.plan, lists }
+    const isListed = await readListed(deps, meta, { ...definitions, plan })
+    const nowMs = Math.max(meta.foldMs, deps.clock.nowMs())
+    await lookAt(deps, { partition, rule: parsed.rule, keepOneOf, isListed, nowMs }, sample)
+  }
+  const propertiesNotKept = [...names.properties].flatMap(([event, properties]) => {
+    const kept = definitions.plan.propertiesOf(event)
+    return [...properties].filter((name) => !kept.includes(name)).map((name) => `${event}/${name}`)
+  })
+  return { kind: 'preview', preview: estimate(sample, keyTotal, { isExact, propertiesNotKept }) }
+}
+
+interface Look {
+  readonly partition: number
+  readonly rule: Rule
+  readonly keepOneOf: number
+  readonly isListed: IsListed
+  readonly nowMs: number
+}
+
+async function lookAt({ place }: SegmentDeps, look: Look, sample: Sample): Promise<void> {
+  const { partition, rule, keepOneOf, isListed, nowMs } = look
+  const { state } = place
+  for (let after = ''; ; ) {
+    const page = await state.scan(partition, personPrefix, after, pageCount)
+    const kept = page.filter(
+      ({ key }) => keepOneOf === 1 || murmur3(`preview ${key}`) % keepOneOf === 0,
+    )
+    const traitKeys = kept.map(({ key }) => traitPrefix + key.slice(personPrefix.length))
+    const traits = await state.get(partition, traitKeys)
+    for (const [index, { value }] of kept.entries()) {
+      sample.keyCount++
+      const person = decodePerson(value)
+      if (person.pointer !== undefined || person.version === 0) continue
+      sample.personCount++
+      const stored = traits[index]
+      const view = viewPerson(person, stored === undefined ? {} : decodeJson<PersonTraits>(stored))
+      const facts = new Facts(view, (list) => isListed(list, view.identities))
+      if (!evaluateRule(rule, facts, nowMs).isMember) continue
+      sample.metCount++
+      if (sample.examples.length < exampleCountMax) sample.examples.push(person.key)
+    }
+    if (page.length < pageCount) return
+    after = page.at(-1)?.key ?? ''
+  }
+}
+
+function estimate(
+  { keyCount, personCount, metCount, examples }: Sample,
+  keyTotal: number,
+  given: Pick<Preview, 'isExact' | 'propertiesNotKept'>,
+): Preview {
+  const { isExact } = given
+  const peopleShare = keyCount === 0 ? 0 : personCount / keyCount
+  const peopleCount = isExact ? personCount : Math.round(keyTotal * peopleShare)
+  const share = personCount === 0 ? 0 : metCount / personCount
+  const { low, high } = wilsonInterval(metCount, personCount)
+  return {
+    sampleCount: personCount,
+    metCount,
+    peopleCount,
+    count: isExact ? metCount : Math.round(share * peopleCount),
+    countLow: isExact ? metCount : Math.floor(low * peopleCount),
+    countHigh: isExact ? metCount : Math.ceil(high * peopleCount),
+    examples,
+    ...given,
+  }
+}

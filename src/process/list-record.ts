@@ -1,0 +1,47 @@
+/**
+ * A list of people comes into force: its keys go into the side store, and one record names them in
+ * the control partition, from where all partitions hear of it. Until that record is folded nothing
+ * has changed; a crash before it leaves bytes that nothing names.
+ */
+
+import type { Clock } from '../lib/clock.ts'
+import type { Random } from '../lib/random.ts'
+import type { EventLog, Place } from '../log/event-log.ts'
+import { emptyBody } from '../log/record.ts'
+import type { BlobStore } from '../state/blob-store.ts'
+import type { ListSkeleton } from './fold.ts'
+import { encodeKeyList } from './key-list.ts'
+
+/** Lists that can be in force. */
+export const listCountMax = 100
+
+export interface ListDeps {
+  readonly log: Pick<EventLog, 'append'>
+  readonly blobs: Pick<BlobStore, 'put'>
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** Replaces a list as a whole. Resolves when the log has the record, at the places returned. */
+export async function replaceList(
+  deps: ListDeps,
+  name: string,
+  keys: readonly string[],
+): Promise<{ readonly list: ListSkeleton; readonly places: readonly Place[] }> {
+  const [hash = ''] = await deps.blobs.put([encodeKeyList(keys)])
+  const list: ListSkeleton = { name, hash, keyCount: new Set(keys).size }
+  const places = await deps.log.append([
+    {
+      partition: 0,
+      key: 'control:0',
+      kind: 'apply',
+      id: deps.random.bytes(16),
+      recordedAtMs: deps.clock.nowMs(),
+      isBackfill: false,
+      keyId: 0,
+      skeleton: { list },
+      body: emptyBody,
+    },
+  ])
+  return { list, places }
+}

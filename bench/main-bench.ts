@@ -24,6 +24,7 @@ import { benchProfileRead } from './profile-read.bench.ts'
 import { benchRecommend } from './recommend.bench.ts'
 import { benchIndexRestart, benchRecommendServing } from './recommend-serving.bench.ts'
 import { benchRender } from './render.bench.ts'
+import { benchSegments } from './segments.bench.ts'
 import { benchStart } from './start.bench.ts'
 import { benchTimers } from './timers.bench.ts'
 import { benchValidate } from './validate.bench.ts'
@@ -33,6 +34,7 @@ const benches: ReadonlyMap<string, (world: BenchWorld) => Promise<void>> = new M
   ['fold', benchFold],
   ['fold-shared', benchFoldShared],
   ['history', benchHistory],
+  ['segments', benchSegments],
   ['import', benchImport],
   ['collect-single', benchCollectSingle],
   ['freshness', benchFreshness],

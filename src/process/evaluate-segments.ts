@@ -138,7 +138,9 @@ function setTimer(scope: FoldScope, person: Person, name: string, dueMs: number 
   const before = Object.hasOwn(person.segmentTimers, name) ? person.segmentTimers[name] : undefined
   // A change that is due already is seen in the next ms, never in this one: no endless cascade.
   const due = dueMs === undefined ? undefined : Math.max(Math.ceil(dueMs), scope.nowMs + 1)
-  if (before === due) return
+  // A timer that is early finds nothing changed and is set again: far fewer writes than moving it
+  // with each event, since most events move it to a later time.
+  if (before === due || (before !== undefined && due !== undefined && before < due)) return
   const what = `segment:${name}`
   if (before !== undefined) scope.view.removeTimer(timerKey(before, person.key, what))
   if (due === undefined) delete person.segmentTimers[name]

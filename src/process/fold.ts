@@ -38,6 +38,7 @@ import {
   itemCodec,
   itemPrefix,
   jsonCodec,
+  keepPerson,
   keysOfPerson,
   metaCodec,
   readPerson,
@@ -244,8 +245,11 @@ async function applyTimer(scope: FoldScope, personKey: string, what: string): Pr
   const traits = readTraits(scope, personKey)
   if (kind === 'segment') {
     delete person.segmentTimers[name]
+    const before = JSON.stringify(person.memberships)
     crossSegments(scope, person, updateMemberships(scope, person, traits, { due: [name] }))
-    writePerson(scope, person)
+    // The version is that of the profile: a timer that came early changed nothing in it.
+    if (JSON.stringify(person.memberships) === before) keepPerson(scope, person)
+    else writePerson(scope, person)
   } else {
     assert(kind === 'enrollment', 'a timer is of a known kind')
     if (continueEnrollment(scope, person, name)) writePerson(scope, person)

@@ -16,6 +16,8 @@ import type { Change, StateReader } from '../state/state-store.ts'
 
 export const timerPrefix = 'timer/'
 const timerPageCount = 512
+/** Timers kept in memory, above which the later half and more are forgotten. */
+const timerCountHigh = 4 * timerPageCount
 
 export interface Codec<Value> {
   encode(value: Value): Uint8Array
@@ -220,13 +222,20 @@ export class PartitionView {
   addTimer(key: string): void {
     this.#set(key, 1, () => emptyValue)
     const isWithin = this.#timersKnownTo === undefined || key <= this.#timersKnownTo
-    if (this.#timers !== undefined && isWithin) insertInOrder(this.#timers, key)
+    if (this.#timers === undefined || !isWithin) return
+    const at = placeOf(this.#timers, key)
+    if (this.#timers[at] !== key) this.#timers.splice(at, 0, key)
+    if (this.#timers.length <= timerCountHigh) return
+    // The later ones are read again when it is their turn: memory stays bounded.
+    this.#timers.length = timerPageCount
+    this.#timersKnownTo = this.#timers.at(-1)
   }
 
   removeTimer(key: string): void {
     this.remove(key)
-    const at = this.#timers?.indexOf(key) ?? -1
-    if (at >= 0) this.#timers?.splice(at, 1)
+    if (this.#timers === undefined) return
+    const at = placeOf(this.#timers, key)
+    if (this.#timers[at] === key) this.#timers.splice(at, 1)
   }
 
   /** Keys that the next commit writes or deletes. */
@@ -287,7 +296,8 @@ export class PartitionView {
 
 const emptyValue = new Uint8Array(0)
 
-function insertInOrder(sorted: string[], key: string): void {
+/** Returns where `key` is, or would be. */
+function placeOf(sorted: readonly string[], key: string): number {
   let low = 0
   let high = sorted.length
   while (low < high) {
@@ -295,5 +305,5 @@ function insertInOrder(sorted: string[], key: string): void {
     if ((sorted[middle] as string) < key) low = middle + 1
     else high = middle
   }
-  if (sorted[low] !== key) sorted.splice(low, 0, key)
+  return low
 }

@@ -15,6 +15,7 @@
  * step and keeps that alone: its cost is bounded by steps x retained events squared.
  */
 
+import type { Activity } from '../profile/person-view.ts'
 import type { Verdict } from './condition.ts'
 import { type Facts, type Happening, isMeant } from './facts.ts'
 import type { SequenceRule, SequenceStep } from './rule.ts'
@@ -88,6 +89,10 @@ const noEvents: readonly Happening[] = []
 /** Yields the matching events of each step: once, or for each value of `same`. */
 function* groupsOf(rule: SequenceRule, facts: Facts): Generator<EventsOf> {
   const { same } = rule
+  const isHopeless = rule.steps.some(
+    (step) => !step.isAbsent && facts.happenings(step.event).length === 0,
+  )
+  if (isHopeless) return
   if (same === undefined) {
     const events = new Map(
       rule.steps.map((step) => [
@@ -112,21 +117,29 @@ function splitEvents(
   same: string,
 ): ReadonlyMap<string, readonly Happening[]> {
   const byValue = new Map<string, Happening[]>()
+  const add = (value: string | undefined, happening: Happening): void => {
+    if (value === undefined || !isMeant(step, happening.lines)) return
+    const list = byValue.get(value)
+    if (list === undefined) byValue.set(value, [happening])
+    else list.push(happening)
+  }
   for (const happening of facts.happenings(step.event)) {
-    const lines = Map.groupBy(happening.lines, (line) => {
-      const value = same === 'item' ? line.itemId : line.properties?.[same]
-      const isScalar = value !== undefined && value !== null && typeof value !== 'object'
-      return isScalar ? JSON.stringify(value) : undefined
-    })
-    for (const [value, some] of lines) {
-      if (value === undefined || !isMeant(step, some)) continue
-      const list = byValue.get(value)
-      const part = { ...happening, lines: some }
-      if (list === undefined) byValue.set(value, [part])
-      else list.push(part)
+    const [first] = happening.lines
+    // Most events have one line: nothing to group, nothing to copy.
+    if (first !== undefined && happening.lines.length === 1) add(valueOf(first, same), happening)
+    else {
+      const groups = Map.groupBy(happening.lines, (line) => valueOf(line, same))
+      for (const [value, lines] of groups) add(value, { ...happening, lines })
     }
   }
   return byValue
+}
+
+/** Returns a value of `same` as text that tells its type; undefined where there is none. */
+function valueOf(line: Activity, same: string): string | undefined {
+  const value = same === 'item' ? line.itemId : line.properties?.[same]
+  if (value === undefined || value === null || typeof value === 'object') return undefined
+  return typeof value === 'string' ? `"${value}` : String(value)
 }
 
 /** Returns the events that can be the last of a match, each by way of its latest first event. */

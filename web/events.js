@@ -67,7 +67,7 @@ export function followEvents({ onOpenMessage }) {
   filter.addEventListener('input', showMatching)
   setInterval(draw, drawMs)
 
-  const stream = new EventSource('/demo/events?kind=event,rejected,result,outcome,suppress')
+  const stream = new EventSource('/demo/events?kind=event,rejected,membership,result,outcome,suppress')
   stream.addEventListener('record', ({ data }) => waiting.push(JSON.parse(data)))
   stream.addEventListener('missed', ({ data }) => {
     missedCount += JSON.parse(data).count
@@ -114,6 +114,10 @@ function describe(record) {
     const place = `partition ${record.partition}, offset ${record.offset}`
     const detail = isBackfill ? `${place}, of the past` : place
     return { what: name, person, source, detail, className: '' }
+  }
+  if (kind === 'membership') {
+    const what = record.change === 'entered' ? 'Entered a segment' : 'Left a segment'
+    return { what, person, source: '', detail: name, className: 'membership' }
   }
   const what = { result: 'Email', outcome: 'Email', suppress: 'Suppressed' }[kind] ?? kind
   return {

@@ -7,8 +7,15 @@ import type { LogRecord } from '../../src/log/record.ts'
 import { createDefinitionsCache } from '../../src/process/definitions-cache.ts'
 import type { PartitionMeta } from '../../src/process/meta.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
-import type { Person } from '../../src/profile/person.ts'
-import { decodePerson } from '../../src/profile/person.ts'
+import {
+  decodePerson,
+  type Person,
+  type PersonTraits,
+  traitPrefix,
+} from '../../src/profile/person.ts'
+import { viewPerson } from '../../src/profile/view-person.ts'
+import { evaluateRule } from '../../src/segment/evaluate.ts'
+import { Facts } from '../../src/segment/facts.ts'
 import { hashPartition } from '../../src/state/dump.ts'
 import { createMemoryStateStore } from '../../src/state/memory-state-store.ts'
 import { type NaivePartition, numberOf, outboxIdOf, textOf } from './naive-log.ts'
@@ -38,6 +45,7 @@ export async function checkState(
     scene.observer.violate('liveness', `outbox entries never left: ${outstanding.slice(0, 3)}`)
   }
   await checkTotals(scene, partitions)
+  await checkMemberships(scene)
   checkGrants(scene, partitions)
 }
 
@@ -164,6 +172,42 @@ async function checkTotals(scene: Scene, partitions: readonly NaivePartition[]):
     if (outcomeNames.has(name)) continue
     const [count, wanted] = [made.get(place) ?? 0, expected.get(place) ?? 0]
     if (count !== wanted) scene.observer.violate('I5', `${key} has ${count} of ${wanted} ${name}`)
+  }
+}
+
+/**
+ * New rules have reached everybody, whatever crashed on the way, and everybody is in the segments
+ * whose rules hold. The engine judges; `test/segments` compares it with a naive reading.
+ */
+async function checkMemberships(scene: Scene): Promise<void> {
+  const { observer, store, blobs } = scene
+  const { definitionsOf } = createDefinitionsCache(blobs)
+  for (let partition = 0; partition < partitionCount; partition++) {
+    const { definitionsHash, evaluation, foldMs, members = {} } = await loadMeta(scene, partition)
+    if (evaluation !== undefined) {
+      const { after, pending } = evaluation
+      observer.violate('segments', `${pending} of partition ${partition} stand behind ${after}`)
+    }
+    const { plan } = await definitionsOf(definitionsHash)
+    const counts = new Map<string, number>()
+    for (const { value } of await store.scan(partition, 'person/', '', 10_000)) {
+      const person = decodePerson(value)
+      const [bytes] = await store.get(partition, [traitPrefix + person.key])
+      const traits = JSON.parse(Buffer.from(bytes ?? '{}').toString()) as PersonTraits
+      const facts = new Facts(viewPerson(person, traits))
+      for (const { name, rule } of plan.segments) {
+        const isIn = Object.hasOwn(person.memberships, name)
+        if (isIn) counts.set(name, (counts.get(name) ?? 0) + 1)
+        const { isMember } = evaluateRule(rule, facts, foldMs)
+        const isHere = person.pointer === undefined && person.version > 0
+        if (isIn === (isHere && isMember)) continue
+        observer.violate('segments', `${person.key} is ${isIn ? '' : 'not '}in ${name}`)
+      }
+    }
+    const counted = JSON.stringify(Object.entries(members).sort())
+    if (counted !== JSON.stringify([...counts].sort())) {
+      observer.violate('segments', `partition ${partition} counts ${counted}`)
+    }
   }
 }
 

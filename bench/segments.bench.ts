@@ -1,7 +1,7 @@
 /**
- * What segments cost an event: with 10, 100 and 1,000 rules of which ten name it, and with more that
- * name it. The fold alone on one thread, log and state in memory, against the same fold without any
- * segment in the same run. CPU time, so that other work on the machine does not count.
+ * What segments cost an event: with 10, 100 and 1,000 rules of which ten name it, and with more
+ * that name it. The fold alone on one thread, log and state in memory, against the same fold
+ * without any segment in the same run. CPU time, so that other work on the machine does not count.
  */
 
 import { sha256Bytes } from '../src/lib/hash.ts'
@@ -18,9 +18,9 @@ import { PartitionFold } from '../src/process/partition-fold.ts'
 import { createMemoryStateStore } from '../src/state/memory-state-store.ts'
 import { printFigure } from './figure.ts'
 
-const personCount = 2_000
-const warmCount = 30_000
-const eventCount = 30_000
+const personCount = 800
+const warmCount = 12_000
+const eventCount = 12_000
 const readCount = 1_000
 const startMs = 1_700_000_000_000
 const touchedCount = 10

@@ -67,7 +67,9 @@ export function followEvents({ onOpenMessage }) {
   filter.addEventListener('input', showMatching)
   setInterval(draw, drawMs)
 
-  const stream = new EventSource('/demo/events?kind=event,rejected,membership,result,outcome,suppress')
+  const stream = new EventSource(
+    '/demo/events?kind=event,rejected,membership,result,outcome,suppress',
+  )
   stream.addEventListener('record', ({ data }) => waiting.push(JSON.parse(data)))
   stream.addEventListener('missed', ({ data }) => {
     missedCount += JSON.parse(data).count

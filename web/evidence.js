@@ -76,12 +76,16 @@ function describe(mail, { message, evidence, stored }) {
 
 function describeTrigger(message, { decision }) {
   const { trigger, campaign } = decision
-  const isEvent = trigger.kind === 'event'
+  const what = {
+    event: 'The event ',
+    'segment-entry': 'Entered the segment ',
+    'segment-exit': 'Left the segment ',
+  }
   const waitMs = Math.max(0, message.dueAtMs - trigger.atMs)
   return [
     step(
       trigger.atMs,
-      isEvent ? 'The event ' : 'Entered the segment ',
+      what[trigger.kind] ?? `${trigger.kind} `,
       make('b', {}, trigger.name),
       ` started ${campaign}.`,
     ),

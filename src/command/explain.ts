@@ -95,7 +95,8 @@ function tellDecision(decision: Decision): readonly string[] {
   const started =
     trigger.kind === 'event'
       ? `The event ${trigger.name} at ${showTime(trigger.atMs)} (offset ${trigger.offset})`
-      : `Entering the segment ${trigger.name} at ${showTime(trigger.atMs)}`
+      : `${trigger.kind === 'segment-exit' ? 'Leaving' : 'Entering'} the segment ` +
+        `${trigger.name} at ${showTime(trigger.atMs)}`
   const segments = decision.segments.length === 0 ? 'no segment' : decision.segments.join(', ')
   const age = Math.max(0, Math.round(profileAgeMs))
   const lines = [

@@ -154,11 +154,11 @@ function isMatchedNaively(rule: SequenceRule, all: readonly Activity[], nowMs: n
   const past = all.filter(({ occurredAtMs }) => occurredAtMs <= nowMs)
   const { same } = rule
   if (same === undefined) return isMatchedByOne(rule, past, nowMs)
-  const valueOf = (line: Activity): unknown =>
+  const valueIn = (line: Activity): unknown =>
     same === 'item' ? line.itemId : line.properties?.[same]
-  const values = new Set(past.map(valueOf).filter((value) => value !== undefined))
+  const values = new Set(past.map(valueIn).filter((value) => value !== undefined))
   return [...values].some((value) => {
-    const some = past.filter((line) => valueOf(line) === value)
+    const some = past.filter((line) => valueIn(line) === value)
     return isMatchedByOne(rule, some, nowMs)
   })
 }

@@ -126,9 +126,9 @@ function splitEvents(
   for (const happening of facts.happenings(step.event)) {
     const [first] = happening.lines
     // Most events have one line: nothing to group, nothing to copy.
-    if (first !== undefined && happening.lines.length === 1) add(valueOf(first, same), happening)
+    if (first !== undefined && happening.lines.length === 1) add(valueIn(first, same), happening)
     else {
-      const groups = Map.groupBy(happening.lines, (line) => valueOf(line, same))
+      const groups = Map.groupBy(happening.lines, (line) => valueIn(line, same))
       for (const [value, lines] of groups) add(value, { ...happening, lines })
     }
   }
@@ -136,7 +136,7 @@ function splitEvents(
 }
 
 /** Returns a value of `same` as text that tells its type; undefined where there is none. */
-function valueOf(line: Activity, same: string): string | undefined {
+function valueIn(line: Activity, same: string): string | undefined {
   const value = same === 'item' ? line.itemId : line.properties?.[same]
   if (value === undefined || value === null || typeof value === 'object') return undefined
   return typeof value === 'string' ? `"${value}` : String(value)

@@ -175,13 +175,13 @@ function happenedInOrder(rule: JsonObject, person: NaivePerson, nowMs: number): 
   const { same } = rule
   if (same === undefined) return isInOrder(rule, all, nowMs)
   const isItem = same === 'item' || same === 'product_id'
-  const valueOf = (line: Line): Json | undefined => (isItem ? line.item : line.of[`${same}`])
-  const values = new Set(all.flatMap(({ lines }) => lines.map(valueOf)))
+  const valueIn = (line: Line): Json | undefined => (isItem ? line.item : line.of[`${same}`])
+  const values = new Set(all.flatMap(({ lines }) => lines.map(valueIn)))
   return [...values].some((value) => {
     if (value === undefined || value === null) return false
     const some = all.map((part) => ({
       ...part,
-      lines: part.lines.filter((line) => valueOf(line) === value),
+      lines: part.lines.filter((line) => valueIn(line) === value),
     }))
     return isInOrder(
       rule,

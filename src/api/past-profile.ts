@@ -10,8 +10,8 @@ import type { EventLog } from '../log/event-log.ts'
 import { partitionOf } from '../log/record.ts'
 import { decodeCursor, encodeCursor, openFeed, readFeed } from '../process/change-feed.ts'
 import { noDefinitions } from '../process/definitions.ts'
-import { readDefinitions } from '../process/definitions-cache.ts'
-import type { DefinitionsOf } from '../process/fold.ts'
+import { readDefinitions, readList, remember } from '../process/definitions-cache.ts'
+import type { DefinitionsOf, FoldSources, ListOf } from '../process/fold.ts'
 import type { Cause, PastVersion, RefoldDeps, RefoldPlace } from '../process/fold-stretch.ts'
 import {
   findOldest,
@@ -45,7 +45,8 @@ type Shown = Readonly<Record<string, unknown>>
 
 /** A device leads to a user, and no further. */
 const hopCountMax = 2
-const definitionsKeptMax = 4
+/** Definitions, and lists, kept from one answer to the next. */
+const sourcesKeptMax = 4
 
 const statusOf: Readonly<Record<PastRefusal, number>> = {
   off: 409,
@@ -53,6 +54,7 @@ const statusOf: Readonly<Record<PastRefusal, number>> = {
   before: 404,
   expired: 410,
   trimmed: 410,
+  segments: 410,
   rules: 410,
 }
 
@@ -73,7 +75,7 @@ export function isProblem(answer: Shown | ApiProblem): answer is ApiProblem {
 
 export function createPastProfiles(deps: PastDeps): PastProfiles {
   const { place, log } = deps
-  const refold: RefoldDeps = { log, state: place.state, definitionsOf: keepDefinitions(deps.blobs) }
+  const refold: RefoldDeps = { log, state: place.state, ...keepSources(deps.blobs) }
   const placeOf = (personKey: string): RefoldPlace => {
     const { workspace, partitionCount } = place
     const partition = partitionOf(workspace, personKey, partitionCount)
@@ -207,15 +209,14 @@ function foundOf(
   return { partition, person, traits }
 }
 
-function keepDefinitions(blobs: Pick<BlobStore, 'get'>): DefinitionsOf {
-  const kept = new Map<string, ReturnType<DefinitionsOf>>()
-  return (hash) => {
-    const known = kept.get(hash)
-    if (known !== undefined) return known
-    const made = hash === '' ? Promise.resolve(noDefinitions()) : readDefinitions(blobs, hash)
-    kept.set(hash, made)
-    made.catch(() => kept.delete(hash))
-    if (kept.size > definitionsKeptMax) kept.delete(kept.keys().next().value ?? '')
-    return made
+function keepSources(blobs: Pick<BlobStore, 'get'>): FoldSources {
+  const definitions = new Map<string, ReturnType<DefinitionsOf>>()
+  const lists = new Map<string, ReturnType<ListOf>>()
+  return {
+    definitionsOf: (hash) =>
+      remember(definitions, hash, sourcesKeptMax, async () =>
+        hash === '' ? noDefinitions() : await readDefinitions(blobs, hash),
+      ),
+    listOf: (hash) => remember(lists, hash, sourcesKeptMax, () => readList(blobs, hash)),
   }
 }

@@ -160,7 +160,7 @@ export async function readListed(
     listOf: (hash: string) => readList(blobs, hash),
     definitionsOf: () => Promise.resolve(definitions),
   }
-  const lists = await readLists({ meta, definitions }, sources)
+  const lists = await readLists(definitions, meta.lists, sources)
   return (list, keys) => keys.some((key) => lists.get(list)?.has(key) ?? false)
 }
 

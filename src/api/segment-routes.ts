@@ -12,7 +12,6 @@ import { createDefinitionsInForce } from './definitions-in-force.ts'
 import { previewSegment, sampleCountDefault, sampleCountMax } from './preview-segment.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
 import { parseProfileId, profileIdProblem, profileUnknown } from './profile-answer.ts'
-import { sendJson } from './send-json.ts'
 import {
   explainSegment,
   findSegment,
@@ -20,6 +19,7 @@ import {
   readInForce,
   type SegmentDeps,
 } from './segment-answer.ts'
+import { sendJson } from './send-json.ts'
 
 const PreviewBody = Type.Object(
   {

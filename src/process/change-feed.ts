@@ -2,9 +2,10 @@
  * What changed over all people since a cursor, partition by partition in the order of their logs.
  *
  * A version that a record made is found by the record itself, in the log; one that a timer made by
- * an entry of `fired/`, which tells before which record it fired. So the feed costs an event
- * nothing. The cursor holds, for each partition, the last record and the last entry that were told,
- * and the partition that comes next, so that a busy one does not hold up the others.
+ * an entry of `fired/`, which tells before which record it fired; so does one that new rules made,
+ * whose record names nobody. So the feed costs an event nothing. The cursor holds, for each
+ * partition, the last record and the last entry that were told, and the partition that comes next,
+ * so that a busy one does not hold up the others.
  *
  * Order: within a partition that of the log, timers before the record that let them fire; so the
  * versions of one person come in order. Nothing is told before it is committed.
@@ -117,7 +118,8 @@ async function readPlace(
   if (firedAt <= place.offset + 1) {
     const due = fired.filter(([offset]) => offset === firedAt)
     const changes = due.map(([offset, version, personKey, atMs, name]): PersonChange => {
-      return { personKey, version, atMs, cause: { kind: 'timer', name, offset } }
+      const cause = name === 'continue' ? { kind: name, offset } : { kind: 'timer', name, offset }
+      return { personKey, version, atMs, cause }
     })
     const told = { offset: place.offset, fired: place.fired + due.length }
     return { changes, place: told, lookCount: due.length }
@@ -170,8 +172,9 @@ async function changesBy(
   { log, state, workspace }: FeedDeps,
   record: LogRecord,
 ): Promise<readonly PersonChange[] | PastRefusal> {
-  const { key: personKey, partition, offset } = record
-  if (otherKeys.test(personKey)) return []
+  const { key: personKey, kind, partition, offset } = record
+  // A record of an entry or exit is told of; it changes nothing.
+  if (otherKeys.test(personKey) || kind === 'membership') return []
   const { partitionCount } = log.identity
   const place = { workspace, partitionCount, partition, personKey }
   const answer = await findVersionsOf({ state }, place, offset)

@@ -88,7 +88,8 @@ export async function readList(blobs: Pick<BlobStore, 'get'>, hash: string): Pro
   return decodeKeyList(bytes)
 }
 
-function remember<Value>(
+/** Returns what `make` made for a key, the newest `countMax` of which are kept. */
+export function remember<Value>(
   cache: Map<string, Promise<Value>>,
   key: string,
   countMax: number,

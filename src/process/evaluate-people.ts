@@ -88,7 +88,8 @@ export async function foldContinue(scope: FoldScope, record: LogRecord): Promise
   if (doneCount === keys.length && keys.length < peopleCountMax) delete meta.evaluation
 }
 
-function evaluateOne(scope: FoldScope, person: Person): number {
+/** Brings one person up to the rules. Answers how many memberships and timers it changed. */
+export function evaluateOne(scope: FoldScope, person: Person): number {
   if (person.pointer !== undefined || person.version === 0) return 0
   const memberships = JSON.stringify(person.memberships)
   const count = updatePending(scope, person, readTraits(scope, person.key))

@@ -16,10 +16,12 @@ import type { Person, PersonTraits } from '../profile/person.ts'
 import type { PlacedStep } from '../profile/step-pack.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
-import { type FoldSources, fireTimer, foldRecord } from './fold.ts'
+import { evaluateOne } from './evaluate-people.ts'
+import { type FoldSources, fireTimer, foldRecord, readLists } from './fold.ts'
 import { closeMessage } from './fold-message.ts'
 import { foldRulesVersion } from './fold-rules.ts'
 import type { Aside } from './history.ts'
+import type { InForce, InForceReader } from './in-force.ts'
 import { createMeta, decodeJson } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
 import {
@@ -73,7 +75,7 @@ export interface Stretch {
 
 /** Folds the steps of a stretch up to a version; answers with all of them. */
 export async function foldStretch(
-  deps: RefoldDeps,
+  deps: RefoldDeps & { readonly inForce: InForceReader },
   place: RefoldPlace,
   stretch: Stretch,
   last: number,
@@ -84,12 +86,21 @@ export async function foldStretch(
   const versions: PastVersion[] = []
   let cause: Cause | undefined
   let definitionsVersion = -1
+  let inForce: InForce | undefined
   for (const [index, step] of stretch.steps.slice(0, last - stretch.start).entries()) {
+    const found = await deps.inForce.at(step.offset)
+    assert(found !== undefined, 'what was in force at the first step of a stretch is known')
+    const isSame = found === inForce && step.definitionsVersion === definitionsVersion
+    inForce = found
     if (step.definitionsVersion !== definitionsVersion) {
       definitionsVersion = step.definitionsVersion
       scope.definitions = await loadDefinitions(deps, partition, definitionsVersion)
       scope.meta.definitionsVersion = definitionsVersion
       scope.meta.definitionsHash = scope.definitions.hash
+    }
+    if (!isSame) {
+      beginAgain(scope, found)
+      scope.lists = await readLists(scope.definitions, found.lists, deps)
     }
     if (!step.isAgain) cause = await foldStep({ deps, place, scope, reader }, step)
     assert(cause !== undefined, 'a step comes before its repeat')
@@ -101,11 +112,23 @@ export async function foldStretch(
       const says = `fold version ${version} of a person in partition ${partition} again`
       throw new OperatingError('STORE_CORRUPT', `${says}: it came to ${person.version}`)
     }
-    const copy = personCodec.decode(personCodec.encode({ ...person, version }))
+    // A timer that came early made no version, so where they stood is not known.
+    const kept = { ...person, version, segmentTimers: {} }
+    const copy = personCodec.decode(personCodec.encode(kept))
     const traits = structuredClone(readTraits(scope, personKey))
     versions.push({ version, atMs: step.atMs, cause, person: copy, traits })
   }
   return versions
+}
+
+/**
+ * Puts segments to be pending that were. Whom new rules had not reached is not known, and need not
+ * be: who is brought up to them twice is as they were.
+ */
+function beginAgain({ meta }: FoldScope, { pending }: InForce): void {
+  delete meta.evaluation
+  if (pending.length === 0) return
+  meta.evaluation = { number: 0, pending, after: '', doneCount: 0, startedAtMs: 0 }
 }
 
 interface Folding {
@@ -134,6 +157,10 @@ async function foldStep(folding: Folding, step: PlacedStep): Promise<Cause> {
   person.seen = emptyPack
   if (record.kind === 'claim' || record.kind === 'result') {
     closeMessage(scope, person, record.skeleton as { readonly messageId: string })
+    return causeOf(record)
+  }
+  if (record.kind === 'continue') {
+    evaluateOne(scope, person)
     return causeOf(record)
   }
   if (record.kind === 'outcome') {

@@ -29,6 +29,7 @@ import { foldRules } from './fold-rules.ts'
 import { foldIdentityJoin, foldIdentitySplit, foldIdentityTakenOut } from './fold-split.ts'
 import { foldSuppress } from './fold-suppression.ts'
 import { dropHistory, keepHistory } from './history.ts'
+import { type InForce, noteInForce } from './in-force.ts'
 import type { KeyList } from './key-list.ts'
 import { aheadMsMax, metaKey, type PartitionMeta } from './meta.ts'
 import { dueMsOf, parseTimerKey, type TimerParts } from './partition-view.ts'
@@ -134,7 +135,8 @@ export async function foldRecord(
   writeMeta(scope)
   if (!isNextOfSource(scope, record)) return
   await applyRecord(scope, record, sources)
-  await keepHistory(scope)
+  // It says nothing of whom it reaches.
+  await keepHistory(scope, record.kind === 'continue' ? record.kind : undefined)
 }
 
 async function applyRecord(
@@ -178,9 +180,9 @@ async function applyRecord(
     case 'apply':
       return foldApply(scope, record)
     case 'definitions':
-      return await foldDefinitions(scope, record, sources)
+      return await noteInForce(scope, () => foldDefinitions(scope, record, sources))
     case 'continue':
-      return await foldContinue(scope, record)
+      return await noteInForce(scope, () => foldContinue(scope, record))
     case 'tick':
     case 'skip':
     case 'membership':
@@ -230,7 +232,7 @@ function isNextOfSource(scope: FoldScope, record: LogRecord): boolean {
 export async function fireTimer(scope: FoldScope, personKey: string, what: string): Promise<void> {
   scope.timer = what
   await applyTimer(scope, personKey, what)
-  await keepHistory(scope)
+  await keepHistory(scope, what)
   scope.timer = undefined
 }
 
@@ -293,7 +295,7 @@ async function foldDefinitions(
   const { hash, version } = skeleton
   const before = scope.definitions
   scope.definitions = await sources.definitionsOf(hash)
-  scope.lists = await readLists(scope, sources)
+  scope.lists = await readLists(scope.definitions, scope.meta.lists, sources)
   scope.meta.definitionsHash = hash
   scope.meta.definitionsVersion = version
   noteDefinitions(scope)
@@ -315,18 +317,19 @@ async function foldList(
   const isSame = Object.hasOwn(lists, name) && lists[name]?.hash === hash
   scope.meta.lists = { ...lists, [name]: { hash, keyCount, atMs: scope.nowMs } }
   if (isSame) return
-  scope.lists = await readLists(scope, sources)
+  scope.lists = await readLists(scope.definitions, scope.meta.lists, sources)
   evaluateList(scope, name)
 }
 
 /** Returns those of the lists in force that a rule names. */
 export async function readLists(
-  { meta, definitions }: Pick<FoldScope, 'meta' | 'definitions'>,
+  { plan }: CompiledDefinitions,
+  inForce: InForce['lists'] = {},
   { listOf }: FoldSources,
 ): Promise<FoldScope['lists']> {
   const lists = new Map<string, KeyList>()
-  for (const [name, { hash }] of Object.entries(meta.lists ?? {})) {
-    if (!definitions.plan.lists.has(name)) continue
+  for (const [name, { hash }] of Object.entries(inForce)) {
+    if (!plan.lists.has(name)) continue
     assert(listOf !== undefined, 'a list in force can be read')
     lists.set(name, await listOf(hash))
   }

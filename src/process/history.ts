@@ -29,7 +29,10 @@ import {
   keysOfPerson,
 } from './scope.ts'
 
-/** A version that a timer made, and the offset of the record before which it fired. */
+/**
+ * A version that a timer made, and the offset of the record before which it fired; or one that a
+ * `continue` record made, and its offset.
+ */
 export type Fired = [offset: number, version: number, personKey: string, atMs: number, what: string]
 
 export const firedCodec = jsonCodec<Fired>()
@@ -51,17 +54,20 @@ export interface Aside {
 export const checkpointStepCount = 256
 /** Keys taken away by one timer. */
 const dropCountMax = 500
-/** Changes by timers that a follower of one partition may be behind. */
+/** Changes by timers and new rules that a follower of one partition may be behind. */
 export const firedCountMax = 20_000
 const layoutVersion = 1
 const absent = 0xffffffff
 
-/** Puts aside what is due after a record or a timer. */
-export async function keepHistory(scope: FoldScope): Promise<void> {
+/**
+ * Puts aside what is due after a record or a timer. `what` names it where no record's key tells
+ * whom it changed.
+ */
+export async function keepHistory(scope: FoldScope, what?: string): Promise<void> {
   const { noted } = scope
   if (noted.size === 0) return
   for (const [person, hasBefore] of noted) {
-    if (scope.timer !== undefined) noteFired(scope, person, scope.timer)
+    if (what !== undefined) noteFired(scope, person, what)
     if (hasBefore && countSteps(person.steps) < stepCountMax) continue
     await putAside(scope, person, hasBefore)
   }
@@ -69,8 +75,9 @@ export async function keepHistory(scope: FoldScope): Promise<void> {
 }
 
 /**
- * A version that a record made is found by the record; one that a timer made is noted, for the feed
- * of changes. The newest `firedCountMax` of a partition are kept.
+ * A version that a record made is found by its key; one that a timer made, or a record that reaches
+ * many people, is noted for the feed of changes. The newest `firedCountMax` of a partition are
+ * kept.
  */
 function noteFired({ view, meta, offset, nowMs }: FoldScope, person: Person, what: string): void {
   const number = meta.firedNext ?? 1

@@ -72,6 +72,8 @@ export interface PartitionMeta {
   findings?: Record<string, number>
   /** Present while new rules have not reached everybody. See `evaluate-people.ts`. */
   evaluation?: Evaluation
+  /** Number of the next entry of `in-force/`; absent before the first. */
+  inForceNext?: number
   /** People by segment; absent before the first. */
   members?: Record<string, number>
   /** By name; absent before the first. */

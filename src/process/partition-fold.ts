@@ -25,8 +25,8 @@ import {
   valueBytesMax,
 } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
-import { checkRules, foldRulesVersion } from './fold-rules.ts'
 import { type FoldSources, foldRecord, foldTimers, readLists } from './fold.ts'
+import { checkRules, foldRulesVersion } from './fold-rules.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
 import {
@@ -122,7 +122,7 @@ export class PartitionFold {
       view: this.#view,
       meta,
       definitions,
-      lists: await readLists({ meta, definitions }, this.#deps),
+      lists: await readLists(definitions, meta.lists, this.#deps),
       offset: head.offset,
       nowMs: meta.foldMs,
       effects: [],

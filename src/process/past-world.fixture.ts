@@ -8,6 +8,7 @@ import { decodeRecord, emptyBody, type NewRecord } from '../log/record.ts'
 import { decodePerson, type Person, personPrefix } from '../profile/person.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
+import type { KeyList } from './key-list.ts'
 import { PartitionFold } from './partition-fold.ts'
 import { outboxPrefix } from './scope.ts'
 
@@ -16,6 +17,8 @@ export const minuteMs = 60_000
 export const dayMs = 86_400_000
 const owner = { epoch: 1, nonce: 'n' }
 export const keys = ['user:ada', 'user:bob', 'anonymous:a1', 'anonymous:a2'] as const
+/** By the hash of a list, whom it names. */
+const listed: Readonly<Record<string, string>> = { l1: 'user:ada', l2: 'anonymous:a1' }
 const hashes = ['a'.repeat(64), 'b'.repeat(64)] as const
 
 export interface Seen {
@@ -32,6 +35,8 @@ export class PastWorld {
   /** By key, then by version: what a person was behind each record. */
   readonly seen = new Map<string, Map<number, Seen>>()
   readonly #historyMs: number
+  /** Of the record that put the newest rules or list in force. */
+  #rulesOffset = 0
   #fold: PartitionFold | undefined
 
   constructor(historyMs: number) {
@@ -39,6 +44,11 @@ export class PastWorld {
   }
 
   definitionsOf = async (hash: string): Promise<CompiledDefinitions> => compile(hash)
+
+  listOf = async (hash: string): Promise<KeyList> => ({
+    keyCount: 1,
+    has: (key) => key === listed[hash],
+  })
 
   async append(record: NewRecord): Promise<void> {
     if ((await this.log.end(0)) === 0) {
@@ -50,7 +60,13 @@ export class PastWorld {
     }
     // The owner's word on time, without which fold time would stand still.
     const { recordedAtMs } = record
-    await this.log.append([{ ...tick(0), recordedAtMs }, record])
+    const number = this.#rulesOffset
+    const skeleton = record.kind === 'continue' ? { ...Object(record.skeleton), number } : undefined
+    await this.log.append([
+      { ...tick(0), recordedAtMs },
+      skeleton === undefined ? record : { ...record, skeleton },
+    ])
+    if (record.kind === 'definitions') this.#rulesOffset = await this.log.end(0)
   }
 
   /** Folds to the end, what it sends to itself included. */
@@ -99,6 +115,14 @@ export class PastWorld {
   }
 }
 
+/** Lists that come into force, by the number of the record. */
+const listAt: Readonly<Record<number, string>> = { 230: 'l1', 300: 'l2', 600: 'l1' }
+/** Behind whom new rules go on, by the number of the record in its hundred. */
+const reachedAt: Readonly<Record<number, string>> = {
+  ...{ 1: '', 5: 'anonymous:a2', 9: 'user:bob' },
+  ...{ 40: '', 60: 'anonymous:a2', 80: 'user:bob' },
+}
+
 export function anyRecord(random: Random, index: number): NewRecord {
   const below = (count: number): number => Math.floor(random.unit() * count)
   const atMs = index * 3 * minuteMs
@@ -107,6 +131,16 @@ export function anyRecord(random: Random, index: number): NewRecord {
   const anonymousId = ['a1', 'a2'][below(2)] ?? ''
   if (index === 200) {
     return recordOf('definitions', 'control:0', atMs, { hash: hashes[1], version: 2 })
+  }
+  const list = listAt[index]
+  if (list !== undefined) {
+    const skeleton = { list: { name: 'vip', hash: list, keyCount: 1 } }
+    return recordOf('definitions', 'control:0', atMs, skeleton)
+  }
+  const after = reachedAt[index % 100]
+  if (index > 200 && after !== undefined) {
+    const skeleton = { task: 'segments', epoch: owner.epoch, after, peopleCountMax: 2 }
+    return recordOf('continue', 'control:0', atMs, skeleton)
   }
   switch (below(12)) {
     case 0:
@@ -128,6 +162,11 @@ export function anyRecord(random: Random, index: number): NewRecord {
   }
 }
 
+const newSegments = [
+  { name: 'vips', content: { list: 'vip' } },
+  { name: 'quiet', content: { not: { event: 'Product Added', within: '30m' } } },
+]
+
 function compile(hash: string): CompiledDefinitions {
   const within = hash === hashes[0] ? '10m' : '20m'
   const answer = compileDefinitions(
@@ -139,6 +178,7 @@ function compile(hash: string): CompiledDefinitions {
           name: 'viewers',
           content: { event: 'Product Viewed', count: { atLeast: 2 }, within },
         },
+        ...(hash === hashes[0] ? [] : newSegments),
       ],
       campaigns: [
         {

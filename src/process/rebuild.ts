@@ -26,8 +26,8 @@ import {
   type StateReader,
   type StateStore,
 } from '../state/state-store.ts'
-import { checkRules, foldRulesVersion } from './fold-rules.ts'
 import type { FoldSources } from './fold.ts'
+import { checkRules, foldRulesVersion } from './fold-rules.ts'
 import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
 import { checkBelongs, PartitionFold } from './partition-fold.ts'
 import { outboxPrefix, parseOutboxKey } from './scope.ts'

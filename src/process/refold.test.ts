@@ -5,7 +5,7 @@ import { emptyPack } from '../profile/activity-pack.ts'
 import { encodePerson, type Person } from '../profile/person.ts'
 import { hashPartition } from '../state/dump.ts'
 import { decodeCursor, encodeCursor, openFeed, readFeed } from './change-feed.ts'
-import type { PastVersion, RefoldPlace } from './fold-stretch.ts'
+import type { Cause, PastVersion, RefoldPlace } from './fold-stretch.ts'
 import { checkpointStepCount } from './history.ts'
 import {
   anyRecord,
@@ -29,6 +29,7 @@ describe('the past of a person', () => {
       for (let index = 0; index < 900; index++) await world.append(anyRecord(random, index))
       await world.fold(1)
       let checked = 0
+      const made: Cause[] = []
       for (const [key, versions] of world.seen) {
         const past = await pastOf(world, key)
         for (const [version, expected] of versions) {
@@ -36,12 +37,15 @@ describe('the past of a person', () => {
           const says = `${key} at ${version}, seed ${seed}`
           assert.deepEqual(bare(found.person), bare(expected.person), says)
           assert.deepEqual(found.traits, expected.traits, says)
+          made.push(found.cause)
           checked++
         }
       }
       const { version } = (await world.now('user:ada')).person
       assert.ok(version > 2 * checkpointStepCount, `${version} versions, seed ${seed}`)
       assert.ok(checked > version / 2, `${checked} versions checked, seed ${seed}`)
+      const isBy = (kind: string): boolean => made.some((cause) => cause.kind === kind)
+      assert.ok(isBy('continue'), `new rules made versions, seed ${seed}`)
     }
   })
 
@@ -77,6 +81,7 @@ describe('the past of a person', () => {
       for (let index = 0; index < 300; index++) await world.append(anyRecord(random, index))
       const told = new Map<string, number>()
       let timerCount = 0
+      let ruleCount = 0
       const deps = { log: world.log, state: world.state, workspace: 'default' }
       let cursor = await openFeed(deps)
       // It is read while the fold goes on, at any place of it.
@@ -90,6 +95,7 @@ describe('the past of a person', () => {
             assert.equal(version, (told.get(personKey) ?? 0) + 1, `${personKey}, seed ${seed}`)
             told.set(personKey, version)
             if (cause.kind === 'timer') timerCount++
+            if (cause.kind === 'continue') ruleCount++
           }
           const text = encodeCursor(page.cursor)
           cursor = decodeCursor(text, 1) ?? assert.fail(text)
@@ -104,6 +110,7 @@ describe('the past of a person', () => {
         assert.equal(told.get(key), (await world.now(key)).person.version, `${key}, seed ${seed}`)
       }
       assert.ok(timerCount > 10, `${timerCount} timers`)
+      assert.ok(ruleCount > 1, `${ruleCount} by new rules`)
     }
   })
 
@@ -214,7 +221,7 @@ describe('the past of a person', () => {
 
 /** Without what a version does not show. */
 function bare(person: Person): unknown {
-  const bytes = encodePerson({ ...person, seen: emptyPack, steps: emptyPack })
+  const bytes = encodePerson({ ...person, seen: emptyPack, steps: emptyPack, segmentTimers: {} })
   return Buffer.from(bytes).toString('latin1')
 }
 

@@ -27,6 +27,7 @@ import {
   type Stretch,
 } from './fold-stretch.ts'
 import { type Aside, checkpointStepCount, decodeAside } from './history.ts'
+import { InForceReader } from './in-force.ts'
 import { metaKey } from './meta.ts'
 import {
   historyKey,
@@ -44,6 +45,7 @@ export const pastRefusals = {
   before: 'Nothing was known of this person then.',
   expired: 'Versions from so long ago are not kept; see history.retentionDays.',
   trimmed: 'The log was trimmed: the records that made this version are gone.',
+  segments: 'Rules or lists of people have changed too often since: what held then is not known.',
   rules: 'This version was made by an older version of the fold, which this program cannot run.',
 } as const
 export type PastRefusal = keyof typeof pastRefusals
@@ -157,8 +159,11 @@ export async function foldVersions(
   if (typeof stretch === 'string') return refuse(stretch)
   const last = Math.min(stretch.end, wish.after + wish.countMax)
   if ((stretch.steps[0]?.offset ?? 0) <= rules[1] && rules[1] > 0) return refuse('rules')
+  const inForce = new InForceReader(deps.state, place.partition)
+  const isKnown = (await inForce.at(stretch.steps[0]?.offset ?? 0)) !== undefined
+  if (!isKnown) return refuse('segments')
   try {
-    const all = await foldStretch(deps, place, stretch, last)
+    const all = await foldStretch({ ...deps, inForce }, place, stretch, last)
     const versions = all.filter(({ version }) => version > wish.after)
     const before = all.find(({ version }) => version === wish.after) ?? decodeBefore(stretch)
     return { kind: 'found', found: { versions, newest, ...(before ? { before } : {}) } }

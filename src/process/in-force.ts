@@ -1,0 +1,98 @@
+/**
+ * What rules see beside the person, from each place of the log on: which segments trigger nothing
+ * yet, and which lists are in force. It is noted where it changes, so that what was folded under it
+ * can be folded again.
+ */
+
+import type { StateReader } from '../state/state-store.ts'
+import { type ListInForce, metaKey, type PartitionMeta } from './meta.ts'
+import { pendingOf } from './pending.ts'
+import { type FoldScope, hex, jsonCodec, metaCodec } from './scope.ts'
+
+export interface InForce {
+  readonly pending: readonly string[]
+  readonly lists: Readonly<Record<string, Pick<ListInForce, 'hash'>>>
+}
+
+/** An entry counts for the records behind its offset. */
+type Entry = InForce & { readonly offset: number }
+
+/** Entries that a partition keeps: ten new lists a day for a year and more. */
+export const inForceCountMax = 10_000
+const prefix = 'in-force/'
+const entryCodec = jsonCodec<Entry>()
+const nothing: InForce = { pending: [], lists: {} }
+
+/** Applies a record that may change what is in force, and notes it where it did. */
+export async function noteInForce(scope: FoldScope, apply: () => Promise<void>): Promise<void> {
+  const { view, meta, offset } = scope
+  const before = JSON.stringify(inForceOf(scope))
+  await apply()
+  const entry: Entry = { ...inForceOf(scope), offset }
+  const { offset: _, ...after } = entry
+  if (JSON.stringify(after) === before) return
+  const number = meta.inForceNext ?? 1
+  meta.inForceNext = number + 1
+  view.write(keyOf(number), entry, entryCodec)
+  if (number > inForceCountMax) view.remove(keyOf(number - inForceCountMax))
+}
+
+function inForceOf(scope: FoldScope): InForce {
+  const lists = Object.entries(scope.meta.lists ?? {})
+  return {
+    pending: pendingOf(scope),
+    lists: Object.fromEntries(lists.map(([name, { hash }]) => [name, { hash }])),
+  }
+}
+
+/** Tells what was in force at places of one partition; made for one answer. */
+export class InForceReader {
+  readonly #state: StateReader
+  readonly #partition: number
+  readonly #entries = new Map<number, Entry | undefined>()
+  #next: number | undefined
+
+  constructor(state: StateReader, partition: number) {
+    this.#state = state
+    this.#partition = partition
+  }
+
+  /**
+   * Returns what the record at an offset was folded under, and the timers before it; undefined
+   * where it is not kept. Reads an entry for each halving of what is kept.
+   */
+  async at(offset: number): Promise<InForce | undefined> {
+    this.#next ??= await this.#readNext()
+    const next = this.#next
+    const oldest = Math.max(1, next - inForceCountMax)
+    let low = oldest
+    let high = next
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      const entry = await this.#read(middle)
+      if (entry === undefined || entry.offset < offset) low = middle + 1
+      else high = middle
+    }
+    if (low > oldest) return await this.#read(low - 1)
+    return oldest === 1 ? nothing : undefined
+  }
+
+  async #readNext(): Promise<number> {
+    const [bytes] = await this.#state.get(this.#partition, [metaKey])
+    const meta: PartitionMeta | undefined = bytes && metaCodec.decode(bytes)
+    return meta?.inForceNext ?? 1
+  }
+
+  /** Undefined where it was taken away since the count was read. */
+  async #read(number: number): Promise<Entry | undefined> {
+    if (this.#entries.has(number)) return this.#entries.get(number)
+    const [bytes] = await this.#state.get(this.#partition, [keyOf(number)])
+    const entry = bytes && entryCodec.decode(bytes)
+    this.#entries.set(number, entry)
+    return entry
+  }
+}
+
+function keyOf(number: number): string {
+  return prefix + hex(number, 12)
+}

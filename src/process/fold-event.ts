@@ -178,11 +178,15 @@ async function applyEvent(
   mayTrigger: boolean,
 ): Promise<void> {
   const isFirst = person.version === 0
+  const { length } = person.parts
   const part = partOf(person, partKey)
   if (part === undefined) return
+  // A key that is new to them may be on a list.
+  const isNew = isFirst || person.parts.length > length
   // Traits are written with a profile alone: who has none yet has no traits.
   if (isFirst) scope.view.loadAbsent(traitPrefix + person.key)
-  else if (needsTraits(scope, person, event)) await scope.view.load([traitPrefix + person.key])
+  else if (isNew || needsTraits(scope, person, event))
+    await scope.view.load([traitPrefix + person.key])
   const traits = readTraits(scope, person.key)
   const changedTraits = applyTraits(scope, traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
@@ -190,7 +194,7 @@ async function applyEvent(
   const consents = leftBy(event)
   for (const topic of consents) withdraw(person, topic, scope.nowMs)
   const change: Change = { events: [event.name], traits: changedTraits, consents }
-  const crossings: readonly Crossing[] = isFirst
+  const crossings: readonly Crossing[] = isNew
     ? updateAllMemberships(scope, person, traits)
     : updateMemberships(scope, person, traits, change)
   exitCampaigns(scope, person, event.name)

@@ -30,6 +30,7 @@ import {
   type MergeRefusalReason,
   mergeRefusalReasons,
 } from '../profile/ties.ts'
+import { updateAllMemberships } from './evaluate-segments.ts'
 import { noteFindings } from './finding.ts'
 import {
   type AskSkeleton,
@@ -154,7 +155,7 @@ export async function foldIdentityMoved(scope: FoldScope, record: LogRecord): Pr
   if (person.pointer !== fromKey) return
   if (isApart(person, leaderKey)) {
     // It was taken out of those whom it would come back to by way of another; its part follows.
-    detach(person)
+    detach(scope, person)
     return keep(scope, person)
   }
   person.pointer = leaderKey
@@ -222,6 +223,7 @@ async function admitClaimant(
   delete person.pointer
   delete person.hold
   delete person.claimants
+  if (before !== undefined && person.version > 0) updateAllMemberships(scope, person, {})
   await noteFindings(scope, ['identity-shared'], { record, name: kindOfKey(person.key) })
   keep(scope, person)
   refuseClaim(scope, person, claim, 'shared')

@@ -32,7 +32,7 @@ export async function foldIdentitySplit(scope: FoldScope, record: LogRecord): Pr
   const { pointer } = person
   if (pointer === undefined) return
   leave(person, pointer)
-  detach(person)
+  detach(scope, person)
   const skeleton: TakenOutSkeleton = { partKey: person.key }
   send(scope, { kind: 'identity-taken-out', key: pointer, skeleton })
   writePerson(scope, person)

@@ -105,7 +105,7 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
   if (takenFrom !== undefined) {
     leave(person, takenFrom)
     // It came back to them before they let it go: it ends here.
-    if (person.pointer === takenFrom) detach(person)
+    if (person.pointer === takenFrom) detach(scope, person)
   }
   if (person.pointer !== undefined) {
     keepPerson(scope, person)
@@ -128,14 +128,17 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
   for (const key of keys) {
     await linkKeys(scope, person, [key], { record, atMs: stated[key] ?? 0 })
   }
+  if (person.version === 0) updateAllMemberships(scope, person, readTraits(scope, person.key))
   writePerson(scope, person)
 }
 
 /** Makes a key its own person again, of whom nothing is known yet. */
-export function detach(person: Person): void {
+export function detach(scope: FoldScope, person: Person): void {
   delete person.pointer
   delete person.hold
   person.parts = [{ key: person.key, totals: {}, activity: emptyPack }]
+  // Rules may also ask for what was not done.
+  if (person.version > 0) updateAllMemberships(scope, person, {})
 }
 
 /** Takes a part out of a person and sends it back to its key; nothing is subtracted. */

@@ -257,7 +257,9 @@ class OracleWorld {
     const [bytes] = await this.#state.get(0, [personPrefix + userKey])
     if (bytes === undefined) return
     const person = decodePerson(bytes)
-    const keys = this.#isClaimed ? [userKey, deviceKey] : [userKey]
+    // A device of which nothing came is no key of theirs yet.
+    const isTheirs = this.#isClaimed && this.#events.some(({ key }) => key === deviceKey)
+    const keys = isTheirs ? [userKey, deviceKey] : [userKey]
     const events = this.#events.filter(({ key }) => keys.includes(key)).map(({ event }) => event)
     const naive = { key: userKey, keys, events, lists: this.#lists }
     const rules = present(this.#documents[this.#inForce])

@@ -3,8 +3,8 @@
  * text.
  *
  * - Steps are counted, and so are characters written, captures included: these limits refuse the
- *   same templates in every process. Wall time is only the last resort, and a render that passes
- *   it is refused, never cut.
+ *   same templates in every process. Time is only the last resort: that of the thread's own work,
+ *   so that a busy machine refuses nobody. A render that passes it is refused, never cut.
  * - No files, no partials, no prototypes, no unknown filters, no clock, no chance.
  * - A value that is missing refuses the render unless the template tests it or gives a default.
  */
@@ -49,6 +49,7 @@ export interface LiquidFault {
 export interface FillOptions {
   /** What `now` means. */
   readonly nowMs: number
+  /** Of CPU time. */
   readonly softMs: number
 }
 
@@ -67,7 +68,6 @@ export function createLiquidEngine(output: 'html' | 'text'): LiquidEngine {
     lenientIf: true,
     parseLimit: parseCharactersMax,
     memoryLimit: memoryCharactersMax,
-    renderLimit: 1000,
     locale: 'en-US',
     timezoneOffset: 0,
     ...(output === 'html' ? { outputEscape: 'escape' as const } : {}),
@@ -128,12 +128,8 @@ function findDeepBlock(text: string): number | undefined {
 
 function fill(engine: Liquid, parsed: Parsed, values: JsonObject, options: FillOptions): Filled {
   // Copied, since `increment` writes into its scope.
-  const context = new Context(
-    { ...values },
-    engine.options,
-    { sync: true, renderLimit: options.softMs },
-    { liquid: engine },
-  )
+  const context = new Context({ ...values }, engine.options, { sync: true }, { liquid: engine })
+  context.setRegister(workRegister, startWork(options.softMs))
   context.setRegister(nowRegister, options.nowMs)
   const text = String(drive(renderTemplates(parsed, context)))
   if (Buffer.byteLength(text) > outputBytesMax) {
@@ -167,14 +163,39 @@ function* renderTemplates(
   return emitter['buffer']
 }
 
-const stepRegister = 'attune.steps'
+const workRegister = 'attune.work'
+
+/** What one fill has used of its limits. */
+interface Work {
+  steps: number
+  readonly softMs: number
+  readonly cpuStartMs: number
+  /** Before this the limit cannot have been passed: a thread works at most as long as it lives. */
+  lookAtMs: number
+}
+
+function startWork(softMs: number): Work {
+  const lookAtMs = performance.now() + softMs
+  return { steps: 0, softMs, cpuStartMs: threadCpuMs(), lookAtMs }
+}
 
 function useStep(context: Context): void {
-  const steps = context.getRegister<{ count: number }>(stepRegister, { count: 0 })
-  steps.count += 1
-  if (steps.count > stepCountMax) throw new LimitError(`over ${stepCountMax} steps`)
+  const work = context.getRegister<Work>(workRegister)
+  work.steps += 1
+  if (work.steps > stepCountMax) throw new LimitError(`over ${stepCountMax} steps`)
   // Reading the clock costs about as much as a step does.
-  if (steps.count % 8 === 0) context.renderLimit.check(performance.now())
+  if (work.steps % 8 === 0 && performance.now() > work.lookAtMs) lookAtTime(work)
+}
+
+function lookAtTime(work: Work): void {
+  const usedMs = threadCpuMs() - work.cpuStartMs
+  if (usedMs > work.softMs) throw new LimitError(`over ${work.softMs} ms of work`)
+  work.lookAtMs = performance.now() + work.softMs - usedMs
+}
+
+function threadCpuMs(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
 }
 
 function createEmitter(context: Context): Emitter {

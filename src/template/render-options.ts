@@ -14,6 +14,6 @@ export const renderTable = {
     default: 2_000,
     min: 10,
     max: 60_000,
-    says: 'Time after which a rendering thread is killed and replaced.',
+    says: 'CPU time for one message after which a rendering thread is killed and replaced.',
   },
 } as const satisfies OptionTable

@@ -2,9 +2,10 @@
  * Renders on worker threads, so that no template can stall or exhaust the process.
  *
  * Requests are pipelined: each worker holds a batch, and says through shared memory which request
- * it is at. A worker that stays at one request for `hardMs`, runs out of its heap or dies is
+ * it is at. A worker that works at one request for `hardMs`, runs out of its heap or dies is
  * replaced; the request it was at is answered `killed`, the others it held are given out again.
- * That is safe because rendering is pure.
+ * That is safe because rendering is pure. What counts is the CPU time of the thread: on a machine
+ * that is busy or was paused, no message is refused for what others do.
  *
  * Order of a request: queue, worker, answer. Callers keep at most `queueCountMax` requests open.
  */
@@ -24,13 +25,15 @@ const heldCountMax = 64
 /** A thread that cannot even start (memory, a broken installation) is not tried for ever. */
 const startCountMax = 5
 const watchesPerHardMs = 5
+/** A thread that stands still at one request without working is replaced as well, so much later. */
+const stillFactor = 30
 const simulationSoftMs = 60_000
 
 export interface RenderPoolOptions {
   readonly threadCount: number
-  /** A part of a message that takes longer is refused by the worker itself. */
+  /** A part of a message that takes more CPU time is refused by the worker itself. */
   readonly softMs: number
-  /** A message that takes longer costs its worker. */
+  /** A message that takes more CPU time costs its worker. */
   readonly hardMs: number
   readonly heapMb: number
   readonly queueCountMax: number
@@ -67,6 +70,8 @@ interface Slot {
   /** The request that was in hand when the watch last looked, and since when. */
   seen: number
   seenSinceMs: number
+  /** CPU time of the thread then. */
+  seenCpuMs: number
   isClosed: boolean
 }
 
@@ -149,6 +154,7 @@ class RenderPool implements Renderer {
         held: new Map(),
         seen: 0,
         seenSinceMs: 0,
+        seenCpuMs: 0,
         isClosed: false,
       }
       try {
@@ -224,17 +230,29 @@ class RenderPool implements Renderer {
     const { signal } = this.#closed
     while (!signal.aborted) {
       await systemClock.sleep(this.#options.hardMs / watchesPerHardMs, signal)
-      const nowMs = systemClock.monotonicMs()
-      for (const slot of this.#slots) {
-        const number = Atomics.load(slot.progress, 0)
-        if (number !== slot.seen || number === 0) {
-          slot.seen = number
-          slot.seenSinceMs = nowMs
-        } else if (nowMs - slot.seenSinceMs >= this.#options.hardMs) {
-          void this.#replace(slot, `over ${this.#options.hardMs} ms`)
-        }
-      }
+      await Promise.all(this.#slots.map((slot) => this.#look(slot)))
     }
+  }
+
+  async #look(slot: Slot): Promise<void> {
+    const { hardMs } = this.#options
+    const number = Atomics.load(slot.progress, 0)
+    const nowMs = systemClock.monotonicMs()
+    if (number === 0) {
+      slot.seen = 0
+      return
+    }
+    const cpuMs = await cpuMsOf(slot.worker, hardMs)
+    if (slot.isClosed) return
+    if (number !== slot.seen) {
+      slot.seen = number
+      slot.seenSinceMs = nowMs
+      slot.seenCpuMs = cpuMs ?? Number.POSITIVE_INFINITY
+      return
+    }
+    const isOver = cpuMs !== undefined && cpuMs - slot.seenCpuMs >= hardMs
+    const isStill = nowMs - slot.seenSinceMs >= stillFactor * hardMs
+    if (isOver || isStill) void this.#replace(slot, `over ${hardMs} ms`)
   }
 
   /**
@@ -267,6 +285,17 @@ class RenderPool implements Renderer {
     if (this.#slots.some((other) => !other.isClosed)) return
     for (const job of this.#queue.splice(0)) job.resolve(killed('no render thread starts'))
   }
+}
+
+/** CPU time of a thread, also while it is busy; undefined where it does not tell in time. */
+async function cpuMsOf(worker: Worker, msMax: number): Promise<number | undefined> {
+  const late = new AbortController()
+  const usage = await Promise.race([
+    worker.cpuUsage().catch(() => undefined),
+    systemClock.sleep(msMax, late.signal),
+  ])
+  late.abort()
+  return usage === undefined ? undefined : (usage.user + usage.system) / 1000
 }
 
 function killed(says: string): RenderAnswer {

@@ -11,8 +11,8 @@
  */
 
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
+import { readTests } from './read-comparison.ts'
 import { readEvent, readSequence } from './read-event.ts'
-import { readTests } from './read-test.ts'
 import { type Rule, ruleLimits } from './rule.ts'
 import { isFiniteNumber, type RuleFault, RuleReader } from './rule-reader.ts'
 

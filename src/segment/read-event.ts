@@ -4,7 +4,7 @@ import { todaysEventName } from '../event/normal-form.ts'
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
 import { activityCountMax } from '../profile/activity-pack.ts'
 import { parseWindowMs, windowMsMax } from './duration.ts'
-import { readTests } from './read-test.ts'
+import { readTests } from './read-comparison.ts'
 import {
   type CountTest,
   countOperators,

@@ -1,13 +1,10 @@
 /** `attune rejected`: what the collector rejected, as a list of work. */
 
-import { readFile } from 'node:fs/promises'
 import { type Command, InvalidArgumentError } from 'commander'
-import { parse as parseYaml } from 'yaml'
 import type { Selection } from '../collect/read-open.ts'
 import type { FailureCount, Outcomes, WorkList } from '../collect/work-list.ts'
 import { parseRepair } from '../event/parse-repair.ts'
 import type { Repair } from '../event/repair.ts'
-import { OperatingError } from '../lib/errors.ts'
 import { type WorkListFlags, withWorkList } from './open-work-list.ts'
 import {
   addDataFlags,
@@ -18,6 +15,7 @@ import {
   readWhole,
   refuseUse,
 } from './output.ts'
+import { readYamlFile } from './read-yaml.ts'
 import { linesOfExample, linesOfOutcomes, linesOfRejected, rowsOfGroups } from './rejected-lines.ts'
 
 interface SelectionFlags extends OutputFlags, WorkListFlags {
@@ -46,7 +44,6 @@ type Exit = (code: number) => void
 
 const sampleCountMax = 200
 const pageCount = 100
-const fileBytesMax = 256 * 1024
 const becausePattern = /^[^\p{Cc}]{3,500}$/u
 
 export function addRejectedCommand(program: Command, exit: Exit): void {
@@ -240,22 +237,9 @@ function selectionOf(ids: readonly string[], flags: SelectionFlags): Selection {
 }
 
 async function readRepairFile(path: string): Promise<Repair> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new OperatingError('CONFIG_INVALID', `read ${path}`, error)
-  })
-  if (text.length > fileBytesMax) return refuseUse(`${path} is longer than ${fileBytesMax} bytes`)
-  const parsed = parseRepair(parseFile(path, text))
+  const parsed = parseRepair(await readYamlFile(path))
   if (parsed.kind === 'repair') return parsed.repair
   return refuseUse(parsed.faults.map(({ path: at, says }) => `${path} ${at}: ${says}`).join('\n'))
-}
-
-function parseFile(path: string, text: string): unknown {
-  try {
-    return parseYaml(text, { maxAliasCount: 20 })
-  } catch (error) {
-    const says = error instanceof Error ? error.message.split('\n')[0] : 'is not YAML'
-    return refuseUse(`${path}: ${says}`)
-  }
 }
 
 function readIds(id: string, before: readonly string[] = []): readonly string[] {

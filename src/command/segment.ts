@@ -1,8 +1,6 @@
 /** `attune segment`: which segments are in force, why somebody is in one, how many a rule takes. */
 
-import { readFile } from 'node:fs/promises'
 import { type Command, InvalidArgumentError } from 'commander'
-import { parse as parseYaml } from 'yaml'
 import { createDefinitionsInForce } from '../api/definitions-in-force.ts'
 import {
   type Preview,
@@ -20,7 +18,6 @@ import {
   type ShownSegment,
 } from '../api/segment-answer.ts'
 import { systemClock } from '../lib/clock.ts'
-import { OperatingError } from '../lib/errors.ts'
 import { isJsonObject } from '../lib/json.ts'
 import type { RuleExplanation } from '../segment/explain.ts'
 import { isListName } from '../segment/parse-rule.ts'
@@ -37,10 +34,9 @@ import {
   showText,
   showTime,
 } from './output.ts'
+import { readYamlFile } from './read-yaml.ts'
 
 type Exit = (code: number) => void
-
-const fileBytesMax = 256 * 1024
 
 export function addSegmentCommand(program: Command, exit: Exit): void {
   const segment = program
@@ -226,17 +222,8 @@ function linesOfPreview(preview: Preview): readonly string[] {
 
 /** Takes a rule, or a file of a folder of definitions that wraps one. */
 async function readRuleFile(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new OperatingError('CONFIG_INVALID', `read ${path}`, error)
-  })
-  if (text.length > fileBytesMax) return refuseUse(`${path} is longer than ${fileBytesMax} bytes`)
-  try {
-    const content: unknown = parseYaml(text, { maxAliasCount: 20 })
-    return isJsonObject(content) && content['rule'] !== undefined ? content['rule'] : content
-  } catch (error) {
-    const says = error instanceof Error ? error.message.split('\n')[0] : 'is not YAML'
-    return refuseUse(`${path}: ${says}`)
-  }
+  const content = await readYamlFile(path)
+  return isJsonObject(content) && content['rule'] !== undefined ? content['rule'] : content
 }
 
 function readListName(text: string): string {

@@ -31,8 +31,10 @@ import type { Published } from './process/processor.ts'
 import type { ProcessorOptions } from './process/processor-options.ts'
 import { itemPrefix } from './process/scope.ts'
 import { type AdvisorPort, runWorker } from './process/worker.ts'
+import { computedKey } from './profile/computed/computed-trait.ts'
 import { personPrefix } from './profile/person.ts'
 import { createChangeBoard, withChangeBoard } from './state/change-board.ts'
+import { createMemoryStateStore } from './state/memory-state-store.ts'
 import type { StateStore } from './state/state-store.ts'
 import type { SigningKeys } from './template/links.ts'
 import { openRenderPool, type RenderPoolOptions } from './template/render-pool.ts'
@@ -60,6 +62,9 @@ export interface WorkWorkerData {
   }
 }
 
+/** What servers show from memory, and have to know the changes of. */
+const watchedPrefixes = [personPrefix, itemPrefix, computedKey]
+
 async function run(data: WorkWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-work runs as a worker')
   keepTicksFast()
@@ -77,7 +82,7 @@ async function run(data: WorkWorkerData): Promise<void> {
   const state =
     data.changes === undefined
       ? measured
-      : withChangeBoard(measured, createChangeBoard(data.changes), [personPrefix, itemPrefix])
+      : withChangeBoard(measured, createChangeBoard(data.changes), watchedPrefixes)
   const mailer = data.sending && meter.measureMailer(await openSmtpMailer(data.sending.smtp))
   const waiter = createCommitWaiter(systemClock)
   const stop = new AbortController()
@@ -100,6 +105,7 @@ async function run(data: WorkWorkerData): Promise<void> {
       blobs,
       renderer,
       advisor: connectAdvisor(data.advisorPort, stores.log.kind === 'sqlite'),
+      openScratch: createMemoryStateStore,
       nextTurn,
       clock: systemClock,
       random: systemRandom,

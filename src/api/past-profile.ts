@@ -22,6 +22,7 @@ import {
   type PastAnswer,
   type PastRefusal,
   pastRefusals,
+  type SomeVersions,
 } from '../process/refold.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { ApiProblem } from './problem.ts'
@@ -55,6 +56,7 @@ const statusOf: Readonly<Record<PastRefusal, number>> = {
   expired: 410,
   trimmed: 410,
   segments: 410,
+  computed: 410,
   rules: 410,
 }
 
@@ -175,13 +177,18 @@ function problemOf(reason: PastRefusal): ApiProblem {
   return { status: statusOf[reason], code: `history-${reason}`, detail: pastRefusals[reason] }
 }
 
-function showPast(where: RefoldPlace, { person, traits, atMs, cause }: PastVersion): Shown {
-  return { ...showProfile(foundOf(where, { person, traits })), at: timeText(atMs), cause }
+function showPast(where: RefoldPlace, past: PastVersion): Shown {
+  const { atMs, cause, lacksComputed } = past
+  return {
+    ...showProfile(foundOf(where, past)),
+    ...(lacksComputed ? { leftOut: ['computedTraits'] } : {}),
+    ...{ at: timeText(atMs), cause },
+  }
 }
 
 function showChanges(
   where: RefoldPlace,
-  before: Pick<PastVersion, 'person' | 'traits'> | undefined,
+  before: SomeVersions['before'],
   versions: readonly PastVersion[],
 ): readonly ShownChange[] {
   let last = before && compared(where, before)
@@ -196,7 +203,7 @@ function showChanges(
 /** The document without what changes with every version. */
 function compared(
   where: RefoldPlace,
-  past: Pick<PastVersion, 'person' | 'traits'>,
+  past: Pick<PastVersion, 'person' | 'traits' | 'inForce'>,
 ): Readonly<Record<string, unknown>> {
   const { version: _version, updatedAt: _updatedAt, ...rest } = showProfile(foundOf(where, past))
   return rest
@@ -204,9 +211,9 @@ function compared(
 
 function foundOf(
   { partition }: RefoldPlace,
-  { person, traits }: Pick<PastVersion, 'person' | 'traits'>,
+  { person, traits, inForce }: Pick<PastVersion, 'person' | 'traits' | 'inForce'>,
 ): FoundPerson {
-  return { partition, person, traits }
+  return { partition, person, traits, inForce }
 }
 
 function keepSources(blobs: Pick<BlobStore, 'get'>): FoldSources {

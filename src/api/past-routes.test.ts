@@ -176,6 +176,29 @@ describe('the past of a profile', () => {
     equal(trimmed.json().code, 'history-trimmed')
   })
 
+  it('leaves computed traits out, and tells nothing where a segment saw one', async (t) => {
+    const views = 'kind: count\nevent: Product Viewed\n'
+    const counting = { files: new Map([['traits/views.yaml', views]]) }
+    const world = await openWorld(t, counting)
+    await world.happen(adaShops())
+    await world.settle()
+    const now = (await get(world, 'ada')).body
+    ok('views' in now.computedTraits)
+    const { status, body } = await get(world, `ada?version=${now.version}`)
+    deepStrictEqual(
+      [status, body.leftOut, 'computedTraits' in body],
+      [200, ['computedTraits'], false],
+    )
+    deepStrictEqual([body.traits, body.segments], [now.traits, now.segments])
+    const keen = 'name: keen\nrule: {trait: views, atLeast: 1}\n'
+    const files = new Map([...counting.files, ['segments/keen.yaml', keen]])
+    const seeing = await openWorld(t, { files })
+    await seeing.happen(adaShops())
+    await seeing.settle()
+    const refused = await get(seeing, 'ada?version=2')
+    deepStrictEqual([refused.status, refused.body.code], [410, 'history-computed'])
+  })
+
   it('says why it cannot tell', async (t) => {
     const world = await openWorld(t)
     await world.happen(adaShops())

@@ -13,6 +13,12 @@
 
 import { murmur3 } from '../lib/hash.ts'
 import { decodeJson } from '../process/meta.ts'
+import {
+  type ComputedInForce,
+  computedKey,
+  decodeInForce,
+} from '../profile/computed/computed-trait.ts'
+import { viewComputed } from '../profile/computed/view-computed.ts'
 import { decodePerson, type PersonTraits, personPrefix, traitPrefix } from '../profile/person.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import { evaluateRule } from '../segment/evaluate.ts'
@@ -69,9 +75,15 @@ export async function previewSegment(
   const parsed = parseRule(content)
   if (parsed.kind === 'refused') return parsed
   const names = namesOf(parsed.rule)
-  const faults = names.segments
-    .filter((name) => !definitions.hasSegment(name))
-    .map((name): RuleFault => ({ path: '', says: `names the unknown segment ${name}` }))
+  const counted = await readCounted(deps)
+  const faults = [
+    ...names.segments
+      .filter((name) => !definitions.hasSegment(name))
+      .map((name): RuleFault => ({ path: '', says: `names the unknown segment ${name}` })),
+    ...names.traits
+      .filter((name) => counted.some((inForce) => viewComputed([], inForce).isPending(name)))
+      .map((name): RuleFault => ({ path: '', says: `sees ${name}, whose past is not in yet` })),
+  ]
   if (faults.length > 0) return { kind: 'refused', faults }
 
   const keyTotal = metas.reduce((sum, meta) => sum + (meta?.counts.people ?? 0), 0)
@@ -94,7 +106,9 @@ export async function previewSegment(
     const plan = { ...definitions.plan, lists }
     const isListed = await readListed(deps, meta, { ...definitions, plan })
     const nowMs = Math.max(meta.foldMs, deps.clock.nowMs())
-    await lookAt(deps, { partition, rule: parsed.rule, keepOneOf, isListed, nowMs }, sample)
+    const inForce = counted[partition]
+    const look = { partition, rule: parsed.rule, keepOneOf, isListed, nowMs, inForce }
+    await lookAt(deps, look, sample)
   }
   const propertiesNotKept = [...names.properties].flatMap(([event, properties]) => {
     const kept = definitions.plan.propertiesOf(event)
@@ -103,16 +117,28 @@ export async function previewSegment(
   return { kind: 'preview', preview: estimate(sample, keyTotal, { isExact, propertiesNotKept }) }
 }
 
+/** Returns the computed traits of each partition. */
+async function readCounted({ place }: SegmentDeps): Promise<readonly ComputedInForce[]> {
+  const partitions = Array.from({ length: place.partitionCount }, (_, partition) => partition)
+  return await Promise.all(
+    partitions.map(async (partition) => {
+      const [bytes] = await place.state.get(partition, [computedKey])
+      return decodeInForce(bytes)
+    }),
+  )
+}
+
 interface Look {
   readonly partition: number
   readonly rule: Rule
   readonly keepOneOf: number
   readonly isListed: IsListed
   readonly nowMs: number
+  readonly inForce: ComputedInForce | undefined
 }
 
 async function lookAt({ place }: SegmentDeps, look: Look, sample: Sample): Promise<void> {
-  const { partition, rule, keepOneOf, isListed, nowMs } = look
+  const { partition, rule, keepOneOf, isListed, nowMs, inForce } = look
   const { state } = place
   for (let after = ''; ; ) {
     const page = await state.scan(partition, personPrefix, after, pageCount)
@@ -127,7 +153,8 @@ async function lookAt({ place }: SegmentDeps, look: Look, sample: Sample): Promi
       if (person.pointer !== undefined || person.version === 0) continue
       sample.personCount++
       const stored = traits[index]
-      const view = viewPerson(person, stored === undefined ? {} : decodeJson<PersonTraits>(stored))
+      const own = stored === undefined ? {} : decodeJson<PersonTraits>(stored)
+      const view = viewPerson(person, own, inForce)
       const facts = new Facts(view, (list) => isListed(list, view.identities))
       if (!evaluateRule(rule, facts, nowMs).isMember) continue
       sample.metCount++

@@ -9,13 +9,15 @@ import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-
 import { timeText } from '../lib/time-text.ts'
 import { partitionOf } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
+import { computedKey, decodeInForce } from '../profile/computed/computed-trait.ts'
 import { externalKeyPattern, isDeviceKey, isUserKey } from '../profile/identity-key.ts'
 import { decodePerson, type PersonTraits, personPrefix, traitPrefix } from '../profile/person.ts'
 import type { Activity, PersonView } from '../profile/person-view.ts'
 import { keysOf, shownKeys } from '../profile/ties.ts'
-import { cartOf, currentTraits, recentItems, viewPerson } from '../profile/view-person.ts'
+import { cartOf, recentItems, settleTraits, viewPerson } from '../profile/view-person.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { type ApiProblem, encodeProblem, problemHeaders } from './problem.ts'
+import { showComputed, showTraits } from './shown-traits.ts'
 
 export type ProfileDeps = Pick<ApiDeps, 'place' | 'clock' | 'freshness' | 'changes'>
 
@@ -71,6 +73,11 @@ interface Made {
    * same JSON.
    */
   readonly personBytes: Uint8Array
+  /** The same of the computed traits in force: what the board said, else their bytes. */
+  readonly computedCount: number | undefined
+  readonly computedBytes: Uint8Array
+  /** When a computed trait changes by time alone; Infinity where none does. */
+  readonly untilMs: number
   readonly etag: string
   readonly partitions: readonly number[]
   /** Without the age, and so without the closing brace. */
@@ -100,24 +107,37 @@ export function createProfileAnswers(
   const kept = createKept(keptBytesMax)
   const countOf = (key: string): number | undefined => changes?.countOf(personPrefix + key)
 
+  const isCurrent = ({ changeCount, computedCount, untilMs }: Made, key: string): boolean =>
+    changeCount === countOf(key) &&
+    computedCount === changes?.countOf(computedKey) &&
+    (untilMs === Infinity || deps.clock.nowMs() < untilMs)
+
   const makeAgain = async (key: string, known: Made | undefined): Promise<Made | undefined> => {
     const changeCount = countOf(key)
+    const computedCount = changes?.countOf(computedKey)
     const partition = partitionOf(place.workspace, key, place.partitionCount)
     // Traits are shown only where the JSON is made; what was made before mostly needs one read.
-    const keys = [personPrefix + key, traitPrefix + key]
+    const keys = [personPrefix + key, computedKey, traitPrefix + key]
     const isLook = known !== undefined && changes === undefined
-    let [bytes, traitBytes] = await place.state.get(partition, isLook ? keys.slice(0, 1) : keys)
+    const read = await place.state.get(partition, isLook ? keys.slice(0, 2) : keys)
+    let [bytes, computed = emptyPack, traitBytes] = read
     if (bytes === undefined) return undefined
     if (isLook) {
-      if (Buffer.compare(known.personBytes, bytes) === 0) return known
-      ;[bytes = bytes, traitBytes] = await place.state.get(partition, keys)
+      const isSame =
+        Buffer.compare(known.personBytes, bytes) === 0 &&
+        Buffer.compare(known.computedBytes, computed) === 0
+      if (isSame && deps.clock.nowMs() < known.untilMs) return known
+      ;[bytes = bytes, computed = emptyPack, traitBytes] = await place.state.get(partition, keys)
     }
     const person = decodePerson(bytes)
-    const own = { partition, person, traits: decodeTraits(traitBytes) }
+    const inForce = decodeInForce(computed.length === 0 ? undefined : computed)
+    const own = { partition, person, traits: decodeTraits(traitBytes), inForce }
     const found = person.pointer === undefined ? own : await findPerson(place, key)
     if (found === undefined) return undefined
     const personBytes = changes === undefined ? bytes : emptyPack
-    const made = { ...makeProfile(deps, key, found), changeCount, personBytes }
+    const computedBytes = changes === undefined ? computed : emptyPack
+    const from = { changeCount, personBytes, computedCount, computedBytes }
+    const made = { ...makeProfile(deps, key, found), ...from }
     // What a device points to changes without the device: it is made again each time.
     if (found === own) kept.set(key, made)
     return made
@@ -134,7 +154,7 @@ export function createProfileAnswers(
           : await answerAgain(external, ifNoneMatch)
       }
       const answer = answerMade(deps, made, ifNoneMatch)
-      if (made.changeCount === countOf(key) || look === lookCountMax) return answer
+      if (isCurrent(made, key) || look === lookCountMax) return answer
     }
   }
 
@@ -144,7 +164,7 @@ export function createProfileAnswers(
     const known = changes === undefined ? undefined : kept.get(key)
     if (known !== undefined) {
       const answer = answerMade(deps, known, ifNoneMatch)
-      if (known.changeCount === countOf(key)) return answer
+      if (isCurrent(known, key)) return answer
     }
     return answerAgain(key, ifNoneMatch)
   }
@@ -185,21 +205,23 @@ function decodeTraits(bytes: Uint8Array | undefined): PersonTraits {
   return bytes === undefined ? {} : (JSON.parse(Buffer.from(bytes).toString()) as PersonTraits)
 }
 
-function bytesOf({ personBytes, json }: Made): number {
-  return madeHeadBytes + personBytes.length + json.length
+function bytesOf({ personBytes, computedBytes, json }: Made): number {
+  return madeHeadBytes + personBytes.length + computedBytes.length + json.length
 }
 
 function makeProfile(
-  { place }: ProfileDeps,
+  { place, clock }: ProfileDeps,
   key: string,
   found: FoundPerson,
-): Pick<Made, 'etag' | 'json' | 'partitions'> {
+): Pick<Made, 'etag' | 'json' | 'partitions' | 'untilMs'> {
   const { person } = found
   // A device that became a user's counts in the user's versions from then on: they must not meet
   // its own.
-  const etag = person.key === key ? `"${person.version}"` : `"u${person.version}"`
-  const json = JSON.stringify(showProfile(found)).slice(0, -1)
-  return { etag, json, partitions: partitionsOf(place, found) }
+  const own = person.key === key ? '' : 'u'
+  const shown = showComputed(found, clock.nowMs())
+  const etag = `"${own}${person.version}${shown.tag}"`
+  const json = JSON.stringify(showProfile(found, shown.traits)).slice(0, -1)
+  return { etag, json, partitions: partitionsOf(place, found), untilMs: shown.untilMs }
 }
 
 function answerMade(deps: ProfileDeps, made: Made, ifNoneMatch: string | undefined): Answer {
@@ -259,12 +281,11 @@ function hasTag(header: string, etag: string): boolean {
 }
 
 /** Returns the document of a profile, without its age. */
-export function showProfile({ person, traits }: FoundPerson): Record<string, unknown> {
+export function showProfile(
+  { person, traits, inForce }: FoundPerson,
+  computedTraits?: Record<string, unknown>,
+): Record<string, unknown> {
   const view = viewPerson(person, traits)
-  const shownTraits: Record<string, unknown> = {}
-  for (const [name, [value, atMs, source]] of Object.entries(currentTraits(person, traits))) {
-    shownTraits[name] = { value, source, at: timeText(atMs) }
-  }
   return {
     id: person.key,
     version: person.version,
@@ -276,7 +297,8 @@ export function showProfile({ person, traits }: FoundPerson): Record<string, unk
       reason,
       at: timeText(atMs),
     })),
-    traits: shownTraits,
+    traits: showTraits(settleTraits(person, traits, inForce)),
+    ...(computedTraits === undefined ? {} : { computedTraits }),
     segments: Object.entries(person.memberships).map(([name, atMs]) => ({
       name,
       since: timeText(atMs),

@@ -111,7 +111,8 @@ async function buildInput(
     publicUrl,
     ...(body.event === undefined ? {} : { event: previewEvent(body.event, nowMs) }),
   })
-  const email = parseAddress(textTrait(viewPerson(found.person, found.traits).traits, 'email'))
+  const { traits } = viewPerson(found.person, found.traits, found.inForce)
+  const email = parseAddress(textTrait(traits, 'email'))
   return {
     rendererVersion,
     template,

@@ -32,7 +32,10 @@ export interface SegmentDeps {
 export interface ShownSegment {
   readonly name: string
   readonly description?: string
-  /** `pending`: new or changed rules have not reached everybody; it triggers nothing yet. */
+  /**
+   * `pending`: new or changed rules have not reached everybody, or the past of a computed trait that
+   * they see is not in. It triggers nothing yet.
+   */
   readonly state: 'in-force' | 'pending'
   /** People in it, as far as evaluated. */
   readonly memberCount: number
@@ -95,7 +98,11 @@ export async function listSegments(deps: SegmentDeps): Promise<SegmentsAnswer> {
   const segments = [...definitions.plan.segments]
     .sort((left, right) => (left.name < right.name ? -1 : 1))
     .map((segment) => showSegment(deps, metas, segment))
-  const progress = progressOf(deps, metas, (meta) => meta.evaluation !== undefined)
+  const progress = progressOf(
+    deps,
+    metas,
+    ({ evaluation, waiting }) => evaluation !== undefined || waiting !== undefined,
+  )
   return { segments, ...(progress === undefined ? {} : { progress }) }
 }
 
@@ -127,12 +134,12 @@ export async function explainSegment(
 ): Promise<SegmentExplanation | 'segment-unknown' | 'profile-unknown'> {
   const found = await findPerson(deps.place, personKey)
   if (found === undefined) return 'profile-unknown'
-  const { person, traits, partition } = found
+  const { person, traits, partition, inForce } = found
   const meta = await readMeta(deps.place, partition)
   const definitions = await deps.inForce.of(partition)
   const segment = definitions.plan.segments.find((each) => each.name === name)
   if (segment === undefined || meta === undefined) return 'segment-unknown'
-  const view = viewPerson(person, traits)
+  const view = viewPerson(person, traits, inForce)
   const isListed = await readListed(deps, meta, definitions)
   const facts = new Facts(view, (list) => isListed(list, view.identities))
   const nowMs = Math.max(meta.foldMs, deps.clock.nowMs())
@@ -142,7 +149,7 @@ export async function explainSegment(
     person: person.key,
     isMember: sinceMs !== undefined,
     ...(sinceMs === undefined ? {} : { since: timeText(sinceMs) }),
-    isPending: meta.evaluation?.pending.includes(name) ?? false,
+    isPending: isPendingIn(meta, name),
     at: timeText(nowMs),
     rule: explainRule(segment.rule, facts, nowMs),
   }
@@ -176,9 +183,7 @@ function showSegment(
   metas: InForce['metas'],
   { name, description }: Segment,
 ): ShownSegment {
-  const progress = progressOf(deps, metas, ({ evaluation }) =>
-    Boolean(evaluation?.pending.includes(name)),
-  )
+  const progress = progressOf(deps, metas, (meta) => isPendingIn(meta, name))
   const memberCount = metas.reduce((sum, meta) => {
     const members = meta?.members ?? {}
     return sum + (Object.hasOwn(members, name) ? (members[name] ?? 0) : 0)
@@ -190,6 +195,11 @@ function showSegment(
     memberCount,
     ...(progress === undefined ? {} : { progress }),
   }
+}
+
+/** New rules have not reached everybody, or the past of a trait that they see is not in. */
+function isPendingIn({ evaluation, waiting = [] }: PartitionMeta, name: string): boolean {
+  return waiting.includes(name) || (evaluation?.pending.includes(name) ?? false)
 }
 
 /** Partitions where nothing is pending have evaluated all their people. */

@@ -210,7 +210,8 @@ async function recipientOf(deps: ApiDeps, message: Message): Promise<string | un
   if (evidence !== undefined) return evidence.input.message.to
   const found = await findPerson(deps.place, message.personKey)
   if (found === undefined) return undefined
-  const parsed = parseAddress(textTrait(viewPerson(found.person, found.traits).traits, 'email'))
+  const { traits } = viewPerson(found.person, found.traits, found.inForce)
+  const parsed = parseAddress(textTrait(traits, 'email'))
   return parsed.kind === 'address' ? parsed.address : undefined
 }
 

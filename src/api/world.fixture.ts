@@ -73,6 +73,8 @@ steps:
 const addressSecret = new Uint8Array(32).fill(9)
 const publicUrl = 'https://mail.shop.example'
 const from = 'Test Shop <hello@shop.example>'
+const openScratch = createMemoryStateStore
+const fixedDeps = { clock: systemClock, logger: silentLogger, openScratch }
 const workerOptions: WorkerOptions = {
   processor: { ...processorDefaults, idleMs: 5 },
   delivery: {
@@ -126,7 +128,6 @@ export async function openWorld(
   const state = createMemoryStateStore()
   const blobs = createMemoryBlobStore()
   const random = createSeededRandom(7)
-  const freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
   const renderer = createInlineRenderer(signingKeys)
   const advisor = askOf(createAdvisor(createBlend()))
   const handedOver: HandOverRequest[] = []
@@ -136,7 +137,8 @@ export async function openWorld(
   const place = { state, workspace, partitionCount }
   const stop = new AbortController()
   const { collector, workList } = createCollecting({ log, rejected, clock: systemClock, random })
-  const base = { log, blobs, clock: systemClock, random, logger: silentLogger, freshness }
+  const freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
+  const base = { ...fixedDeps, log, blobs, random, freshness }
   const worker = runWorker(
     { ...base, state, renderer, mailer, advisor, onCommitted: commits.add },
     workerOptions,

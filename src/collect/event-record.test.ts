@@ -8,6 +8,7 @@ const whole: Required<Event> = {
   ...{ eventId: 'e1', sourceId: 'web', type: 'track', name: 'Product Viewed', userId: 'ada' },
   ...{ anonymousId: 'device', previousId: 'before', groupId: 'g', occurredAtMs: 1 },
   ...{ receivedAtMs: 2, timeNote: 'skew-corrected', properties: { a: 1 }, traits: { b: 2 } },
+  traitsOnce: { c: 3 },
   context: { locale: 'de' },
   changes: [{ kind: 'read', path: '/event', was: 'product_viewed' }],
   planFault: { path: '/properties', says: 'x' },

@@ -22,9 +22,9 @@ export function eventRecord(
   },
 ): NewRecord {
   const { eventId, sourceId, occurredAtMs, receivedAtMs, timeNote } = event
-  const { type, name, previousId, groupId, properties, traits } = event
+  const { type, name, previousId, groupId, properties, traits, traitsOnce } = event
   // Some clients put the user's id on what they send again, so who it was is not hashed.
-  const said = JSON.stringify({ type, name, previousId, groupId, properties, traits })
+  const said = JSON.stringify({ type, name, previousId, groupId, properties, traits, traitsOnce })
   const { userId, anonymousId, context, changes, planFault } = event
   const stamped = place.stamps?.stampOf(event) ?? event.stamped
   const around = JSON.stringify({

@@ -53,13 +53,14 @@ describe('translatePosthog', () => {
     ])
   })
 
-  it('joins the device to the user it identifies, with set above set-once', () => {
+  it('joins the device to the user it identifies, with what is set once apart', () => {
     const $set = { email: 'ada@a.example' }
     const $set_once = { email: 'old@a.example', since: 2026, $initial_gclid: null }
     const said = { $set, $set_once, $anon_distinct_id: device, $is_identified: false }
     const expected = {
       ...{ eventId: uuid, type: 'identify', name: 'identify', context: {} },
-      ...{ userId: 'ada', anonymousId: device, traits: { email: 'ada@a.example', since: 2026 } },
+      ...{ userId: 'ada', anonymousId: device, traits: { email: 'ada@a.example' } },
+      traitsOnce: { email: 'old@a.example', since: 2026 },
     }
     const item = { event: '$identify', distinct_id: 'ada', properties: said }
     assert.deepEqual(eventsOf(item), [expected])
@@ -88,12 +89,15 @@ describe('translatePosthog', () => {
     assert.deepEqual(more, [])
     assert.deepEqual(identify, {
       ...{ eventId: `${uuid}:set`, type: 'identify', name: 'identify', userId: 'ada' },
-      ...{ traits: { plan: 'pro' }, context: {} },
+      ...{ traits: { plan: 'pro' }, traitsOnce: { since: 2026 }, context: {} },
     })
     assert.deepEqual([track?.eventId, track?.properties], [uuid, { amount: 2 }])
     const set = { event: '$set', distinct_id: 'ada' }
     const [changed] = eventsOf({ ...set, properties: { $set: { a: 1 }, $set_once: { b: 2 } } })
-    assert.deepEqual([changed?.type, changed?.traits], ['identify', { a: 1, b: 2 }])
+    assert.deepEqual([changed?.type, changed?.traits], ['identify', { a: 1 }])
+    assert.deepEqual(changed?.traitsOnce, { b: 2 })
+    const onlyOnce = { event: 'Paid', distinct_id: 'ada', properties: { $set_once: { c: 3 } } }
+    assert.deepEqual(eventsOf(onlyOnce)[0]?.traitsOnce, { c: 3 })
     const [unset] = eventsOf({ ...set, properties: { $unset: ['a', 7, 'b'] } })
     assert.deepEqual(unset?.traits, { a: null, b: null })
   })

@@ -9,7 +9,7 @@
  * (`$process_person_profile` false). `$identify` joins `$anon_distinct_id` to the user.
  *
  * What a person is told to be by an event of another name (`$set`) becomes an identify call before
- * it. `$set_once` is read with `$identify` and `$set` alone, below `$set`: a later one overwrites.
+ * it. What is to be set once (`$set_once`) goes along as `traitsOnce`.
  */
 
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
@@ -98,9 +98,11 @@ function eventsOf(item: unknown): readonly JsonObject[] {
   }
   const event: JsonObject = { ...head, ...callOf(item, properties, who) }
   const set = objectOf(item.$set ?? properties.$set)
-  if (event.type === 'identify' || Object.keys(set).length === 0) return [event]
+  const once = onceOf(item, properties)
+  const isSaid = Object.keys(set).length > 0 || once.traitsOnce !== undefined
+  if (event.type === 'identify' || !isSaid) return [event]
   const setId = typeof messageId === 'string' ? { messageId: `${messageId}:set` } : {}
-  return [{ ...head, ...setId, ...who, type: 'identify', traits: set }, event]
+  return [{ ...head, ...setId, ...who, type: 'identify', traits: set, ...once }, event]
 }
 
 /** Returns the fields that a kind of call has of its own. */
@@ -128,20 +130,26 @@ function callOf(item: JsonObject, properties: JsonObject, who: JsonObject): Json
 }
 
 function identityOf(item: JsonObject, properties: JsonObject, who: JsonObject): JsonObject {
-  // Browsers say null once for each tag that the address of the first page did not have.
-  const once = Object.entries(objectOf(item.$set_once ?? properties.$set_once))
-  const said = Object.fromEntries(once.filter(([, value]) => value !== null))
-  const traits = { ...said, ...objectOf(item.$set ?? properties.$set) }
+  const traits = objectOf(item.$set ?? properties.$set)
   const unset = Array.isArray(properties.$unset) ? (properties.$unset as readonly Json[]) : []
   const names = unset.filter((name) => typeof name === 'string')
   const cleared = Object.fromEntries(names.map((name) => [name, null]))
-  const call = { ...who, traits: { ...cleared, ...traits } }
+  const call = { ...who, traits: { ...cleared, ...traits }, ...onceOf(item, properties) }
   if (item.event !== '$identify') return call
   // Whoever is identified is known, whatever the client was before.
   const userId = who.userId ?? who.anonymousId ?? null
   const before = textOf(properties.$anon_distinct_id)
   const device = before === undefined || before === userId ? {} : { anonymousId: before }
-  return { traits: call.traits, userId, ...device }
+  const { traits: said, traitsOnce } = call
+  const once = traitsOnce === undefined ? {} : { traitsOnce }
+  return { traits: said, ...once, userId, ...device }
+}
+
+/** Browsers say null once for each tag that the address of the first page did not have. */
+function onceOf(item: JsonObject, properties: JsonObject): { readonly traitsOnce?: JsonObject } {
+  const once = Object.entries(objectOf(item.$set_once ?? properties.$set_once))
+  const said = once.filter(([, value]) => value !== null)
+  return said.length === 0 ? {} : { traitsOnce: Object.fromEntries(said) }
 }
 
 /** The alias goes up in the distinct id, which in a browser may still be the device's own. */

@@ -179,10 +179,10 @@ async function waitUntilFresh(
 function partitionsBehind(
   { place }: DeliverDeps,
   options: DeliverOptions,
-  { person, traits }: FoundPerson,
+  { person, traits, inForce }: FoundPerson,
 ): readonly number[] {
   const keys = [...keysOf(person)]
-  const parsed = parseAddress(currentTraits(person, traits)['email']?.[0])
+  const parsed = parseAddress(currentTraits(person, traits, inForce)['email']?.[0])
   if (parsed.kind === 'address') keys.push(addressKeyOf(options.addressSecret, parsed.address))
   const { workspace, partitionCount } = place
   return [...new Set(keys.map((key) => partitionOf(workspace, key, partitionCount)))]
@@ -198,7 +198,7 @@ async function prepareMessage(
   const prepared = await deps.templateOf(message)
   if (prepared === undefined) return { kind: 'refused', says: `no template ${message.template}` }
   if (found === undefined) return { kind: 'refused', says: 'the profile is gone' }
-  const traits = viewPerson(found.person, found.traits).traits
+  const { traits } = viewPerson(found.person, found.traits, found.inForce)
   const parsed = parseAddress(textTrait(traits, 'email'))
   if (parsed.kind === 'refused') return { kind: 'refused', says: 'no usable email address' }
   const nowMs = deps.clock.nowMs()

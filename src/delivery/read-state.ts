@@ -7,6 +7,11 @@ import { type Message, messagePrefix, partitionOfMessage } from '../campaign/mes
 import type { Item } from '../catalog/item.ts'
 import { partitionOf } from '../log/record.ts'
 import {
+  type ComputedInForce,
+  computedKey,
+  decodeInForce,
+} from '../profile/computed/computed-trait.ts'
+import {
   decodePerson,
   type Person,
   type PersonTraits,
@@ -27,6 +32,8 @@ export interface FoundPerson {
   readonly partition: number
   readonly person: Person
   readonly traits: PersonTraits
+  /** Computed traits, and whose word counts, where the person is. */
+  readonly inForce: ComputedInForce
 }
 
 /** Pointers followed to the one who leads: they only go down, over keys of one person. */
@@ -40,13 +47,13 @@ export async function findPerson(place: StatePlace, key: string): Promise<FoundP
   let current = key
   for (let hop = 0; hop <= hopCountMax; hop++) {
     const partition = partitionOf(place.workspace, current, place.partitionCount)
-    const keys = [personPrefix + current, traitPrefix + current]
-    const [personBytes, traitBytes] = await place.state.get(partition, keys)
+    const keys = [personPrefix + current, traitPrefix + current, computedKey]
+    const [personBytes, traitBytes, computedBytes] = await place.state.get(partition, keys)
     if (personBytes === undefined) return undefined
     const person = decodePerson(personBytes)
     if (person.pointer === undefined) {
       const traits = traitBytes === undefined ? {} : parseJson<PersonTraits>(traitBytes)
-      return { partition, person, traits }
+      return { partition, person, traits, inForce: decodeInForce(computedBytes) }
     }
     current = person.pointer
   }

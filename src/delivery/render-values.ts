@@ -8,6 +8,7 @@
 import { currentPrice, type Item } from '../catalog/item.ts'
 import type { Event } from '../event/event.ts'
 import type { Json, JsonObject } from '../lib/json.ts'
+import { viewComputed } from '../profile/computed/view-computed.ts'
 import type { PersonView } from '../profile/person-view.ts'
 import { cartOf, recentItems, viewPerson } from '../profile/view-person.ts'
 import type { AdvisedItem } from '../recommend/advisor.ts'
@@ -50,7 +51,7 @@ const orderLineCountMax = 20
 /** Builds the values of one message. */
 export async function buildValues(deps: ValueDeps, request: ValueRequest): Promise<BuiltValues> {
   const { found } = request
-  const view = viewPerson(found.person, found.traits)
+  const view = viewPerson(found.person, found.traits, found.inForce)
   const cart = cartOf(view.activity)
   const recent = recentItems(view.activity, 'Product Viewed', recentCountMax)
   const order = lastOrder(view)
@@ -70,7 +71,7 @@ export async function buildValues(deps: ValueDeps, request: ValueRequest): Promi
     profile: {
       id: found.person.key,
       version: found.person.version,
-      traits: view.traits,
+      traits: traitsAt(found, view, request.nowMs),
       segments: view.memberships,
       cart: cart.map(({ itemId, quantity }) => ({ ...shown(itemId), quantity })),
       recent_views: recent.map(({ itemId = '' }) => shown(itemId)),
@@ -89,6 +90,22 @@ function slotsOf(request: ValueRequest): readonly SlotAsked[] {
   const { recommendationCount: countMax, recommendationRules: rules, slots = [] } = request
   const first = { name: 'recommendations', countMax, ...(rules === undefined ? {} : { rules }) }
   return [first, ...slots]
+}
+
+/** Computed traits stand among the others; one without a value, or pending, is not there. */
+function traitsAt(
+  { person, inForce }: FoundPerson,
+  view: PersonView,
+  nowMs: number,
+): Readonly<Record<string, Json>> {
+  if (inForce.traits.length === 0) return view.traits
+  const answers = viewComputed(person.parts, inForce).answersAt(nowMs)
+  const shadowed = new Set(answers.map(({ trait }) => trait.name))
+  const stated = Object.entries(view.traits).filter(([name]) => !shadowed.has(name))
+  const computed = answers.flatMap(({ trait, value }): readonly (readonly [string, Json])[] =>
+    value === undefined ? [] : [[trait.name, value]],
+  )
+  return Object.fromEntries([...stated, ...computed])
 }
 
 function lastOrder(

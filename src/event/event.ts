@@ -40,6 +40,8 @@ export interface Event {
   readonly properties?: JsonObject
   /** Of an identify or group call. */
   readonly traits?: JsonObject
+  /** Of an identify call: traits that hold only where nothing else was ever stated. */
+  readonly traitsOnce?: JsonObject
   readonly context?: JsonObject
   /** What is not as it was sent: see `normal-form.ts`. */
   readonly changes?: readonly EventChange[]

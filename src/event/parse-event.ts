@@ -151,6 +151,9 @@ function addObjects(
   const context = input.context ?? undefined
   if (context !== undefined && !isJsonObject(context)) return refuseNotObject('context')
   const changes: EventChange[] = []
+  const once = (event.type === 'identify' ? input.traitsOnce : undefined) ?? undefined
+  if (once !== undefined && !isJsonObject(once)) return refuseNotObject('traitsOnce')
+  if (once !== undefined) event.traitsOnce = once
   if (isAboutPerson) {
     if (values !== undefined) event.traits = values
   } else if (event.type === 'page' || event.type === 'screen') {

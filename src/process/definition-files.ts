@@ -3,7 +3,7 @@
  * named at once.
  *
  * Forms: `shop.yaml`, `identity.yaml`, `sources/*.yaml`, `schemas/*.json` (named by sources),
- * `segments/*.yaml`, `campaigns/*.yaml`, `recommenders/*.yaml`,
+ * `traits/*.yaml`, `segments/*.yaml`, `campaigns/*.yaml`, `recommenders/*.yaml`,
  * `templates/<name>/{template.mjml,subject.liquid,text.liquid}`. An overlay file changes values by
  * path; the demo uses it to shorten waits.
  */
@@ -44,6 +44,10 @@ export async function parseDefinitionFiles(
     name: baseName(path),
     content: read(path),
   }))
+  const traits = listOf(files, /^traits\/[^/]+\.ya?ml$/).map((path) => ({
+    name: baseName(path),
+    content: read(path),
+  }))
   const laid = overlay === undefined ? {} : read(overlay)
   const campaigns = listOf(files, /^campaigns\/[^/]+\.ya?ml$/).map((path) =>
     layOver(read(path), baseName(path), laid),
@@ -62,6 +66,7 @@ export async function parseDefinitionFiles(
     ...(recommenders.length === 0 ? {} : { recommenders }),
     templates,
     ...(files.has('identity.yaml') ? { identity: read('identity.yaml') } : {}),
+    ...(traits.length > 0 ? { traits } : {}),
   }
   const compiled = compileDefinitions(document, 'check')
   const all = compiled.kind === 'refused' ? [...faults, ...compiled.faults] : faults

@@ -15,6 +15,7 @@ import {
   parseIdentityRules,
 } from '../profile/identity-rules.ts'
 import { defaultRules, parseRules, type RecommenderRules } from '../recommend/recommender-rules.ts'
+import { type ComputedTrait, type ParsedTraits, parseTraits } from '../segment/computed-trait.ts'
 import { type EvaluationPlan, planEvaluation } from '../segment/plan.ts'
 import { parseSegments } from '../segment/segment.ts'
 import type { Template } from '../template/template.ts'
@@ -39,6 +40,8 @@ export interface DefinitionsDocument {
   readonly templates: Readonly<Record<string, Template>>
   /** As parsed from `identity.yaml`; absent where there is none. */
   readonly identity?: Json
+  /** As parsed from `traits/*.yaml`; absent in documents from before there were any. */
+  readonly traits?: readonly { readonly name: string; readonly content: Json }[]
 }
 
 export interface DefinitionFault {
@@ -60,6 +63,9 @@ export interface CompiledDefinitions {
   readonly recommenders: ReadonlyMap<string, RecommenderRules>
   readonly sources: readonly Json[]
   readonly identity: IdentityRules
+  readonly computed: readonly ComputedTrait[]
+  /** By name of a trait: sources whose word about it counts more, the first most. */
+  readonly traitPriorities: ReadonlyMap<string, readonly string[]>
   campaignsStartedByEvent(event: string): readonly Campaign[]
   campaignsStartedBySegment(crossing: {
     readonly segment: string
@@ -92,6 +98,7 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
   const recommenders = compileRecommenders(document, faults)
   const campaigns = compileCampaigns(document, { segments, recommenders }, faults)
   const identity = compileIdentity(document, faults)
+  const { computed, priorities } = compileTraits(document, faults)
   if (faults.length > 0) return { kind: 'refused', faults }
   const segmentHashes = new Map(
     document.segments.map(({ name, content }) => [name, hashRule(content)]),
@@ -117,6 +124,8 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
     recommenders,
     sources: document.sources,
     identity,
+    computed,
+    traitPriorities: priorities,
     campaignsStartedByEvent: (event) => byEvent.get(event) ?? [],
     campaignsStartedBySegment: ({ segment, isEntry }) =>
       (isEntry ? bySegment : bySegmentLeft).get(segment) ?? [],
@@ -175,6 +184,20 @@ function compileRecommenders(
 interface Known {
   readonly segments: EvaluationPlan
   readonly recommenders: ReadonlyMap<string, RecommenderRules>
+}
+
+function compileTraits(
+  document: DefinitionsDocument,
+  faults: DefinitionFault[],
+): Pick<Extract<ParsedTraits, { kind: 'traits' }>, 'computed' | 'priorities'> {
+  const parsed = parseTraits(document.traits ?? [], sha256Hex)
+  if (parsed.kind === 'traits') return parsed
+  for (const { path, says } of parsed.faults) {
+    const name = path.split('/')[0] ?? ''
+    const inner = path.slice(name.length).replace(/^\//, '')
+    faults.push({ file: name === '' ? 'traits' : `traits/${name}.yaml`, path: inner, says })
+  }
+  return { computed: [], priorities: new Map() }
 }
 
 function compileCampaigns(

@@ -30,12 +30,22 @@ export interface ContinueSkeleton {
 /** Memberships and timers changed by one record, after which it stops before its count. */
 const changeCountHigh = 2_000
 
-/** Begins to evaluate everybody where the rules in force differ from those before. */
-export function evaluateChanged(scope: FoldScope, before: CompiledDefinitions): void {
-  const { segmentHashes: hashes } = scope.definitions
-  const { segmentHashes: hashesBefore } = before
+/** What people were evaluated by before a change. */
+export interface RulesBefore {
+  readonly definitions: CompiledDefinitions
+  readonly computed: FoldScope['computed']
+}
+
+/**
+ * Begins to evaluate everybody where the rules in force, or the computed traits that they see,
+ * differ from those before. A segment that sees one whose past has come in is among them.
+ */
+export function evaluateChanged(scope: FoldScope, before: RulesBefore): void {
+  const { ruleHashes: hashes } = scope.computed.plan
+  const { ruleHashes: hashesBefore } = before.computed.plan
   const changed = [...hashes].filter(([name, hash]) => hashesBefore.get(name) !== hash)
-  const isRemoved = [...hashesBefore.keys()].some((name) => !hashes.has(name))
+  const { hasSegment } = scope.definitions
+  const isRemoved = [...before.definitions.segmentHashes.keys()].some((name) => !hasSegment(name))
   if (changed.length === 0 && !isRemoved) return
   beginEvaluation(
     scope,
@@ -45,14 +55,14 @@ export function evaluateChanged(scope: FoldScope, before: CompiledDefinitions): 
 
 /** Begins to evaluate everybody by the rules that name a list. */
 export function evaluateList(scope: FoldScope, list: string): void {
-  const naming = scope.definitions.plan.namingList(list)
+  const naming = scope.computed.plan.evaluation.namingList(list)
   if (naming.length > 0) beginEvaluation(scope, naming)
 }
 
 function beginEvaluation(scope: FoldScope, changed: readonly string[]): void {
-  const { meta, definitions, nowMs } = scope
+  const { meta, computed, nowMs } = scope
   const due = [...changed, ...pendingOf(scope)]
-  const pending = definitions.plan.affected({ due }).map(({ name }) => name)
+  const pending = computed.plan.evaluation.affected({ due }).map(({ name }) => name)
   delete meta.evaluation
   // Nobody is here yet: whoever comes is evaluated by what is in force then.
   if (meta.counts.people === 0) return

@@ -5,7 +5,8 @@
  * time alone could change it; that becomes a timer, so nobody is ever scanned.
  *
  * Segments that are pending (see `pending.ts`) are kept up too, but their entries and exits
- * are no crossings: rules that are new must not look like people who did something.
+ * are no crossings: rules that are new must not look like people who did something. Those that see
+ * a computed trait whose past is not in yet are left out altogether: see `computed-stage.ts`.
  */
 
 import type { Person, PersonTraits } from '../profile/person.ts'
@@ -34,7 +35,7 @@ export function updateMemberships(
   traits: PersonTraits,
   change: Change,
 ): readonly Crossing[] {
-  const { plan } = scope.definitions
+  const { evaluation } = scope.computed.plan
   if (isStale(scope, person.key)) {
     dropUnknown(scope, person)
     return evaluate(scope, person, traits, {
@@ -42,7 +43,7 @@ export function updateMemberships(
       due: [...(change.due ?? []), ...pendingOf(scope)],
     })
   }
-  if (plan.touched(change).size === 0) return none
+  if (evaluation.touched(change).size === 0) return none
   return evaluate(scope, person, traits, change)
 }
 
@@ -53,7 +54,7 @@ export function updateAllMemberships(
   traits: PersonTraits,
 ): readonly Crossing[] {
   dropUnknown(scope, person)
-  const due = scope.definitions.plan.segments.map(({ name }) => name)
+  const due = scope.computed.plan.evaluation.segments.map(({ name }) => name)
   return evaluate(scope, person, traits, { due })
 }
 
@@ -64,10 +65,10 @@ export function updateAllMemberships(
 export function updatePending(scope: FoldScope, person: Person, traits: PersonTraits): number {
   const before = JSON.stringify([person.memberships, person.segmentTimers])
   const dropped = dropUnknown(scope, person)
-  const { plan } = scope.definitions
+  const { evaluation } = scope.computed.plan
   const due = pendingOf(scope)
   const facts = factsOf(scope, person, traits)
-  const answers = evaluateSegments(plan, { due }, { facts, nowMs: scope.nowMs })
+  const answers = evaluateSegments(evaluation, { due }, { facts, nowMs: scope.nowMs })
   for (const answer of answers) applyAnswer(scope, person, answer)
   const isChanged = JSON.stringify([person.memberships, person.segmentTimers]) !== before
   return isChanged ? dropped + answers.length : 0
@@ -75,7 +76,7 @@ export function updatePending(scope: FoldScope, person: Person, traits: PersonTr
 
 /** Returns what rules see of the person, as far as the fold knows. */
 export function factsOf(scope: FoldScope, person: Person, traits: PersonTraits): Facts {
-  const view = viewPerson(person, traits)
+  const view = viewPerson(person, traits, scope.computed.inForce)
   const isListed = (name: string): boolean => {
     const list = scope.lists.get(name)
     return list !== undefined && view.identities.some((key) => list.has(key))
@@ -90,7 +91,8 @@ function evaluate(
   change: Change,
 ): readonly Crossing[] {
   const facts = factsOf(scope, person, traits)
-  const answers = evaluateSegments(scope.definitions.plan, change, { facts, nowMs: scope.nowMs })
+  const { evaluation } = scope.computed.plan
+  const answers = evaluateSegments(evaluation, change, { facts, nowMs: scope.nowMs })
   const pending = pendingOf(scope)
   return answers.flatMap((answer): readonly Crossing[] => {
     applyAnswer(scope, person, answer)

@@ -19,14 +19,15 @@ import {
   type PersonTraits,
   type ProfilePart,
   partCountMax,
-  type StoredTrait,
   setTraits,
   traitPrefix,
   withdrawnCountMax,
 } from '../profile/person.ts'
 import { type Acquaintance, addSeen, lookUpSeen, type SeenEvent } from '../profile/seen.ts'
 import { isBarred } from '../profile/ties.ts'
+import type { StoredTrait } from '../profile/trait-statement.ts'
 import type { Change } from '../segment/plan.ts'
+import { applyComputed, namesChangedBy } from './computed-stage.ts'
 import { type Crossing, updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
 import { feedInteractions } from './feed.ts'
 import { findOddities, noteFindings } from './finding.ts'
@@ -49,7 +50,7 @@ import { crossSegments, exitCampaigns, startByEvent } from './trigger.ts'
 /** How far behind fold time an event may have occurred and still trigger. */
 export const graceMs = 3_600_000
 /** A path goes down over at most the keys of one person, and up again where one was taken out. */
-const hopCountMax = 8 * partCountMax
+export const hopCountMax = 8 * partCountMax
 /** Longer than any topic of a campaign. */
 const topicLengthMax = 100
 
@@ -121,12 +122,30 @@ function partOf(person: Person, key: string): ProfilePart | undefined {
   return part
 }
 
+function statesTraits({ traits, traitsOnce }: Event): boolean {
+  return traits !== undefined || traitsOnce !== undefined
+}
+
+/** Short where there is nothing more to say, as there mostly is. */
+function statement(stated: StoredTrait, version: number | null, isOnce: boolean): StoredTrait {
+  const [value, atMs, sourceId] = stated
+  if (isOnce) return [value, atMs, sourceId, version, true]
+  return version === null ? stated : [value, atMs, sourceId, version]
+}
+
+function versionOf(stated: Json | undefined): number | null {
+  const isVersion = typeof stated === 'number' && Number.isSafeInteger(stated) && stated >= 0
+  return isVersion ? stated : null
+}
+
 /** Traits are cold: most events neither change them nor touch a rule that could see them. */
 function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
-  if (event.traits !== undefined) return true
+  if (statesTraits(event)) return true
   if (isStale(scope, person.key)) return true
-  const { plan } = scope.definitions
-  return plan.touched({ events: [event.name], consents: leftBy(event) }).size > 0
+  const { plan } = scope.computed
+  const traits = namesChangedBy(plan, event.name)
+  const change = { events: [event.name], traits, consents: leftBy(event) }
+  return plan.evaluation.touched(change).size > 0
 }
 
 /** Adds an event to those seen, unless it is among them. */
@@ -191,9 +210,14 @@ async function applyEvent(
   const changedTraits = applyTraits(scope, traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
   const activity = applyActivity(scope, person, part, { record, event })
+  const changedComputed = countEvent(scope, person, part, { record, event })
   const consents = leftBy(event)
   for (const topic of consents) withdraw(person, topic, scope.nowMs)
-  const change: Change = { events: [event.name], traits: changedTraits, consents }
+  const change: Change = {
+    events: [event.name],
+    traits: changedComputed.length > 0 ? [...changedTraits, ...changedComputed] : changedTraits,
+    consents,
+  }
   const crossings: readonly Crossing[] = isNew
     ? updateAllMemberships(scope, person, traits)
     : updateMemberships(scope, person, traits, change)
@@ -216,21 +240,28 @@ function applyTraits(
   partKey: string,
   event: Event,
 ): readonly string[] {
-  if (event.traits === undefined) return []
-  const { occurredAtMs, sourceId } = event
-  const stated = Object.entries(event.traits).map(([name, value]): [string, StoredTrait] => [
-    name,
-    [value, occurredAtMs, sourceId],
-  ])
-  const { changed, droppedCount } = setTraits(traits, partKey, Object.fromEntries(stated))
-  scope.meta.counts.traitsDropped += droppedCount
+  if (!statesTraits(event)) return []
+  const { occurredAtMs, sourceId, context } = event
+  const version = versionOf(context?.['traitsVersion'])
+  const changed: string[] = []
+  for (const isOnce of [false, true]) {
+    const given = (isOnce ? event.traitsOnce : event.traits) ?? {}
+    const stated = Object.entries(given).map(([name, value]): [string, StoredTrait] => [
+      name,
+      statement([value, occurredAtMs, sourceId], version, isOnce),
+    ])
+    const set = setTraits(traits, partKey, Object.fromEntries(stated))
+    scope.meta.counts.traitsDropped += set.droppedCount
+    changed.push(...set.changed)
+  }
   return changed
 }
 
 /** An event has one place in the order of all, however it came here. */
-function firstIdOf({ kind, id, skeleton }: LogRecord): Uint8Array {
+function eventRefOf({ kind, id, skeleton }: LogRecord): number {
   const { recordId } = kind === 'forwarded' ? (skeleton as ForwardedSkeleton) : {}
-  return recordId === undefined ? id : Buffer.from(recordId, 'base64')
+  const first = recordId === undefined ? id : Buffer.from(recordId, 'base64')
+  return new DataView(first.buffer, first.byteOffset).getUint32(0)
 }
 
 function applyActivity(
@@ -240,8 +271,7 @@ function applyActivity(
   { record, event }: { readonly record: LogRecord; readonly event: Event },
 ): readonly PackedActivity[] {
   const isActivity = !identityTypes.has(event.type)
-  const id = firstIdOf(record)
-  const eventRef = new DataView(id.buffer, id.byteOffset).getUint32(0)
+  const eventRef = eventRefOf(record)
   const keep = definitions.plan.propertiesOf(event.name)
   const activity = isActivity
     ? activityOf(event, keep).map((entry) => ({ ...entry, eventRef }))
@@ -260,6 +290,20 @@ function leftBy({ name, properties }: Event): readonly string[] {
   if (name !== 'Unsubscribed') return []
   const topic = properties?.['topic']
   return [typeof topic === 'string' && topic.length <= topicLengthMax ? topic : '*']
+}
+
+/** Adds to the computed traits; returns the names of those that may have changed. */
+function countEvent(
+  { computed: { plan }, nowMs }: FoldScope,
+  person: Person,
+  part: ProfilePart,
+  { record, event }: { readonly record: LogRecord; readonly event: Event },
+): readonly string[] {
+  if (plan.counters.length === 0) return []
+  // What became of an email is no visit.
+  const isActivity = !identityTypes.has(event.type) && event.sourceId !== 'delivery'
+  const counted = { event, eventRef: eventRefOf(record), isActivity }
+  return applyComputed(plan, person, part, counted, nowMs)
 }
 
 /** Takes back permission for one topic; for all where it names none, or no topic we could have. */

@@ -25,6 +25,7 @@ import type { LogRecord } from '../log/record.ts'
 import { appendActivity } from '../profile/activity-pack.ts'
 import { addToTotals, cutActivity, hasWithdrawn, type Person } from '../profile/person.ts'
 import { currentTraits } from '../profile/view-person.ts'
+import { applyComputed } from './computed-stage.ts'
 import { updateMemberships } from './evaluate-segments.ts'
 import { type ForwardedSkeleton, withdraw } from './fold-event.ts'
 import { countCampaign } from './meta.ts'
@@ -79,7 +80,8 @@ function refusalOf(scope: FoldScope, person: Person, message: Message): RefusalR
   if (scope.nowMs > message.notAfterMs) return 'expired'
   if (!Object.hasOwn(person.openMessages, message.messageId)) return 'exit'
   if (hasWithdrawn(person, message.topic)) return 'consent'
-  const traits = currentTraits(person, readTraits(scope, person.key))
+  const { inForce } = scope.computed
+  const traits = currentTraits(person, readTraits(scope, person.key), inForce)
   const email = Object.hasOwn(traits, 'email') ? traits['email']?.[0] : undefined
   return parseAddress(email).kind === 'address' ? undefined : 'no-address'
 }
@@ -162,7 +164,7 @@ export async function foldOutcome(scope: FoldScope, record: LogRecord): Promise<
   }
   const consents = outcome === 'unsubscribed' ? [message.topic] : []
   for (const topic of consents) withdraw(person, topic, scope.nowMs)
-  applyOutcome(scope, person, { event: eventNames[outcome], consents }, atMs)
+  applyOutcome(scope, person, outcomeEvent(scope, message, { outcome, atMs }), consents)
 }
 
 /** The device belongs to a user now: what its message led to is the user's event. */
@@ -172,7 +174,18 @@ function forwardOutcome(
   message: Message,
   { outcome, atMs }: Pick<OutcomeSkeleton, 'outcome' | 'atMs'>,
 ): void {
-  const event: Event = {
+  const event = outcomeEvent(scope, message, { outcome, atMs })
+  const skeleton: ForwardedSkeleton = { partKey: message.personKey, hopCount: 1 }
+  const body = Buffer.from(JSON.stringify(event))
+  send(scope, { kind: 'forwarded', key: pointer, skeleton, body })
+}
+
+function outcomeEvent(
+  scope: FoldScope,
+  message: Message,
+  { outcome, atMs }: Pick<OutcomeSkeleton, 'outcome' | 'atMs'>,
+): Event {
+  return {
     eventId: `${outcome}:${message.messageId}`,
     sourceId: 'delivery',
     type: 'track',
@@ -181,9 +194,6 @@ function forwardOutcome(
     receivedAtMs: scope.nowMs,
     properties: { topic: message.topic, campaign_name: message.campaign },
   }
-  const skeleton: ForwardedSkeleton = { partKey: message.personKey, hopCount: 1 }
-  const body = Buffer.from(JSON.stringify(event))
-  send(scope, { kind: 'forwarded', key: pointer, skeleton, body })
 }
 
 /** Names of Segment's email spec. */
@@ -198,20 +208,22 @@ const eventNames = {
 function applyOutcome(
   scope: FoldScope,
   person: Person,
-  change: { readonly event: string; readonly consents: readonly string[] },
-  atMs: number,
+  event: Event,
+  consents: readonly string[],
 ): void {
+  const { name, occurredAtMs: atMs } = event
   const part = person.parts[0]
+  const changed: string[] = []
   if (part !== undefined) {
-    const { event: name } = change
     part.activity = appendActivity(part.activity, [{ name, occurredAtMs: atMs, eventRef: 0 }])
     cutActivity(person)
     addToTotals(person, part, { name, occurredAtMs: atMs, value: 0 })
+    const counted = { event, eventRef: 0, isActivity: false }
+    changed.push(...applyComputed(scope.computed.plan, person, part, counted, scope.nowMs))
   }
   const traits = readTraits(scope, person.key)
-  const { event, consents } = change
-  const crossings = updateMemberships(scope, person, traits, { events: [event], consents })
-  crossSegments(scope, person, crossings)
+  const change = { events: [name], traits: changed, consents }
+  crossSegments(scope, person, updateMemberships(scope, person, traits, change))
   writePerson(scope, person)
 }
 

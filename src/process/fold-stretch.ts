@@ -2,6 +2,9 @@
  * Folds the steps between two checkpoints of a person again, with the fold's own code, in a view
  * that is thrown away. Reads the log, and of the state only what is named here.
  *
+ * Computed traits are not counted again, since what was filled in is of no step. So nothing can be
+ * told of versions in which a segment saw one; nothing else depends on them.
+ *
  * A claim or a result reaches the person by one thing alone, its open message, so no message has to
  * be known for it.
  */
@@ -12,11 +15,14 @@ import { OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogRecord } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
+import { type ComputedInForce, nothingComputed } from '../profile/computed/computed-trait.ts'
 import type { Person, PersonTraits } from '../profile/person.ts'
 import type { PlacedStep } from '../profile/step-pack.ts'
 import type { StateReader } from '../state/state-store.ts'
-import { noDefinitions } from './definitions.ts'
+import { planComputed, seesComputed } from './computed-stage.ts'
+import { type CompiledDefinitions, noDefinitions } from './definitions.ts'
 import { evaluateOne } from './evaluate-people.ts'
+import { createFillState } from './fill-state.ts'
 import { type FoldSources, fireTimer, foldRecord, readLists } from './fold.ts'
 import { closeMessage } from './fold-message.ts'
 import { foldRulesVersion } from './fold-rules.ts'
@@ -62,6 +68,10 @@ export interface PastVersion {
   readonly cause: Cause
   readonly person: Person
   readonly traits: PersonTraits
+  /** Whose word counted then; without computed traits, which are not known of the past. */
+  readonly inForce: ComputedInForce
+  /** Computed traits were in force, and are left out. */
+  readonly lacksComputed: boolean
 }
 
 /** Steps from one checkpoint to the next, or to now. */
@@ -73,7 +83,10 @@ export interface Stretch {
   readonly steps: readonly PlacedStep[]
 }
 
-/** Folds the steps of a stretch up to a version; answers with all of them. */
+/**
+ * Folds the steps of a stretch up to a version; answers with all of them, or those before the first
+ * in which a segment saw a computed trait.
+ */
 export async function foldStretch(
   deps: RefoldDeps & { readonly inForce: InForceReader },
   place: RefoldPlace,
@@ -95,6 +108,9 @@ export async function foldStretch(
     if (step.definitionsVersion !== definitionsVersion) {
       definitionsVersion = step.definitionsVersion
       scope.definitions = await loadDefinitions(deps, partition, definitionsVersion)
+      if (seesComputed(scope.definitions)) return versions
+      const read = inForceOf(scope.definitions, definitionsVersion)
+      scope.computed = { inForce: read, plan: planComputed(scope.definitions, read) }
       scope.meta.definitionsVersion = definitionsVersion
       scope.meta.definitionsHash = scope.definitions.hash
     }
@@ -116,7 +132,9 @@ export async function foldStretch(
     const kept = { ...person, version, segmentTimers: {} }
     const copy = personCodec.decode(personCodec.encode(kept))
     const traits = structuredClone(readTraits(scope, personKey))
-    versions.push({ version, atMs: step.atMs, cause, person: copy, traits })
+    const lacksComputed = scope.definitions.computed.length > 0
+    const known = { person: copy, traits, inForce: scope.computed.inForce, lacksComputed }
+    versions.push({ version, atMs: step.atMs, cause, ...known })
   }
   return versions
 }
@@ -185,6 +203,20 @@ function nameOf(body: Uint8Array): unknown {
   return decodeJson<{ readonly name?: string }>(body).name
 }
 
+/** Returns what a person is read by at a checkpoint. */
+export async function loadInForce(
+  deps: RefoldDeps,
+  partition: number,
+  definitionsVersion: number,
+): Promise<ComputedInForce> {
+  const definitions = await loadDefinitions(deps, partition, definitionsVersion)
+  return inForceOf(definitions, definitionsVersion)
+}
+
+function inForceOf({ traitPriorities }: CompiledDefinitions, version: number): ComputedInForce {
+  return { version, traits: [], priorities: Object.fromEntries(traitPriorities) }
+}
+
 async function loadDefinitions(
   { state, definitionsOf }: RefoldDeps,
   partition: number,
@@ -200,6 +232,8 @@ function createScope(place: RefoldPlace, view: PartitionView): FoldScope {
     ...{ workspace, partitionCount, view },
     meta: createMeta(foldRulesVersion),
     definitions: noDefinitions(),
+    computed: { inForce: nothingComputed, plan: planComputed(noDefinitions(), nothingComputed) },
+    fills: createFillState(),
     lists: new Map(),
     ...{ offset: 0, nowMs: 0, effects: [], noted: new Map() },
   }

@@ -18,6 +18,7 @@ import { evaluateChanged, evaluateList, foldContinue } from './evaluate-people.t
 import { updateMemberships } from './evaluate-segments.ts'
 import { feedItem } from './feed.ts'
 import { foldEvent, foldForwarded } from './fold-event.ts'
+import { bringComputed, foldFilled } from './fold-filled.ts'
 import {
   foldIdentityAsk,
   foldIdentityClaim,
@@ -190,6 +191,7 @@ async function applyRecord(
     case 'rules':
       return foldRules(scope.meta, record)
     case 'filled':
+      return await noteInForce(scope, () => foldFilled(scope, record))
     case 'resolution':
       throw new Error(`records of kind ${record.kind} are not folded by this version`)
   }
@@ -293,11 +295,12 @@ async function foldDefinitions(
   const skeleton = record.skeleton as DefinitionsSkeleton
   if ('list' in skeleton) return await foldList(scope, skeleton.list, sources)
   const { hash, version } = skeleton
-  const before = scope.definitions
+  const before = { definitions: scope.definitions, computed: scope.computed }
   scope.definitions = await sources.definitionsOf(hash)
   scope.lists = await readLists(scope.definitions, scope.meta.lists, sources)
   scope.meta.definitionsHash = hash
   scope.meta.definitionsVersion = version
+  bringComputed(scope, version)
   noteDefinitions(scope)
   evaluateChanged(scope, before)
   scope.effects.push({ kind: 'definitions-changed', hash, version })

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { nothingComputed } from '../profile/computed/computed-trait.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
+import { planComputed } from './computed-stage.ts'
 import { noDefinitions } from './definitions.ts'
+import { createFillState } from './fill-state.ts'
 import { decodeAside, dropHistory, encodeAside } from './history.ts'
 import { createMeta } from './meta.ts'
 import { PartitionView, parseTimerKey } from './partition-view.ts'
@@ -66,6 +69,8 @@ function scopeOf(view: PartitionView): FoldScope {
     ...{ workspace: 'default', partitionCount: 1, view, meta: createMeta(1) },
     definitions: noDefinitions(),
     lists: new Map(),
+    computed: { inForce: nothingComputed, plan: planComputed(noDefinitions(), nothingComputed) },
+    fills: createFillState(),
     ...{ offset: 1, nowMs: 1000, effects: [], noted: new Map() },
   }
 }

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { nothingComputed } from '../profile/computed/computed-trait.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
+import { planComputed } from './computed-stage.ts'
 import { noDefinitions } from './definitions.ts'
+import { createFillState } from './fill-state.ts'
 import { InForceReader, inForceCountMax, noteInForce } from './in-force.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
@@ -41,6 +44,8 @@ async function createWorld() {
     ...{ workspace: 'default', partitionCount: 1, view, meta: createMeta(1) },
     definitions: noDefinitions(),
     lists: new Map(),
+    computed: { inForce: nothingComputed, plan: planComputed(noDefinitions(), nothingComputed) },
+    fills: createFillState(),
     ...{ offset: 1, nowMs: 1000, effects: [], noted: new Map() },
   }
   return {

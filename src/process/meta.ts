@@ -72,6 +72,8 @@ export interface PartitionMeta {
   findings?: Record<string, number>
   /** Present while new rules have not reached everybody. See `evaluate-people.ts`. */
   evaluation?: Evaluation
+  /** Segments that see a computed trait whose past is not in yet; absent where there are none. */
+  waiting?: readonly string[]
   /** Number of the next entry of `in-force/`; absent before the first. */
   inForceNext?: number
   /** People by segment; absent before the first. */

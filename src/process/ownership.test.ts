@@ -47,6 +47,7 @@ class World {
         log,
         state: given.state ?? this.state,
         definitionsOf: async () => noDefinitions(),
+        openScratch: createMemoryStateStore,
         clock: systemClock,
         random: systemRandom,
         logger: silentLogger,

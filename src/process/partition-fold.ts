@@ -16,6 +16,7 @@ import { assert } from '../lib/assert.ts'
 import { isRetryable, OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogRecord } from '../log/record.ts'
+import { computedKey, nothingComputed } from '../profile/computed/computed-trait.ts'
 import {
   type Change,
   commitCountMax,
@@ -24,14 +25,18 @@ import {
   type StateReader,
   valueBytesMax,
 } from '../state/state-store.ts'
+import { type ExtraTraits, planComputed } from './computed-stage.ts'
 import { noDefinitions } from './definitions.ts'
+import { createFillState, fillKey } from './fill-state.ts'
 import { type FoldSources, foldRecord, foldTimers, readLists } from './fold.ts'
 import { checkRules, foldRulesVersion } from './fold-rules.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
 import {
+  computedCodec,
   type Effect,
   type FoldScope,
+  fillCodec,
   itemPrefix,
   keysOfEvent,
   keysOfPerson,
@@ -62,6 +67,8 @@ export interface FoldOptions {
   readonly partition: number
   /** Only in tests: as a program with other rules would call them. */
   readonly rulesVersion?: number
+  /** Counted beside the definitions in force, by a fold that reads the past again. */
+  readonly extraTraits?: ExtraTraits
 }
 
 interface Refused {
@@ -110,18 +117,23 @@ export class PartitionFold {
     this.#lastRecordId = head.lastRecordId
     this.#view.discard()
     this.#isTorn = true
-    await this.#view.load([metaKey])
-    const { workspace, partitionCount, rulesVersion = foldRulesVersion } = this.#options
+    await this.#view.load([metaKey, computedKey, fillKey])
+    const { workspace, partitionCount, extraTraits } = this.#options
+    const { rulesVersion = foldRulesVersion } = this.#options
     const meta = this.#view.read(metaKey, metaCodec) ?? createMeta(rulesVersion)
     checkRules(meta, rulesVersion, `open partition ${this.partition} at offset ${head.offset}`)
     const hash = meta.definitionsHash
     const definitions = hash === '' ? noDefinitions() : await this.#deps.definitionsOf(hash)
+    const inForce = this.#view.read(computedKey, computedCodec) ?? nothingComputed
     this.#scope = {
       workspace,
       partitionCount,
       view: this.#view,
       meta,
       definitions,
+      computed: { inForce, plan: planComputed(definitions, inForce, extraTraits) },
+      fills: this.#view.read(fillKey, fillCodec) ?? createFillState(),
+      extraTraits,
       lists: await readLists(definitions, meta.lists, this.#deps),
       offset: head.offset,
       nowMs: meta.foldMs,

@@ -20,6 +20,9 @@ export const keys = ['user:ada', 'user:bob', 'anonymous:a1', 'anonymous:a2'] as 
 /** By the hash of a list, whom it names. */
 const listed: Readonly<Record<string, string>> = { l1: 'user:ada', l2: 'anonymous:a1' }
 const hashes = ['a'.repeat(64), 'b'.repeat(64)] as const
+/** With a computed trait that no segment sees, and with one that a segment sees. */
+export const countingHash = 'c'.repeat(64)
+export const seeingHash = 'd'.repeat(64)
 
 export interface Seen {
   readonly person: Person
@@ -166,6 +169,7 @@ const newSegments = [
   { name: 'vips', content: { list: 'vip' } },
   { name: 'quiet', content: { not: { event: 'Product Added', within: '30m' } } },
 ]
+const views = { name: 'views', content: { kind: 'count', event: 'Product Viewed' } }
 
 function compile(hash: string): CompiledDefinitions {
   const within = hash === hashes[0] ? '10m' : '20m'
@@ -179,7 +183,9 @@ function compile(hash: string): CompiledDefinitions {
           content: { event: 'Product Viewed', count: { atLeast: 2 }, within },
         },
         ...(hash === hashes[0] ? [] : newSegments),
+        ...(hash === seeingHash ? [{ name: 'keen', content: { trait: 'views', atLeast: 5 } }] : []),
       ],
+      ...(hash === countingHash || hash === seeingHash ? { traits: [views] } : {}),
       campaigns: [
         {
           name: 'cart',

@@ -23,6 +23,7 @@ import type { PartitionCommit, StateStore } from '../state/state-store.ts'
 import { Assignment } from './assignment.ts'
 import { confirmFreshness } from './confirm-freshness.ts'
 import { appendContinue } from './continuer.ts'
+import { Filler } from './filler.ts'
 import type { FoldSources } from './fold.ts'
 import { Forwarder } from './forwarder.ts'
 import type { Freshness } from './freshness.ts'
@@ -41,6 +42,8 @@ export interface ProcessorDeps extends FoldSources {
   readonly random: Random
   readonly logger: Logger
   readonly freshness: Freshness
+  /** Opens an empty state that nobody else sees: see filler.ts. */
+  openScratch(): StateStore
   /** Gives other work of this thread its turn, between two rounds. */
   nextTurn?(): Promise<void>
   /** Told what a commit made true, after it. */
@@ -66,6 +69,9 @@ export interface Published {
 
 /** How long to wait before what a full disk or an absent store refused is tried again. */
 const retryMs = 1000
+/** A turn's share for what is filled beside the fold, while there is more to fold and when not. */
+const fillMsBusy = 5
+const fillMsIdle = 20
 /** Looks for the release of a former owner. */
 const takeLookMs = 30
 
@@ -104,6 +110,7 @@ class Processor {
   readonly #ownership: Ownership
   readonly #forwarder: Forwarder
   readonly #commitWaiting: WaitingCommit
+  readonly #filler: Filler
   #owned: Owned[] = []
   #next = 0
 
@@ -114,6 +121,7 @@ class Processor {
     this.#ownership = new Ownership(deps, options)
     this.#forwarder = new Forwarder(deps.log)
     this.#commitWaiting = createWaitingCommit(deps, retryMs)
+    this.#filler = new Filler(deps, options.workspace)
   }
 
   async turn(signal: AbortSignal): Promise<void> {
@@ -123,11 +131,12 @@ class Processor {
     const pendingCount = (partition: number): number => this.#forwarder.pendingCount(partition)
     const isBusy = isFolding && this.#owned.some(({ fold }) => this.#hasMore(fold))
     await confirmFreshness(this.#deps, this.#owned, { pendingCount, isBusy })
-    if (isFolding) await this.#deps.nextTurn?.()
+    const isFilling = await this.#filler.step(this.#owned, isBusy ? fillMsBusy : fillMsIdle)
+    if (isFolding || isFilling) await this.#deps.nextTurn?.()
     const hasMore = this.#owned.some(({ fold }) => this.#hasMore(fold))
     await this.#continue(hasMore)
     if (isFolding && hasMore) await this.#tick()
-    else await this.#idle(signal)
+    else await this.#idle(signal, isFilling)
   }
 
   /** Folds what is left, and gives all up. What cannot be reached is left to the next owner. */
@@ -277,14 +286,14 @@ class Processor {
   }
 
   /** Nothing to fold: lets due timers fire, deletes what was forwarded, then waits. */
-  async #idle(signal: AbortSignal): Promise<void> {
+  async #idle(signal: AbortSignal, isFilling: boolean): Promise<void> {
     const { clock } = this.#deps
     const forwarded = this.#owned.filter(({ fold }) => this.#forwarder.hasForwarded(fold.partition))
     if (forwarded.length > 0) await this.#commit(forwarded)
     const dueMs = await this.#tick()
     const isSettled = this.#assignment.isSettled(this.#owned, clock.monotonicMs())
     const idleMs = isSettled ? this.#options.idleMs : takeLookMs
-    const waitMs = Math.min(idleMs, Math.max(1, dueMs - clock.nowMs()))
+    const waitMs = isFilling ? 1 : Math.min(idleMs, Math.max(1, dueMs - clock.nowMs()))
     const given = { owned: this.#owned, assignment: this.#assignment, waitMs }
     await waitForWork(this.#deps, given, signal)
     // A timer that has come due is ticked now, so that the turn behind this one fires it.

@@ -9,12 +9,14 @@ import type { Cause, PastVersion, RefoldPlace } from './fold-stretch.ts'
 import { checkpointStepCount } from './history.ts'
 import {
   anyRecord,
+  countingHash,
   dayMs,
   event,
   keys,
   minuteMs,
   PastWorld,
   recordOf,
+  seeingHash,
   startMs,
   tick,
 } from './past-world.fixture.ts'
@@ -68,6 +70,48 @@ describe('the past of a person', () => {
     assert.deepEqual(Object.keys(found.person.withdrawn), ['news'])
     const by = foundOf(await foldVersion(world, place('user:ada'), version - 1))
     assert.deepEqual([by.cause.kind, by.cause.name], ['outcome', 'unsubscribed'])
+  })
+
+  it('is told without computed traits, and not where a segment saw one', async () => {
+    const world = new PastWorld(90 * dayMs)
+    const random = createSeededRandom(3)
+    const changes = new Map([
+      [50, countingHash],
+      [250, seeingHash],
+      [350, 'a'.repeat(64)],
+    ])
+    let version = 1
+    for (let index = 0; index < 700; index++) {
+      const hash = changes.get(index)
+      const skeleton = { hash, version: ++version }
+      const atMs = index * 3 * minuteMs
+      const record = recordOf('definitions', 'control:0', atMs, skeleton)
+      await world.append(hash === undefined ? anyRecord(random, index + 1000) : record)
+    }
+    await world.fold(1)
+    const reasons = new Map<string, number>()
+    for (const [key, versions] of world.seen) {
+      for (const [each, expected] of versions) {
+        const answer = await foldVersion(world, place(key), each)
+        const reason = answer.kind === 'refused' ? answer.reason : 'found'
+        reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+        if (answer.kind === 'refused') continue
+        const { person, traits, lacksComputed } = answer.found
+        const says = `${key} at ${each}`
+        assert.deepEqual(
+          bare(withoutComputed(person)),
+          bare(withoutComputed(expected.person)),
+          says,
+        )
+        assert.deepEqual(traits, expected.traits, says)
+        if (lacksComputed) reasons.set('lacks', (reasons.get('lacks') ?? 0) + 1)
+      }
+    }
+    assert.deepEqual([...reasons.keys()].sort(), ['computed', 'found', 'lacks'])
+    assert.ok(
+      [...reasons.values()].every((count) => count > 50),
+      JSON.stringify([...reasons]),
+    )
   })
 
   it('is followed by a feed that tells each version once, in order', async () => {
@@ -218,6 +262,11 @@ describe('the past of a person', () => {
     assert.deepEqual(await foldVersion(world, ada, 20), refused('trimmed'))
   })
 })
+
+function withoutComputed(person: Person): Person {
+  const parts = person.parts.map(({ key, totals, activity }) => ({ key, totals, activity }))
+  return { ...person, parts }
+}
 
 /** Without what a version does not show. */
 function bare(person: Person): unknown {

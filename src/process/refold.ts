@@ -21,6 +21,7 @@ import {
 } from '../profile/step-pack.ts'
 import {
   foldStretch,
+  loadInForce,
   type PastVersion,
   type RefoldDeps,
   type RefoldPlace,
@@ -46,6 +47,7 @@ export const pastRefusals = {
   expired: 'Versions from so long ago are not kept; see history.retentionDays.',
   trimmed: 'The log was trimmed: the records that made this version are gone.',
   segments: 'Rules or lists of people have changed too often since: what held then is not known.',
+  computed: 'A segment saw a computed trait in this version; what was counted then is not kept.',
   rules: 'This version was made by an older version of the fold, which this program cannot run.',
 } as const
 export type PastRefusal = keyof typeof pastRefusals
@@ -137,7 +139,7 @@ async function findLastBefore(
 
 export interface SomeVersions {
   /** As it was at `after`; absent where that is 0. */
-  readonly before?: Pick<PastVersion, 'person' | 'traits'>
+  readonly before?: Pick<PastVersion, 'person' | 'traits' | 'inForce'>
   readonly versions: readonly PastVersion[]
   /** The person's version now. */
   readonly newest: number
@@ -165,7 +167,10 @@ export async function foldVersions(
   try {
     const all = await foldStretch({ ...deps, inForce }, place, stretch, last)
     const versions = all.filter(({ version }) => version > wish.after)
-    const before = all.find(({ version }) => version === wish.after) ?? decodeBefore(stretch)
+    if (versions.length === 0) return refuse('computed')
+    const before =
+      all.find(({ version }) => version === wish.after) ??
+      (await loadBefore(deps, place.partition, stretch))
     return { kind: 'found', found: { versions, newest, ...(before ? { before } : {}) } }
   } catch (error) {
     const isTrimmed = error instanceof OperatingError && error.code === 'LOG_OFFSET_LOST'
@@ -249,11 +254,17 @@ async function loadStretch(
   return steps.length === end - start ? { start, end, before, steps } : 'expired'
 }
 
-function decodeBefore({ before }: Stretch): SomeVersions['before'] {
+async function loadBefore(
+  deps: RefoldDeps,
+  partition: number,
+  { before }: Stretch,
+): Promise<SomeVersions['before']> {
   const [personBytes, traitBytes] = before?.values ?? []
-  if (personBytes === undefined) return undefined
+  if (before === undefined || personBytes === undefined) return undefined
   const traits = traitBytes === undefined ? {} : traitsCodec.decode(traitBytes)
-  return { person: personCodec.decode(personBytes), traits }
+  const { definitionsVersion } = readStepsEnd(before.steps)
+  const inForce = await loadInForce(deps, partition, definitionsVersion)
+  return { person: personCodec.decode(personBytes), traits, inForce }
 }
 
 /** Returns where the next pack begins. */

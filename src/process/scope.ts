@@ -10,6 +10,7 @@ import { assert } from '../lib/assert.ts'
 import { sha256Bytes } from '../lib/hash.ts'
 import { emptyBody, encodeRecord, partitionOf, type RecordKind } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
+import type { ComputedInForce } from '../profile/computed/computed-trait.ts'
 import {
   createPerson,
   decodePerson,
@@ -21,7 +22,9 @@ import {
 } from '../profile/person.ts'
 import { appendStep, type Step } from '../profile/step-pack.ts'
 import type { Interaction } from '../recommend/recommender.ts'
+import type { ComputedPlan, ExtraTraits } from './computed-stage.ts'
 import type { CompiledDefinitions } from './definitions.ts'
+import type { FillState } from './fill-state.ts'
 import type { KeyList } from './key-list.ts'
 import { decodeJson, encodeJson, type PartitionMeta } from './meta.ts'
 import { type Codec, type PartitionView, timerKey } from './partition-view.ts'
@@ -55,6 +58,11 @@ export interface FoldScope {
   definitions: CompiledDefinitions
   /** Those in force that a rule names, by name. */
   lists: ReadonlyMap<string, KeyList>
+  /** Computed traits: what the state says of them, and what follows with the definitions. */
+  computed: { readonly inForce: ComputedInForce; readonly plan: ComputedPlan }
+  readonly fills: FillState
+  /** Counted beside the definitions in force; only where the past is read again. */
+  readonly extraTraits?: ExtraTraits | undefined
   /** Offset of the record being folded; timers before it count as its own. */
   offset: number
   /** Fold time: the due time of the timer that fires, else that of the record. */
@@ -75,6 +83,8 @@ export const traitsCodec: Codec<PersonTraits> = jsonCodec<PersonTraits>()
 export const messageCodec: Codec<Message> = jsonCodec<Message>()
 export const itemCodec: Codec<Item> = jsonCodec<Item>()
 export const metaCodec: Codec<PartitionMeta> = jsonCodec<PartitionMeta>()
+export const computedCodec: Codec<ComputedInForce> = jsonCodec<ComputedInForce>()
+export const fillCodec: Codec<FillState> = jsonCodec<FillState>()
 export const bytesCodec: Codec<Uint8Array> = { encode: (value) => value, decode: (bytes) => bytes }
 const presentCodec: Codec<1> = { encode: () => emptyBody, decode: () => 1 }
 

@@ -8,20 +8,24 @@
 
 import type { LogRecord } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
+import { decodeComputed } from '../profile/computed/computed-pack.ts'
 import { mergePart } from '../profile/merge-part.ts'
 import {
   cutActivity,
   decodePerson,
   type Enrollment,
   encodePerson,
+  findPart,
   type Person,
   type PersonTraits,
+  type ProfilePart,
   setTraits,
   traitPrefix,
 } from '../profile/person.ts'
 import { mergeSeen } from '../profile/seen.ts'
 import { bar, type Hold, isBarred, keysOf, leave, mergeClaimed } from '../profile/ties.ts'
 import { endExited, takeOverEnrollments } from './carry-enrollment.ts'
+import { mergeComputed } from './computed-stage.ts'
 import { dropMemberships, updateAllMemberships } from './evaluate-segments.ts'
 import { withdraw } from './fold-event.ts'
 import { linkKeys, type MovedSkeleton } from './link-identity.ts'
@@ -74,6 +78,7 @@ export function movePerson(scope: FoldScope, person: Person, hold: Hold): void {
     send(scope, { kind: 'identity-moved', key, skeleton })
   }
   person.pointer = leaderKey
+  person.pastKey = leaderKey
   person.hold = hold
   person.parts = []
   person.claimed = {}
@@ -108,6 +113,7 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
     if (person.pointer === takenFrom) detach(scope, person)
   }
   if (person.pointer !== undefined) {
+    if (skeleton.keys.length > 0) person.pastKey = person.pointer
     keepPerson(scope, person)
     const body = Uint8Array.from(record.body)
     send(scope, { kind: 'identity-part', key: person.pointer, skeleton, body })
@@ -197,6 +203,7 @@ function sendPart(
 function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonTraits): void {
   const traits = readTraits(scope, person.key)
   for (const part of joined.parts) {
+    takeStates(scope, person, part)
     mergePart(person, part)
     const partTraits = given[part.key]
     if (partTraits === undefined) continue
@@ -217,6 +224,34 @@ function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonT
   }
   writeTraits(scope, person.key, traits)
   updateAllMemberships(scope, person, traits)
+}
+
+/** States for a part that is there already are merged into it; `mergePart` does not know how. */
+function takeStates(scope: FoldScope, person: Person, part: ProfilePart): void {
+  const known = findPart(person, part.key)
+  if (known === undefined || part.computed === undefined) return
+  mergeComputed(scope.computed.plan, person, known, decodeComputed(part.computed), scope.nowMs)
+}
+
+/** Returns the parts that a record of the outbox takes to another key; none for most. */
+export function partsSentBy(record: LogRecord): readonly ProfilePart[] {
+  if (record.kind !== 'identity-part') return []
+  const { person } = decodeJson<SentPart>(record.body)
+  return person === undefined ? [] : decodePerson(Buffer.from(person, 'base64')).parts
+}
+
+/**
+ * Returns the record without the states of computed traits in it: who reads the past again finds
+ * these where their events were folded.
+ */
+export function withoutStates(record: LogRecord): LogRecord {
+  if (record.kind !== 'identity-part') return record
+  const sent = decodeJson<SentPart>(record.body)
+  if (sent.person === undefined) return record
+  const person = decodePerson(Buffer.from(sent.person, 'base64'))
+  for (const part of person.parts) delete part.computed
+  const bytes = Buffer.from(encodePerson(person)).toString('base64')
+  return { ...record, body: encode({ ...sent, person: bytes }) }
 }
 
 function withPlace(scope: FoldScope, person: Person, one: Enrollment): Enrollment {

@@ -53,6 +53,8 @@ export interface WorkerDeps {
   readonly advisor: AdvisorPort
   /** Absent where nothing is to be sent: messages stay due. */
   readonly mailer?: Mailer
+  /** Opens an empty state in memory: the past of new computed traits is folded into it. */
+  openScratch(): StateStore
   /** Gives other work of this thread its turn; absent where nothing else runs on it. */
   nextTurn?(): Promise<void>
   /** Told after each commit of a partition; for those who wait for a record to be folded. */

@@ -15,13 +15,14 @@ import {
 /**
  * Adds a part to a person. One that is there already, since two had the same device one after the
  * other, takes it in: each event is in one of the two. Names of events beyond the limit are counted
- * together, the rarest first.
+ * together, the rarest first. States of computed traits of a known part are left to the fold.
  */
 export function mergePart(person: Person, part: ProfilePart): void {
   const known = findPart(person, part.key)
   if (known === undefined) {
-    const isEmpty = Object.keys(part.totals).length === 0 && part.activity.length === 0
-    if (isEmpty) return
+    const { totals, activity, computed = emptyPack } = part
+    const isEmpty = [activity, computed].every(({ length }) => length === 0)
+    if (isEmpty && Object.keys(totals).length === 0) return
     person.parts.push(part)
   } else {
     for (const [name, total] of Object.entries(part.totals)) addTotal(known.totals, name, total)

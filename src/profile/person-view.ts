@@ -4,6 +4,7 @@
  */
 
 import type { Json, JsonObject } from '../lib/json.ts'
+import type { TimedValue } from './computed/view-computed.ts'
 
 /**
  * What a person did with one item, or once without any item. Retained for the longest window,
@@ -48,4 +49,6 @@ export interface PersonView {
   readonly memberships: readonly string[]
   /** Topics (`*` for all) that the person has left, with the time. */
   readonly withdrawn: Readonly<Record<string, number>>
+  /** Returns a computed trait by its name, which goes before a trait of the same name. */
+  computed?(name: string): TimedValue | undefined
 }

@@ -57,22 +57,26 @@ describe('the limits of a person', () => {
     assert.ok(encodePerson(person).length < valueBytesMax, `${encodePerson(person).length} bytes`)
   })
 
-  it('take a person of the layouts before, without steps, and ids without a hash', () => {
+  it('take a person of the layouts before, without computed, steps, and hashes', () => {
     const person = createPerson('user:ada', 5)
     const id = Buffer.alloc(16, 7)
     person.seen = addSeen(person.seen, { id, contentHash: 9 }, 60_000).seen
     const bytes = Buffer.from(encodePerson(person))
     const decoded = decodePerson(bytes)
     assert.equal(lookUpSeen(decoded.seen, { id, contentHash: 8 }, 60_000), 'conflict')
+    // States of computed traits, four bytes for those of no part, came last.
+    const counted = bytes.subarray(0, bytes.length - 4)
+    counted[0] = 3
+    assert.deepEqual(decodePerson(counted), decoded)
     // The steps, four bytes for none, came between the ids and the parts.
     const stepsAt = 5 + bytes.readUInt32BE(1) + 4 + person.seen.length
-    const short = Buffer.concat([bytes.subarray(0, stepsAt), bytes.subarray(stepsAt + 4)])
+    const short = Buffer.concat([counted.subarray(0, stepsAt), counted.subarray(stepsAt + 4)])
     short[0] = 2
     assert.deepEqual({ ...decodePerson(short), steps: decoded.steps }, decoded)
     short[0] = 1
     const before = decodePerson(short)
     assert.equal(lookUpSeen(before.seen, { id, contentHash: 8 }, 60_000), 'repeat')
-    assert.equal(encodePerson(before)[0], 3)
+    assert.equal(encodePerson(before)[0], 4)
   })
 
   it('cut the oldest activity of the largest part, and nothing under the limit', () => {

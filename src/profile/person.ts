@@ -10,10 +10,15 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import type { Json } from '../lib/json.ts'
 import { dropOldest, emptyPack } from './activity-pack.ts'
 import { forgetHashes } from './seen.ts'
 import { type Ties, upgradeClaimed } from './ties.ts'
+import {
+  addStatement,
+  type StoredTrait,
+  type StoredTraits,
+  statementsOf,
+} from './trait-statement.ts'
 
 /** Greatest number of identity keys that make up one profile. */
 export const partCountMax = 32
@@ -27,6 +32,8 @@ export const totalNameCountMax = 64
  */
 export const profileNameCountMax = 200
 export const activityBytesMax = 120 * 1024
+/** States of computed traits over all parts of a person. */
+export const computedBytesMax = 96 * 1024
 /** Topics that a person left one by one; who leaves more has left all. */
 export const withdrawnCountMax = 100
 /** Entries to and exits from segments that a profile shows. */
@@ -45,13 +52,12 @@ export interface ProfilePart {
   readonly key: string
   totals: Record<string, PackedTotal>
   activity: Uint8Array
+  /** States of computed traits, packed (computed/computed-pack.ts); absent where there are none. */
+  computed?: Uint8Array
 }
 
-/** A trait with where it came from; an older statement does not overwrite a newer one. */
-export type StoredTrait = [value: Json, statedAtMs: number, sourceId: string]
-
 /** By identity key, then by name. */
-export type PersonTraits = Record<string, Record<string, StoredTrait>>
+export type PersonTraits = Record<string, Record<string, StoredTraits>>
 
 export interface Enrollment {
   readonly enrollmentId: string
@@ -130,16 +136,18 @@ export function createPerson(key: string, nowMs: number): Person {
   }
 }
 
-const layoutVersion = 3
-/** Had no steps. */
+const layoutVersion = 4
+/** Had no states of computed traits. */
+const layoutWithoutComputed = 3
+/** Had no steps either. */
 const layoutWithoutSteps = 2
-/** Had whole ids in `seen`, and no hashes; and no steps. */
+/** Had whole ids in `seen`, and no hashes; and neither of the two. */
 const layoutOfWholeIds = 1
 const prefixBytes = 5
 
 /**
  * Layout: u8 version | u32 head bytes | head (JSON, without what follows) | u32 bytes, ids seen |
- * u32 bytes, steps | per part u32 bytes, activity.
+ * u32 bytes, steps | per part u32 bytes, activity | per part u32 bytes, states of computed traits.
  */
 export function encodePerson(person: Person): Uint8Array {
   const head = JSON.stringify({
@@ -148,7 +156,12 @@ export function encodePerson(person: Person): Uint8Array {
     steps: undefined,
     parts: person.parts.map(({ key, totals }) => [key, totals]),
   })
-  const packs = [person.seen, person.steps, ...person.parts.map(({ activity }) => activity)]
+  const packs = [
+    person.seen,
+    person.steps,
+    ...person.parts.map(({ activity }) => activity),
+    ...person.parts.map(({ computed = emptyPack }) => computed),
+  ]
   const headBytes = Buffer.byteLength(head)
   const packBytes = packs.reduce((sum, pack) => sum + 4 + pack.length, 0)
   const bytes = Buffer.allocUnsafe(prefixBytes + headBytes + packBytes)
@@ -184,7 +197,13 @@ export function decodePerson(source: Uint8Array): Person {
   const ids = readPack()
   const seen = layout === layoutOfWholeIds ? forgetHashes(ids) : ids
   const steps = layout <= layoutWithoutSteps ? emptyPack : readPack()
-  const parts = head.parts.map(([key, totals]) => ({ key, totals, activity: readPack() }))
+  const activities = head.parts.map(readPack)
+  const states = head.parts.map(() => (layout <= layoutWithoutComputed ? emptyPack : readPack()))
+  const parts = head.parts.map(([key, totals], index) => {
+    const part: ProfilePart = { key, totals, activity: activities[index] ?? emptyPack }
+    const computed = states[index] ?? emptyPack
+    return computed.length === 0 ? part : { ...part, computed }
+  })
   return { ...head, claimed: upgradeClaimed(head.claimed), seen, steps, parts }
 }
 
@@ -244,21 +263,25 @@ export function cutActivity({ parts }: Person): void {
 }
 
 /**
- * Sets traits of one part, unless a stored one was stated later. Returns the names that changed,
- * and how many had no room.
+ * Adds statements to the traits of one part: see trait-statement.ts. Returns the names whose
+ * statements changed, and how many had no room.
  */
 export function setTraits(
   traits: PersonTraits,
   partKey: string,
-  given: Readonly<Record<string, StoredTrait>>,
+  given: Readonly<Record<string, StoredTraits>>,
 ): { readonly changed: readonly string[]; readonly droppedCount: number } {
   const stored = traits[partKey] ?? {}
   const changed: string[] = []
   let droppedCount = 0
   let bytes = bytesOf(traits)
-  for (const [name, trait] of Object.entries(given)) {
+  const each = Object.entries(given).flatMap(([name, statements]) =>
+    statementsOf(statements).map((statement): [string, StoredTrait] => [name, statement]),
+  )
+  for (const [name, statement] of each) {
     const before = Object.hasOwn(stored, name) ? stored[name] : undefined
-    if (before !== undefined && before[1] > trait[1]) continue
+    const trait = addStatement(before, statement)
+    if (trait === undefined) continue
     const more = bytesOf([name, trait]) - (before === undefined ? 0 : bytesOf([name, before]))
     const isFull = before === undefined && Object.keys(stored).length >= traitCountMax
     if (isFull || (more > 0 && bytes + more > traitsBytesMax)) {
@@ -267,7 +290,7 @@ export function setTraits(
     }
     bytes += more
     stored[name] = trait
-    changed.push(name)
+    if (!changed.includes(name)) changed.push(name)
   }
   // Where nothing changed nothing is written, so nothing may be different in memory either.
   if (changed.length > 0) traits[partKey] = stored

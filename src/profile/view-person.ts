@@ -2,16 +2,33 @@
 
 import type { Json } from '../lib/json.ts'
 import { decodeActivity, type PackedActivity } from './activity-pack.ts'
-import type { Person, PersonTraits, StoredTrait } from './person.ts'
+import type { ComputedInForce } from './computed/computed-trait.ts'
+import { viewComputed } from './computed/view-computed.ts'
+import type { Person, PersonTraits } from './person.ts'
 import type { Activity, EventTotal, PersonView } from './person-view.ts'
+import {
+  type SettledTrait,
+  type StoredTrait,
+  settleTrait,
+  statementsOf,
+} from './trait-statement.ts'
 
-/** Returns one view over all parts. */
-export function viewPerson(person: Person, traits: PersonTraits): PersonView {
+/** Returns one view over all parts; with computed traits where `inForce` tells of them. */
+export function viewPerson(
+  person: Person,
+  traits: PersonTraits,
+  inForce?: ComputedInForce,
+): PersonView {
+  const hasComputed = inForce !== undefined && inForce.traits.length > 0
   return {
     key: person.key,
     identities: person.parts.map(({ key }) => key),
+    ...(hasComputed ? { computed: viewComputed(person.parts, inForce).timed } : {}),
     traits: Object.fromEntries(
-      Object.entries(currentTraits(person, traits)).map(([name, [value]]) => [name, value]),
+      Object.entries(currentTraits(person, traits, inForce)).map(([name, [value]]) => [
+        name,
+        value,
+      ]),
     ),
     activity: mergedActivity(person),
     totals: mergedTotals(person),
@@ -20,22 +37,38 @@ export function viewPerson(person: Person, traits: PersonTraits): PersonView {
   }
 }
 
-/**
- * Returns the winning statement of each trait: the newest; at the same instant that of the leading
- * part.
- */
+/** Returns the statement of each trait that counts. */
 export function currentTraits(
   person: Person,
   traits: PersonTraits,
+  inForce?: ComputedInForce,
 ): Readonly<Record<string, StoredTrait>> {
-  const current: Record<string, StoredTrait> = {}
-  for (const { key } of person.parts) {
+  const settled = settleTraits(person, traits, inForce)
+  return Object.fromEntries(Object.entries(settled).map(([name, { winner }]) => [name, winner]))
+}
+
+/** Returns all traits with what counts and what does not, over all parts. */
+export function settleTraits(
+  { parts }: Person,
+  traits: PersonTraits,
+  inForce?: ComputedInForce,
+): Readonly<Record<string, SettledTrait>> {
+  const stated = new Map<string, StoredTrait[]>()
+  for (const { key } of parts) {
     for (const [name, stored] of Object.entries(traits[key] ?? {})) {
-      const before = Object.hasOwn(current, name) ? current[name] : undefined
-      if (before === undefined || stored[1] > before[1]) current[name] = stored
+      const known = stated.get(name)
+      if (known === undefined) stated.set(name, [...statementsOf(stored)])
+      else known.push(...statementsOf(stored))
     }
   }
-  return current
+  const priorities = inForce?.priorities ?? {}
+  const settled: [string, SettledTrait][] = []
+  for (const [name, statements] of stated) {
+    const priority = Object.hasOwn(priorities, name) ? priorities[name] : undefined
+    const trait = settleTrait(statements, priority)
+    if (trait !== undefined) settled.push([name, trait])
+  }
+  return Object.fromEntries(settled)
 }
 
 function mergedActivity(person: Person): readonly Activity[] {

@@ -17,6 +17,7 @@ import { isCountMatch, judgeTest, type Verdict } from './condition.ts'
 import { type Facts, type Happening, isMeant } from './facts.ts'
 import type { EventRule, Rule, SplitRule, TraitRule } from './rule.ts'
 import { judgeSequence } from './sequence.ts'
+import { judgeTimed } from './timed-trait.ts'
 
 export interface RuleAnswer {
   readonly isMember: boolean
@@ -51,11 +52,14 @@ export function judgeEvent(
   return { isTrue, untilMs: nextTurn(rule, times, entered, windowMs), count: entered }
 }
 
-export function judgeTrait(rule: TraitRule, facts: Facts, nowMs: number): Verdict {
-  const value = facts.traitValue(rule.trait)
+/** Returns the verdict on a trait, computed or stated. */
+export function judgeTrait({ trait, tests }: TraitRule, facts: Facts, nowMs: number): Verdict {
+  const timed = facts.timedTrait(trait)
+  if (timed !== undefined) return judgeTimed(tests, timed, nowMs)
+  const value = facts.traitValue(trait)
   return joinVerdicts(
     'all',
-    rule.tests.map((test) => judgeTest(test, value, nowMs)),
+    tests.map((test) => judgeTest(test, value, nowMs)),
   )
 }
 

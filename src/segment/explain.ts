@@ -53,7 +53,8 @@ export function explainRule(rule: Rule, facts: Facts, nowMs: number): RuleExplan
       return { kind, says, ...shown(verdict), saw: verdict.match.map(timeText) }
     }
     case 'trait': {
-      const saw = facts.traitValue(rule.trait)
+      const timed = facts.timedTrait(rule.trait)
+      const saw = timed === undefined ? facts.traitValue(rule.trait) : timed.at(nowMs)
       const verdict = shown(judgeTrait(rule, facts, nowMs))
       return { kind, says, ...verdict, ...(saw === undefined ? {} : { saw }) }
     }

@@ -9,6 +9,7 @@
 
 import type { Json } from '../lib/json.ts'
 import { valueAt } from '../lib/json.ts'
+import type { TimedValue } from '../profile/computed/view-computed.ts'
 import type { Activity, PersonView } from '../profile/person-view.ts'
 import { isTestMet } from './condition.ts'
 import type { EventFilter } from './rule.ts'
@@ -46,7 +47,12 @@ export class Facts {
     return this.#byName.get(name) ?? none
   }
 
-  /** The value of a trait, or of a dotted path into one; undefined where there is none. */
+  /** A computed trait, which goes before a stated one of the same name. */
+  timedTrait(name: string): TimedValue | undefined {
+    return this.view.computed?.(name)
+  }
+
+  /** The value of a stated trait, or of a dotted path into one; undefined where there is none. */
   traitValue(name: string): Json | undefined {
     return valueAt(this.view.traits, name)
   }

@@ -20,7 +20,8 @@ export type ParsedRule =
   | { readonly kind: 'rule'; readonly rule: Rule }
   | { readonly kind: 'refused'; readonly faults: readonly RuleFault[] }
 
-const conditionForms = [
+/** What a rule asks of a person; `all`, `any` and `not` join these. */
+export const conditionForms = [
   'trait',
   'event',
   'sequence',

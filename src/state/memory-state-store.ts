@@ -1,7 +1,7 @@
 /**
- * The state in memory, for tests and the simulator, which can take it back to what it was:
- * `snapshot` and `restore` play a store that lost its newest commits. Nothing asynchronous but
- * resolved promises.
+ * The state in memory: for what a worker folds beside the real state and throws away, for tests,
+ * and for the simulator, which can take it back to what it was: `snapshot` and `restore` play a
+ * store that lost its newest commits. Nothing asynchronous but resolved promises.
  */
 
 import { assertCommitFits, compareKeys, rangeOf } from './key-order.ts'

@@ -16,7 +16,11 @@ import type { runWorker, WorkerDeps, WorkerOptions } from '../../src/process/wor
 import { createAdvisor } from '../../src/recommend/advisor.ts'
 import { createBlend } from '../../src/recommend/blend.ts'
 import type { BlobStore } from '../../src/state/blob-store.ts'
-import type { MemoryStateSnapshot, MemoryStateStore } from '../../src/state/memory-state-store.ts'
+import {
+  createMemoryStateStore,
+  type MemoryStateSnapshot,
+  type MemoryStateStore,
+} from '../../src/state/memory-state-store.ts'
 import type { StateStore } from '../../src/state/state-store.ts'
 import type { Renderer } from '../../src/template/template.ts'
 import { type FaultPlan, shuffle } from './fault-plan.ts'
@@ -216,6 +220,7 @@ export class Cluster {
       clock: process.clock,
       random: process.random,
       logger: this.#logger(process),
+      openScratch: createMemoryStateStore,
       freshness: this.#sharing === undefined ? process.freshness : watchOthers(process, read),
       renderer,
       advisor: {

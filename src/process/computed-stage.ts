@@ -1,0 +1,317 @@
+/**
+ * The stage that keeps computed traits: what one event adds to the states of one part.
+ *
+ * Which traits count, since which version of the definitions and whether their past is in is part
+ * of the state (`part/computed`), so a replay counts the same. A state of a trait that is no longer
+ * in force goes when its part is next written; one of a version that this partition has not
+ * reached came from another partition, and stays.
+ */
+
+import { activityOf } from '../event/activity.ts'
+import type { Event } from '../event/event.ts'
+import { sha256Hex } from '../lib/hash.ts'
+import { isJsonObject, type Json } from '../lib/json.ts'
+import {
+  cutComputed,
+  decodeComputed,
+  encodeComputed,
+  type PackedState,
+} from '../profile/computed/computed-pack.ts'
+import {
+  type ComputedInForce,
+  cellCountMax,
+  kindOf,
+  sessionId,
+  sessionKind,
+  sessionWindowMs,
+  type TraitInForce,
+} from '../profile/computed/computed-trait.ts'
+import type { Bounds, Sample, TraitKind } from '../profile/computed/kind.ts'
+import { computedBytesMax, type Person, type ProfilePart } from '../profile/person.ts'
+import type { ComputedTrait } from '../segment/computed-trait.ts'
+import { type EvaluationPlan, planEvaluation } from '../segment/plan.ts'
+import { namesOf } from '../segment/segment.ts'
+import type { CompiledDefinitions } from './definitions.ts'
+
+/** Samples that one event adds to one trait; an order has fewer lines. */
+const sampleCountMax = 100
+const orderSpan = 0x10000
+
+interface Counter {
+  readonly trait: ComputedTrait
+  readonly kind: TraitKind
+  readonly sinceVersion: number
+  /** The traits that it counts for, and the ratios of these. */
+  readonly names: readonly string[]
+}
+
+/** Derived from the definitions and the state: made anew when either changes. */
+export interface ComputedPlan {
+  readonly counters: readonly Counter[]
+  readonly byEvent: ReadonlyMap<string, readonly Counter[]>
+  /** Those that count every event. */
+  readonly always: readonly Counter[]
+  readonly sinceVersions: ReadonlyMap<string, number>
+  /** Names of the traits of the session; any event can change them. */
+  readonly sessionNames: readonly string[]
+  /** Spans of activity are kept. */
+  readonly hasSession: boolean
+  readonly version: number
+  /** The segments whose traits are all filled. */
+  readonly evaluation: EvaluationPlan
+  /** By name of those, of the rule and of the traits it sees: evaluated again when it changes. */
+  readonly ruleHashes: ReadonlyMap<string, string>
+  /** Names of the segments that are left out. */
+  readonly waiting: readonly string[]
+}
+
+/** What counts beside that: a trait whose past is read again. */
+export interface ExtraTraits {
+  readonly traits: readonly ComputedTrait[]
+  readonly sinceVersion: number
+}
+
+export function planComputed(
+  definitions: CompiledDefinitions,
+  inForce: ComputedInForce,
+  extra?: ExtraTraits,
+): ComputedPlan {
+  const counters: Counter[] = []
+  const ratios = inForce.traits.filter(({ kind }) => kind === 'ratio')
+  const namesFor = (id: string): readonly string[] => {
+    const own = inForce.traits.filter((each) => each.id === id).map(({ name }) => name)
+    const over = ratios.filter((each) => own.some((name) => name === each.over || name === each.by))
+    return [...own, ...over.map(({ name }) => name)]
+  }
+  const add = (trait: ComputedTrait, sinceVersion: number): void => {
+    if (trait.kind === 'ratio' || counters.some((each) => each.trait.id === trait.id)) return
+    counters.push({ trait, kind: kindOf(trait), sinceVersion, names: namesFor(trait.id) })
+  }
+  for (const trait of extra?.traits ?? []) add(trait, extra?.sinceVersion ?? 0)
+  for (const trait of definitions.computed) {
+    const known = inForce.traits.find(({ id }) => id === trait.id)
+    if (known !== undefined) add(trait, known.sinceVersion)
+  }
+  const byEvent = new Map<string, Counter[]>()
+  for (const counter of counters) {
+    for (const name of counter.trait.events ?? []) {
+      const listening = byEvent.get(name)
+      if (listening === undefined) byEvent.set(name, [counter])
+      else listening.push(counter)
+    }
+  }
+  const ofSession = counters.filter(({ trait }) => trait.isSession === true)
+  return {
+    counters,
+    byEvent,
+    always: counters.filter(({ trait }) => trait.events === undefined),
+    sinceVersions: new Map(counters.map(({ trait, sinceVersion }) => [trait.id, sinceVersion])),
+    hasSession: ofSession.length > 0,
+    sessionNames: [...new Set(ofSession.flatMap(({ names }) => names))],
+    version: inForce.version,
+    ...planSegments(definitions, inForce),
+  }
+}
+
+/** Tells whether a segment sees a computed trait: its members depend on what was counted. */
+export function seesComputed({ plan, computed }: CompiledDefinitions): boolean {
+  const known = new Set(computed.map(({ name }) => name))
+  return plan.segments.some(({ rule }) => namesOf(rule).traits.some((name) => known.has(name)))
+}
+
+/** Leaves out the segments that see a trait still being filled, also by way of others. */
+function planSegments(
+  { plan, segmentHashes }: CompiledDefinitions,
+  { traits, priorities = {} }: ComputedInForce,
+): Pick<ComputedPlan, 'evaluation' | 'ruleHashes' | 'waiting'> {
+  const byName = new Map(traits.map((trait) => [trait.name, trait]))
+  const left = new Set<string>()
+  const ruleHashes = new Map<string, string>()
+  for (const { name, rule } of plan.segments) {
+    const names = namesOf(rule)
+    const seen = [...new Set(names.traits.flatMap((trait) => withTerms(byName, trait)))]
+    const isPending = seen.some(({ readyAtMs }) => readyAtMs === undefined)
+    if (isPending || names.segments.some((each) => left.has(each))) {
+      left.add(name)
+      continue
+    }
+    const facts: readonly Json[] = [
+      ...seen.map(({ name: trait, id, sinceVersion }) => [trait, id, sinceVersion]),
+      ...Object.entries(priorities)
+        .filter(([stated]) => names.traits.some((trait) => isOf(trait, stated)))
+        .map(([stated, sources]) => [stated, ...sources]),
+    ]
+    const hash = segmentHashes.get(name) ?? ''
+    const isPlain = facts.length === 0
+    ruleHashes.set(name, isPlain ? hash : sha256Hex(hash + JSON.stringify(facts)).slice(0, 16))
+  }
+  const isWhole = left.size === 0
+  const kept = isWhole ? plan.segments : plan.segments.filter(({ name }) => !left.has(name))
+  return { evaluation: isWhole ? plan : planEvaluation(kept), ruleHashes, waiting: [...left] }
+}
+
+/** Tells whether a rule's path names the trait, or lies in it. */
+function isOf(path: string, trait: string): boolean {
+  return path === trait || path.startsWith(`${trait}.`)
+}
+
+/** Returns the computed trait of this name, and the terms of a ratio; none where it is stated. */
+function withTerms(
+  byName: ReadonlyMap<string, TraitInForce>,
+  name: string,
+): readonly TraitInForce[] {
+  const trait = byName.get(name)
+  if (trait === undefined) return none
+  const terms = [trait.over, trait.by].flatMap((term) => byName.get(term ?? '') ?? [])
+  return [trait, ...terms]
+}
+
+/** What is counted: an event, or what became of a message. */
+export interface Counted {
+  readonly event: Pick<Event, 'type' | 'name' | 'occurredAtMs' | 'properties'> & Partial<Event>
+  /** Of the event's id: orders events of one instant. */
+  readonly eventRef: number
+  /** False for calls that say who a person is: they are in no session. */
+  readonly isActivity: boolean
+}
+
+/** Returns the traits that an event of this name could change. */
+export function namesChangedBy(plan: ComputedPlan, eventName: string): readonly string[] {
+  if (plan.counters.length === 0) return none
+  const counters = [...(plan.byEvent.get(eventName) ?? []), ...plan.always]
+  return [...counters.flatMap(({ names }) => names), ...plan.sessionNames]
+}
+
+/** Adds an event to the states of `part`; returns the names of traits that may have changed. */
+export function applyComputed(
+  plan: ComputedPlan,
+  person: Person,
+  part: ProfilePart,
+  counted: Counted,
+  nowMs: number,
+): readonly string[] {
+  const { event, isActivity } = counted
+  const named = plan.byEvent.get(event.name) ?? none
+  const listening = isActivity ? [...named, ...plan.always] : named
+  const isInSession = isActivity && plan.hasSession
+  if (listening.length === 0 && !isInSession) return none
+  const entries = decodeComputed(part.computed ?? emptyState).filter((each) => isAlive(plan, each))
+  const changed: string[] = isInSession ? [...plan.sessionNames] : []
+  const properties = event.properties ?? {}
+  for (const { trait, kind, sinceVersion, names } of listening) {
+    if (!trait.matches(properties)) continue
+    const samples = samplesOf(trait, kind, counted)
+    if (samples.length === 0) continue
+    const edgeMs = trait.windowMs === undefined ? -Infinity : nowMs - trait.windowMs
+    addTo(entries, { id: trait.id, sinceVersion }, kind, samples, { edgeMs, cellCountMax })
+    changed.push(...names)
+  }
+  if (isInSession) {
+    const sample = { atMs: event.occurredAtMs, order: 0, value: 1 }
+    const place = { id: sessionId, sinceVersion: plan.version }
+    addTo(entries, place, sessionKind, [sample], { edgeMs: nowMs - sessionWindowMs, cellCountMax })
+  }
+  part.computed = encodeComputed(entries)
+  cutComputed(person.parts, computedBytesMax)
+  return changed
+}
+
+/** Merges states that were made elsewhere, of the past, into those of `part`. */
+export function mergeComputed(
+  plan: ComputedPlan,
+  person: Person,
+  part: ProfilePart,
+  states: readonly PackedState[],
+  nowMs: number,
+): void {
+  const entries = decodeComputed(part.computed ?? emptyState).filter((each) => isAlive(plan, each))
+  for (const { id, sinceVersion, isCut, state } of states) {
+    const counter = plan.counters.find(({ trait }) => trait.id === id)
+    const isSession = id === sessionId
+    const at = entries.findIndex(
+      (each) => each.id === id && (isSession || each.sinceVersion === sinceVersion),
+    )
+    const before = entries[at]
+    const incoming = { id, sinceVersion, isCut, state }
+    if (before === undefined) {
+      if (isAlive(plan, incoming)) entries.push(incoming)
+      continue
+    }
+    const kind = isSession ? sessionKind : counter?.kind
+    if (kind === undefined) {
+      // Of a version that is not in force here yet; a reader merges the two.
+      entries.push(incoming)
+      continue
+    }
+    const windowMs = isSession ? sessionWindowMs : counter?.trait.windowMs
+    const edgeMs = windowMs === undefined ? -Infinity : nowMs - windowMs
+    const merged = kind.merge(before.state, state, { edgeMs, cellCountMax })
+    entries[at] = { ...before, isCut: before.isCut || isCut, state: merged }
+  }
+  part.computed = encodeComputed(entries)
+  cutComputed(person.parts, computedBytesMax)
+}
+
+function isAlive(plan: ComputedPlan, { id, sinceVersion }: PackedState): boolean {
+  if (id === sessionId) return plan.hasSession || sinceVersion > plan.version
+  return plan.sinceVersions.get(id) === sinceVersion || sinceVersion > plan.version
+}
+
+function addTo(
+  entries: PackedState[],
+  { id, sinceVersion }: { readonly id: string; readonly sinceVersion: number },
+  kind: TraitKind,
+  samples: readonly Sample[],
+  bounds: Bounds,
+): void {
+  const at = entries.findIndex(
+    (each) => each.id === id && (id === sessionId || each.sinceVersion === sinceVersion),
+  )
+  const before = entries[at] ?? { id, sinceVersion, isCut: false, state: emptyState }
+  const entry = { ...before, state: kind.add(before.state, samples, bounds) }
+  if (at < 0) entries.push(entry)
+  else entries[at] = entry
+}
+
+function samplesOf(
+  { of }: ComputedTrait,
+  kind: TraitKind,
+  { event, eventRef }: Counted,
+): readonly Sample[] {
+  const atMs = event.occurredAtMs
+  const values = of === undefined ? [1] : valuesOf(event, of)
+  const samples: Sample[] = []
+  for (const value of values) {
+    const kept = kind.prepare(value)
+    if (kept === undefined) continue
+    samples.push({ atMs, order: eventRef * orderSpan + samples.length, value: kept })
+    if (samples.length === sampleCountMax) break
+  }
+  return samples
+}
+
+function valuesOf(event: Counted['event'], of: string): readonly Json[] {
+  if (of === '$event') return [event.name]
+  if (of !== '$value' && of !== '$item') return valuesAt(event.properties ?? {}, of.split('.'))
+  const lines = activityOf(event as Event)
+  if (of === '$item') return lines.flatMap(({ itemId }) => itemId ?? [])
+  const amounts = lines.flatMap(({ value }) => value ?? [])
+  if (amounts.length === 0) return none
+  return [Math.round(amounts.reduce((sum, each) => sum + each, 0) * 100) / 100]
+}
+
+/** Returns what lies at a dotted path; a `*` stands for each entry of a list. */
+function valuesAt(value: Json, path: readonly string[]): readonly Json[] {
+  const [step, ...rest] = path
+  if (step === undefined) return [value]
+  if (step === '*') {
+    return Array.isArray(value) ? value.flatMap((each: Json) => valuesAt(each, rest)) : none
+  }
+  if (!isJsonObject(value)) return none
+  const whole = path.join('.')
+  if (Object.hasOwn(value, whole)) return [value[whole] as Json]
+  return Object.hasOwn(value, step) ? valuesAt(value[step] as Json, rest) : none
+}
+
+const none: readonly never[] = []
+const emptyState = new Uint8Array(0)

@@ -1,0 +1,211 @@
+/** All partitions under one owner on memory adapters, with the traits that its tests bring. */
+
+import assert from 'node:assert/strict'
+import type { Event } from '../event/event.ts'
+import { systemClock } from '../lib/clock.ts'
+import { sha256Bytes } from '../lib/hash.ts'
+import type { JsonObject } from '../lib/json.ts'
+import { silentLogger } from '../lib/logger.ts'
+import { createSeededRandom, type Random } from '../lib/random.ts'
+import { createMemoryEventLog } from '../log/memory-event-log.ts'
+import { emptyBody, type NewRecord, partitionOf, type RecordKind } from '../log/record.ts'
+import {
+  computedKey,
+  decodeInForce,
+  type TraitInForce,
+} from '../profile/computed/computed-trait.ts'
+import { decodePerson, type Person } from '../profile/person.ts'
+import { createMemoryStateStore } from '../state/memory-state-store.ts'
+import { appendContinue } from './continuer.ts'
+import {
+  type CompiledDefinitions,
+  compileDefinitions,
+  type DefinitionsDocument,
+  emptyDocument,
+} from './definitions.ts'
+import { Filler } from './filler.ts'
+import { Forwarder } from './forwarder.ts'
+import type { Owned } from './ownership.ts'
+import { PartitionFold } from './partition-fold.ts'
+import { outboxPrefix } from './scope.ts'
+
+const startMs = 1_800_000_000_000
+export const partitionCount = 4
+export const partitions = Array.from({ length: partitionCount }, (_, partition) => partition)
+
+const views: JsonObject = { kind: 'count', event: 'Product Viewed' }
+const traits = [
+  { name: 'views', content: views },
+  { name: 'views_lately', content: { ...views, within: '2h' } },
+  { name: 'spent', content: { kind: 'sum', event: 'Order Completed', of: '$value' } },
+  { name: 'in_session', content: { ...views, within: 'session' } },
+]
+const segments = [{ name: 'keen', content: { trait: 'views', atLeast: 5 } }]
+const template = { name: 'mail', html: '', subject: '', text: null }
+const campaigns = [
+  {
+    name: 'offer',
+    trigger: { segment: 'keen' },
+    steps: [{ send: { template: 'mail', topic: 'news' } }],
+  },
+]
+const identity: JsonObject = { kinds: [{ name: 'crm', from: ['traits.crmId'], joinsUsers: true }] }
+const withIdentity: DefinitionsDocument = { ...emptyDocument, identity }
+const documents: Readonly<Record<string, DefinitionsDocument>> = {
+  nothing: withIdentity,
+  traits: { ...withIdentity, traits, segments, campaigns, templates: { mail: template } },
+  other: { ...withIdentity, traits: [{ name: 'views', content: { ...views, within: '1h' } }] },
+}
+
+function recordOf({ fold: { partition, scope, cursor } }: Owned): NewRecord {
+  return {
+    ...{ partition, key: `control:${partition}`, kind: 'continue', skeleton: null },
+    id: sha256Bytes(`continue ${partition} ${cursor}`, 16),
+    ...{ recordedAtMs: scope.meta.foldMs, isBackfill: false, keyId: 0, body: emptyBody },
+  }
+}
+
+function compiled(hash: string): CompiledDefinitions {
+  const answer = compileDefinitions(documents[hash] ?? emptyDocument, hash)
+  assert.equal(answer.kind, 'compiled', JSON.stringify(answer))
+  return answer.definitions
+}
+
+/** All partitions under one owner, driven step by step; the owner may die between any two. */
+export class Cluster {
+  readonly log = createMemoryEventLog({ identity: { incarnation: 'test', partitionCount } })
+  readonly state = createMemoryStateStore()
+  nowMs = startMs
+  /** A partition that does not fold for a while. */
+  asleep = -1
+  owneds: Owned[] = []
+  #forwarder = new Forwarder(this.log)
+  #filler: Filler
+  #epoch = 0
+  #made = 0
+
+  constructor() {
+    this.#filler = this.#createFiller()
+  }
+
+  #createFiller(): Filler {
+    const deps = {
+      log: this.log,
+      definitionsOf: async (hash: string) => compiled(hash),
+      clock: { ...systemClock, nowMs: () => this.nowMs },
+      random: createSeededRandom(this.#epoch + 1),
+      logger: silentLogger,
+      openScratch: createMemoryStateStore,
+    }
+    // Few people in a record, so that there are several.
+    return new Filler(deps, 'default', 4)
+  }
+
+  /** The owner starts, or dies with what it has not committed, and another starts. */
+  async start(): Promise<void> {
+    this.#epoch++
+    this.#forwarder = new Forwarder(this.log)
+    this.#filler = this.#createFiller()
+    this.owneds = []
+    for (const partition of partitions) {
+      const nonce = `n${this.#epoch}`
+      await this.state.acquire(partition, this.#epoch, nonce)
+      const fold = this.createFold(partition)
+      await fold.open(await this.state.head(partition))
+      await this.#forwarder.open(this.state, partition)
+      const said = { epoch: this.#epoch, nonce }
+      await this.append('owner', `control:${partition}`, said, { partition })
+      const known = { isAnnounced: true, isOwner: true, tickedAtMs: 0, isStopKnown: false }
+      this.owneds.push({ fold, epoch: this.#epoch, nonce, ...known })
+    }
+  }
+
+  createFold(partition: number, state = this.state): PartitionFold {
+    const deps = { log: this.log, state, definitionsOf: async (hash: string) => compiled(hash) }
+    return new PartitionFold(deps, { workspace: 'default', partitionCount, partition })
+  }
+
+  async append(
+    kind: RecordKind,
+    key: string,
+    skeleton: unknown,
+    given: Partial<NewRecord> = {},
+  ): Promise<void> {
+    const id = sha256Bytes(`${kind} ${key} ${this.#made++}`, 16)
+    const partition = partitionOf('default', key, partitionCount)
+    const head = { partition, key, kind, id, recordedAtMs: this.nowMs, isBackfill: false, keyId: 0 }
+    await this.log.append([{ ...head, skeleton, body: emptyBody, ...given }])
+  }
+
+  async apply(hash: string): Promise<void> {
+    await this.append('apply', 'control:0', { version: 0, hash }, { partition: 0 })
+  }
+
+  async event(
+    name: string,
+    ids: Pick<Event, 'userId' | 'anonymousId' | 'previousId' | 'traits'>,
+  ): Promise<void> {
+    const type = name === 'alias' ? 'alias' : 'track'
+    const event: Event = {
+      ...{ eventId: `e${this.#made}`, sourceId: 'web', type, name, ...ids },
+      ...{ occurredAtMs: this.nowMs, receivedAtMs: this.nowMs },
+      properties: name === 'Order Completed' ? { total: 10 } : { product_id: 'p' },
+    }
+    const key = ids.userId === undefined ? `anonymous:${ids.anonymousId}` : `user:${ids.userId}`
+    await this.append('event', key, { name }, { body: Buffer.from(JSON.stringify(event)) })
+  }
+
+  /** Folds some records of each partition; answers whether there is nothing left to do. */
+  async step(random: Random): Promise<boolean> {
+    let isDone = true
+    for (const owned of this.owneds) {
+      const { fold } = owned
+      if (fold.partition === this.asleep) {
+        isDone = false
+        continue
+      }
+      const records = await this.log.read(fold.partition, fold.cursor, 1 + random.unit() * 8)
+      if (records.length > 0) isDone = false
+      await fold.fold(records, () => false)
+      if (fold.hasChanges()) await this.#commit(owned)
+    }
+    if (random.unit() < 0.7) await this.#forwarder.run()
+    const isPending = partitions.some((each) => this.#forwarder.pendingCount(each) > 0)
+    const isFilling = random.unit() < 0.6 ? await this.#filler.step(this.owneds, 0) : true
+    const given = { peopleCountMax: 3, isBusy: false }
+    const isEvaluating = await appendContinue({ log: this.log, recordOf }, this.owneds, given)
+    return isDone && !isPending && !isFilling && !isEvaluating
+  }
+
+  async #commit({ fold, epoch, nonce }: Owned): Promise<void> {
+    const { commit } = fold.takeCommit({ epoch, nonce }, 'test')
+    assert.deepEqual(await this.state.commit([commit]), ['committed'])
+    fold.committed(commit)
+    for (const { key, value } of commit.changes) {
+      const isSent = value !== undefined && key.startsWith(outboxPrefix)
+      if (isSent) this.#forwarder.add(commit.partition, key, value)
+    }
+  }
+
+  async settle(random: Random, beforeEach?: () => void): Promise<void> {
+    // What one step has forwarded, the next one folds.
+    for (let step = 0, restCount = 0; step < 3000; step++) {
+      beforeEach?.()
+      restCount = (await this.step(random)) ? restCount + 1 : 0
+      if (restCount === 3) return
+    }
+    assert.fail('the cluster comes to rest')
+  }
+
+  async people(): Promise<readonly Person[]> {
+    const pages = await Promise.all(
+      partitions.map((partition) => this.state.scan(partition, 'person/', '', 1000)),
+    )
+    return pages.flat().map(({ value }) => decodePerson(value))
+  }
+
+  async inForce(partition = 0): Promise<readonly TraitInForce[]> {
+    const [bytes] = await this.state.get(partition, [computedKey])
+    return decodeInForce(bytes).traits
+  }
+}

@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { sha256Bytes } from '../lib/hash.ts'
+import { createSeededRandom, type Random } from '../lib/random.ts'
+import { partitionOf } from '../log/record.ts'
+import { viewComputed } from '../profile/computed/view-computed.ts'
+import { viewPerson } from '../profile/view-person.ts'
+import { hashPartition } from '../state/dump.ts'
+import { createMemoryStateStore } from '../state/memory-state-store.ts'
+import { Cluster, partitionCount, partitions } from './filler.fixture.ts'
+import type { FilledSkeleton } from './fold-filled.ts'
+
+/** Checks each person's traits with totals and activity, which other code keeps. */
+async function checkValues(cluster: Cluster, says = ''): Promise<void> {
+  const readyTraits = (await cluster.inForce()).map((each) => ({ ...each, readyAtMs: 1 }))
+  for (const person of await cluster.people()) {
+    if (person.pointer !== undefined) continue
+    const { totals, activity } = viewPerson(person, {})
+    const answers = viewComputed(person.parts, { version: 9, traits: readyTraits })
+    const shown = Object.fromEntries(
+      answers.answersAt(cluster.nowMs).map(({ trait, value }) => [trait.name, value]),
+    )
+    const viewed = activity.filter(({ name }) => name === 'Product Viewed')
+    assert.deepEqual(
+      { ...shown, in_session: 0 },
+      {
+        views: totals['Product Viewed']?.count ?? 0,
+        views_lately: viewed.filter(
+          ({ occurredAtMs }) => cluster.nowMs - occurredAtMs < 2 * 3_600_000,
+        ).length,
+        spent: totals['Order Completed']?.valueSum ?? 0,
+        in_session: 0,
+      },
+      `${person.key} ${says}`,
+    )
+  }
+}
+
+/** Some life of people with devices that become theirs, before and after the traits come. */
+async function live(cluster: Cluster, random: Random, eventCount: number): Promise<void> {
+  for (let count = 0; count < eventCount; count++) {
+    cluster.nowMs += Math.floor(random.unit() * 200_000)
+    const index = Math.floor(random.unit() * 12)
+    const name = random.unit() < 0.2 ? 'Order Completed' : 'Product Viewed'
+    const draw = random.unit()
+    const device = `d${index}-${Math.floor(random.unit() * 2)}`
+    // Some devices are used by two people: the second gets what comes from then on.
+    const userId = random.unit() < 0.1 ? `u${(index + 1) % 12}` : `u${index}`
+    if (draw < 0.5) await cluster.event(name, { anonymousId: device })
+    else if (draw < 0.7) await cluster.event(name, { userId, anonymousId: device })
+    else await cluster.event(name, { userId })
+    if (random.unit() < 0.3) await cluster.step(random)
+  }
+}
+
+/** A life in which users turn out to be one, and are told apart again. */
+async function mingle(cluster: Cluster, random: Random, eventCount: number): Promise<void> {
+  const some = (): string => `u${Math.floor(random.unit() * 8)}`
+  for (let count = 0; count < eventCount; count++) {
+    await live(cluster, random, 1)
+    const draw = random.unit()
+    if (draw < 0.05) await cluster.event('alias', { userId: some(), previousId: some() })
+    else if (draw < 0.1) {
+      const crmId = `c${Math.floor(random.unit() * 6)}`
+      await cluster.event('Product Viewed', { userId: some(), traits: { crmId } })
+    } else if (draw < 0.18) {
+      const joined = (await cluster.people()).filter(({ pointer }) => pointer !== undefined)
+      const { key, pointer = '' } = joined[Math.floor(random.unit() * joined.length)] ?? {}
+      if (key === undefined) continue
+      if (draw < 0.13) await cluster.append('identity-split', key, {})
+      else await cluster.append('identity-join', key, { otherKey: pointer })
+    }
+  }
+}
+
+describe('a new computed trait', () => {
+  for (const seed of [1, 2, 3, 4, 5, 6]) {
+    it(`is filled exactly while life and deaths of owners go on (seed ${seed})`, async () => {
+      const random = createSeededRandom(seed)
+      const cluster = new Cluster()
+      await cluster.start()
+      await cluster.apply('nothing')
+      await live(cluster, random, 120)
+      await cluster.apply('traits')
+      for (let round = 0; round < 12; round++) {
+        await live(cluster, random, 10)
+        cluster.asleep = Math.floor(random.unit() * (partitionCount + 1))
+        for (let step = Math.floor(random.unit() * 9); step > 0; step--) await cluster.step(random)
+        // The owner dies with what it has in hand.
+        if (random.unit() < 0.5) await cluster.start()
+      }
+      cluster.asleep = -1
+      await cluster.settle(random)
+      for (const partition of partitions) {
+        for (const { name, readyAtMs } of await cluster.inForce(partition)) {
+          assert.ok(readyAtMs !== undefined, `${name} is filled in partition ${partition}`)
+        }
+      }
+      await checkValues(cluster)
+      await checkRebuild(cluster)
+    })
+  }
+
+  it('takes nothing twice, nor from an older owner', async () => {
+    const random = createSeededRandom(8)
+    const cluster = new Cluster()
+    await cluster.start()
+    await cluster.apply('nothing')
+    await live(cluster, random, 100)
+    await cluster.settle(random)
+    await cluster.apply('traits')
+    const said = new Set<string>()
+    let repeated = 0
+    const ended = { slice: 0, sliceCount: 1, after: '', through: '', isSliceEnd: true } as const
+    for (let step = 0; step < 400; step++) {
+      await cluster.step(random)
+      // An owner of before says that there is no past at all.
+      const forged: FilledSkeleton = { step: 'people', version: 2, ...ended, epoch: 0, nonce: 'n0' }
+      const body = Buffer.from('[]')
+      if (step < 40) {
+        const partition = step % partitionCount
+        await cluster.append('filled', `control:${partition}`, forged, { partition, body })
+      }
+      // Every record of an owner comes again, as it was and in the name of an epoch before.
+      for (const partition of partitions) {
+        for (const record of await cluster.log.read(partition, 0, 10_000)) {
+          const id = Buffer.from(record.id).toString('hex')
+          if (record.kind !== 'filled' || record.outbox !== undefined || said.has(id)) continue
+          if (record.body.length === 2) continue
+          const skeleton = record.skeleton as FilledSkeleton
+          for (const older of [skeleton, { ...skeleton, epoch: 0 }]) {
+            const again = sha256Bytes(`again ${id} ${repeated++}`, 16)
+            said.add(id).add(Buffer.from(again).toString('hex'))
+            await cluster.log.append([{ ...record, id: again, skeleton: older }])
+          }
+        }
+      }
+    }
+    await cluster.settle(random)
+    assert.ok(repeated >= 2 * partitionCount, `${repeated} records were repeated`)
+    await checkValues(cluster)
+    await checkRebuild(cluster)
+  })
+
+  it('is filled in several passes over the log, each with some of the people', async () => {
+    const random = createSeededRandom(9)
+    const cluster = new Cluster()
+    await cluster.start()
+    await cluster.apply('nothing')
+    await live(cluster, random, 150)
+    await cluster.settle(random)
+    await cluster.apply('traits')
+    await cluster.settle(random, () => {
+      for (const { fold } of cluster.owneds) {
+        for (const job of fold.scope.fills.jobs) if (job.slice === 0) job.sliceCount = 3
+      }
+    })
+    assert.ok((await cluster.inForce()).every(({ readyAtMs }) => readyAtMs !== undefined))
+    await checkValues(cluster)
+  })
+
+  it('goes where a device went while it is filled: the past to who claimed it first', async () => {
+    for (let seed = 20; seed < 26; seed++) {
+      const random = createSeededRandom(seed)
+      const cluster = new Cluster()
+      await cluster.start()
+      await cluster.apply('nothing')
+      for (let count = 0; count < 3; count++) {
+        await cluster.event('Product Viewed', { anonymousId: 'd' })
+      }
+      await cluster.settle(random)
+      await cluster.apply('traits')
+      // Whether the past is read before, between or behind the claims is left to chance.
+      for (const userId of ['u1', 'u2']) {
+        for (let step = Math.floor(random.unit() * 4); step > 0; step--) await cluster.step(random)
+        await cluster.event('Product Viewed', { userId, anonymousId: 'd' })
+        for (let step = Math.floor(random.unit() * 3); step > 0; step--) await cluster.step(random)
+        await cluster.event('Product Viewed', { anonymousId: 'd' })
+      }
+      await cluster.settle(random)
+      await checkValues(cluster)
+    }
+  })
+
+  it('is filled exactly where one partition has it before another', async () => {
+    for (const seed of [60, 61, 62, 63, 64, 65]) {
+      const random = createSeededRandom(seed)
+      const cluster = new Cluster()
+      await cluster.start()
+      await cluster.apply('nothing')
+      await live(cluster, random, 60)
+      await cluster.settle(random)
+      for (const partition of partitions) {
+        const brought = { version: 2, hash: 'traits' }
+        await cluster.append('definitions', `control:${partition}`, brought, { partition })
+        await live(cluster, random, 20)
+        await cluster.settle(random)
+      }
+      const inForce = await cluster.inForce()
+      assert.ok(inForce.length > 0 && inForce.every(({ readyAtMs }) => readyAtMs !== undefined))
+      await checkValues(cluster, `seed ${seed}`)
+      await checkRebuild(cluster)
+    }
+  })
+
+  it('goes where people go who are joined, taken apart and joined again', async () => {
+    for (const seed of [40, 46, 93, 254, 286]) {
+      const random = createSeededRandom(seed)
+      const cluster = new Cluster()
+      await cluster.start()
+      await cluster.apply('nothing')
+      await mingle(cluster, random, 100)
+      await cluster.apply('traits')
+      for (let round = 0; round < 10; round++) {
+        await mingle(cluster, random, 8)
+        cluster.asleep = Math.floor(random.unit() * (partitionCount + 1))
+        for (let step = Math.floor(random.unit() * 9); step > 0; step--) await cluster.step(random)
+        if (random.unit() < 0.3) await cluster.start()
+      }
+      cluster.asleep = -1
+      await cluster.settle(random)
+      const inForce = await cluster.inForce()
+      assert.ok(inForce.length > 0 && inForce.every(({ readyAtMs }) => readyAtMs !== undefined))
+      await checkValues(cluster, `seed ${seed}`)
+      await checkRebuild(cluster)
+    }
+  })
+
+  it('is ready nowhere while one partition has not read its past', async () => {
+    const random = createSeededRandom(30)
+    const cluster = new Cluster()
+    await cluster.start()
+    await cluster.apply('nothing')
+    await live(cluster, random, 60)
+    await cluster.settle(random)
+    await cluster.apply('traits')
+    cluster.asleep = 2
+    for (let step = 0; step < 300; step++) await cluster.step(random)
+    for (const partition of [0, 1, 3]) {
+      const inForce = await cluster.inForce(partition)
+      assert.ok(inForce.length > 0 && inForce.every(({ readyAtMs }) => readyAtMs === undefined))
+    }
+    cluster.asleep = -1
+    await cluster.settle(random)
+    await checkValues(cluster)
+  })
+
+  it('starts no campaign by what it was, and one by what happens next', async () => {
+    const random = createSeededRandom(10)
+    const cluster = new Cluster()
+    await cluster.start()
+    await cluster.apply('nothing')
+    const enrolled = () =>
+      cluster.owneds.reduce(
+        (sum, { fold }) => sum + (fold.scope.meta.campaigns['offer']?.['enrolled'] ?? 0),
+        0,
+      )
+    const isKeen = async (key: string): Promise<boolean> =>
+      (await cluster.people()).some(
+        (person) => person.key === key && Object.hasOwn(person.memberships, 'keen'),
+      )
+    for (let count = 0; count < 6; count++) await cluster.event('Product Viewed', { userId: 'ada' })
+    for (let count = 0; count < 3; count++) await cluster.event('Product Viewed', { userId: 'bob' })
+    await cluster.settle(random)
+    await cluster.apply('traits')
+    // Folded everywhere, and not filled yet: whoever views more is in no segment.
+    const adasPartition = partitionOf('default', 'user:ada', partitionCount)
+    const waitingFor = () => cluster.owneds.map(({ fold }) => fold.scope.meta.waiting)
+    let isPending = true
+    for (let step = 0; step < 2000; step++) {
+      const names = await cluster.inForce(adasPartition)
+      isPending = names.some(({ readyAtMs }) => readyAtMs === undefined)
+      if (names.length > 0 && isPending) {
+        await cluster.event('Product Viewed', { userId: 'ada' })
+        assert.equal(await isKeen('user:ada'), false)
+        assert.deepEqual(waitingFor()[adasPartition], ['keen'])
+      }
+      if (names.length > 0 && !isPending) break
+      await cluster.step(random)
+    }
+    await cluster.settle(random)
+    assert.deepEqual(waitingFor(), Array(partitionCount).fill(undefined))
+    assert.equal(await isKeen('user:ada'), true, 'everybody is evaluated when it is filled')
+    assert.equal(await isKeen('user:bob'), false)
+    assert.equal(enrolled(), 0)
+    await cluster.event('Product Viewed', { userId: 'ada' })
+    await cluster.settle(random)
+    assert.equal(enrolled(), 0, 'what the rule found is nothing that she did')
+    for (let count = 0; count < 3; count++) {
+      await cluster.event('Product Viewed', { userId: 'bob' })
+      await cluster.settle(random)
+    }
+    assert.equal(await isKeen('user:bob'), true)
+    assert.equal(enrolled(), 1)
+  })
+
+  it('gives way to another definition of its name while it is filled', async () => {
+    const random = createSeededRandom(11)
+    const cluster = new Cluster()
+    await cluster.start()
+    await cluster.apply('nothing')
+    await live(cluster, random, 60)
+    await cluster.settle(random)
+    await cluster.apply('traits')
+    for (let step = 0; step < 6; step++) await cluster.step(random)
+    await cluster.apply('other')
+    await cluster.settle(random)
+    const inForce = await cluster.inForce()
+    assert.deepEqual(
+      inForce.map(({ name, windowMs, readyAtMs }) => [name, windowMs, readyAtMs !== undefined]),
+      [['views', 3_600_000, true]],
+    )
+    for (const { fold } of cluster.owneds) {
+      assert.deepEqual(fold.scope.fills, { jobs: [], traffic: {}, reports: {} })
+    }
+    await cluster.apply('traits')
+    await cluster.settle(random)
+    await checkValues(cluster)
+    await checkRebuild(cluster)
+  })
+})
+
+async function checkRebuild(cluster: Cluster): Promise<void> {
+  for (const partition of partitions) {
+    const state = createMemoryStateStore()
+    await state.acquire(partition, 1, 'rebuild')
+    const fold = cluster.createFold(partition, state)
+    await fold.open(await state.head(partition))
+    for (;;) {
+      const records = await cluster.log.read(partition, fold.cursor, 50)
+      if (records.length === 0) break
+      await fold.fold(records, () => false)
+      const { commit } = fold.takeCommit({ epoch: 1, nonce: 'rebuild' }, 'test')
+      await state.commit([commit])
+      fold.committed(commit)
+    }
+    const before = await hashPartition(cluster.state, partition)
+    assert.equal(await hashPartition(state, partition), before, `partition ${partition}`)
+  }
+}

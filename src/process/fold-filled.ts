@@ -1,0 +1,318 @@
+/**
+ * Filling the past of new computed traits, as the fold sees it: `filled` records.
+ *
+ * - `people`: the owner has read the log up to where the traits came into force; these are states
+ *   of some people. They are merged with what has come since. Each begins where the last one that
+ *   was folded ended, so a repeat has no effect, nor has one of an older owner.
+ * - `forward`: states for a person of another partition, because their key was claimed.
+ * - `report` and `ready`: see fill-state.ts.
+ *
+ * A definition that goes while it is being filled ends its job where it stands.
+ */
+
+import { assert } from '../lib/assert.ts'
+import { type LogRecord, partitionOf } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
+import {
+  decodeComputed,
+  encodeComputed,
+  type PackedState,
+} from '../profile/computed/computed-pack.ts'
+import { computedKey, type TraitInForce } from '../profile/computed/computed-trait.ts'
+import {
+  findPart,
+  type Person,
+  type ProfilePart,
+  partCountMax,
+  personPrefix,
+} from '../profile/person.ts'
+import { isBarred } from '../profile/ties.ts'
+import { shapeOf } from '../segment/computed-trait.ts'
+import { mergeComputed, planComputed } from './computed-stage.ts'
+import { evaluateChanged } from './evaluate-people.ts'
+import {
+  controlPartition,
+  type FillJob,
+  type FillTraffic,
+  fillKey,
+  isSettled,
+  trafficOf,
+} from './fill-state.ts'
+import { hopCountMax } from './fold-event.ts'
+import { decodeJson } from './meta.ts'
+import { computedCodec, type FoldScope, fillCodec, keepPerson, personCodec, send } from './scope.ts'
+
+/** People read in one pass: bounds the memory of the pass. */
+export const slicePeopleMax = 20_000
+
+export type FilledSkeleton =
+  | {
+      readonly step: 'people'
+      readonly version: number
+      readonly slice: number
+      readonly sliceCount: number
+      /** Place behind which it begins, and the last one in it; both '' at an end of the slice. */
+      readonly after: string
+      readonly through: string
+      readonly isSliceEnd: boolean
+      readonly epoch: number
+      readonly nonce: string
+    }
+  | { readonly step: 'forward'; readonly version: number; readonly hopCount: number }
+  | { readonly step: 'report'; readonly version: number; readonly traffic: FillTraffic }
+  | { readonly step: 'ready'; readonly version: number }
+
+/** States of one part, at the person that had it. */
+export interface FilledEntry {
+  readonly key: string
+  readonly partKey: string
+  /** Base 64 of a pack of states. */
+  readonly states: string
+  /** The part was sent there; absent where it was there when the traits came. */
+  readonly isMoved?: boolean
+  /** It was where nobody knows the part, and was sent to the part's own key once. */
+  readonly isSentBack?: boolean
+}
+
+/** Puts the computed traits of newly applied definitions in force, and asks for their past. */
+export function bringComputed(scope: FoldScope, version: number): void {
+  const { computed, definitions, fills } = scope
+  const before = new Map(computed.inForce.traits.map((trait) => [trait.id, trait]))
+  const traits = definitions.computed.map((trait): TraitInForce => {
+    const { sinceVersion = version, readyAtMs } = before.get(trait.id) ?? {}
+    // A ratio is ready as its terms are.
+    const readyMs = trait.kind === 'ratio' ? (readyAtMs ?? scope.nowMs) : readyAtMs
+    const shape = { ...shapeOf(trait), sinceVersion }
+    return readyMs === undefined ? shape : { ...shape, readyAtMs: readyMs }
+  })
+  const priorities = Object.fromEntries(definitions.traitPriorities)
+  const hasPriorities = definitions.traitPriorities.size > 0
+  const inForce = { version, traits, ...(hasPriorities ? { priorities } : {}) }
+  const isNothing = traits.length === 0 && !hasPriorities && computed.inForce.version === 0
+  putInForce(scope, inForce, !isNothing)
+  const pendingIds = traits
+    .filter(({ readyAtMs, sinceVersion }) => readyAtMs === undefined && sinceVersion === version)
+    .map(({ id }) => id)
+  const alive = new Set(traits.map(({ id }) => id))
+  for (const job of fills.jobs) {
+    job.ids = job.ids.filter((id) => alive.has(id))
+    if (job.ids.length === 0 && !job.isRead) finishReading(scope, job)
+  }
+  if (pendingIds.length > 0) {
+    const { counts } = scope.meta
+    const job: FillJob = {
+      version,
+      untilOffset: scope.offset,
+      ids: [...new Set(pendingIds)],
+      sliceCount: Math.max(1, Math.ceil(counts.people / slicePeopleMax)),
+      slice: 0,
+      after: '',
+      isRead: false,
+    }
+    fills.jobs.push(job)
+    // Where nobody is known there is no past.
+    if (counts.people === 0 && counts.applied === 0) finishReading(scope, job)
+  }
+  if (fills.jobs.length > 0) writeFills(scope)
+}
+
+export async function foldFilled(scope: FoldScope, record: LogRecord): Promise<void> {
+  const skeleton = record.skeleton as FilledSkeleton
+  switch (skeleton.step) {
+    case 'people':
+      return await foldPeople(scope, record, skeleton)
+    case 'forward': {
+      assert(record.outbox !== undefined, 'it came from another partition')
+      const { received } = trafficOf(scope.fills, skeleton.version)
+      const source = String(record.outbox.source)
+      received[source] = (received[source] ?? 0) + 1
+      await deliver(scope, skeleton.version, entriesOf(record), skeleton.hopCount)
+      const job = scope.fills.jobs.find(({ version }) => version === skeleton.version)
+      if (job?.isRead === true) report(scope, skeleton.version)
+      return writeFills(scope)
+    }
+    case 'report': {
+      assert(record.outbox !== undefined, 'it came from another partition')
+      return foldReport(scope, record.outbox.source, skeleton.version, skeleton.traffic)
+    }
+    case 'ready':
+      return foldReady(scope, skeleton.version)
+  }
+}
+
+async function foldPeople(
+  scope: FoldScope,
+  record: LogRecord,
+  skeleton: Extract<FilledSkeleton, { step: 'people' }>,
+): Promise<void> {
+  const { version, slice, sliceCount, after, through, isSliceEnd, epoch, nonce } = skeleton
+  if (epoch !== scope.meta.epoch || nonce !== scope.meta.nonce) return
+  const job = scope.fills.jobs.find((each) => each.version === version)
+  // A fold that reads some of the people again has counted fewer of them.
+  if (job !== undefined && scope.extraTraits !== undefined) job.sliceCount = sliceCount
+  if (job === undefined || job.isRead || job.slice !== slice || job.after !== after) return
+  await deliver(scope, version, entriesOf(record), 0)
+  job.after = isSliceEnd ? '' : through
+  if (isSliceEnd) job.slice++
+  if (job.slice === job.sliceCount) finishReading(scope, job)
+  writeFills(scope)
+}
+
+/** Merges states into the parts they belong to; those of other partitions are sent on. */
+async function deliver(
+  scope: FoldScope,
+  version: number,
+  entries: readonly FilledEntry[],
+  hopCount: number,
+): Promise<void> {
+  const { view, workspace, partitionCount } = scope
+  const targetOf = (key: string): number => partitionOf(workspace, key, partitionCount)
+  const isOwn = ({ key }: FilledEntry): boolean => targetOf(key) === view.partition
+  await view.load(entries.filter(isOwn).map(({ key }) => personPrefix + key))
+  const elsewhere: FilledEntry[] = []
+  for (const entry of entries) {
+    const onward = isOwn(entry) ? deliverHere(scope, entry, hopCount === hopCountMax) : entry
+    if (onward !== undefined) elsewhere.push(onward)
+  }
+  for (const [target, some] of Map.groupBy(elsewhere, ({ key }) => targetOf(key))) {
+    const { sent } = trafficOf(scope.fills, version)
+    sent[target] = (sent[target] ?? 0) + 1
+    const skeleton: FilledSkeleton = { step: 'forward', version, hopCount: hopCount + 1 }
+    const body = Buffer.from(JSON.stringify(some))
+    send(scope, { kind: 'filled', key: `control:${target}`, target, skeleton, body })
+  }
+}
+
+/** Merges an entry, or returns it for who has the part now, where that is another. */
+function deliverHere(
+  scope: FoldScope,
+  entry: FilledEntry,
+  isLastHop: boolean,
+): FilledEntry | undefined {
+  const { key, partKey, states } = entry
+  const person = scope.view.read(personPrefix + key, personCodec)
+  if (person === undefined) return undefined
+  let part = findPart(person, partKey)
+  if (part === undefined || hasKeptPast(person, entry)) {
+    const onward = isLastHop ? undefined : goOn(person, entry)
+    if (onward !== undefined) return onward
+    part ??= addPart(person, partKey)
+  }
+  const packed = decodeComputed(Buffer.from(states, 'base64'))
+  mergeComputed(scope.computed.plan, person, part, packed, scope.nowMs)
+  keepPerson(scope, person)
+  return undefined
+}
+
+/** This person was taken out of another, who kept what had been sent here before. */
+function hasKeptPast({ pointer, pastKey }: Person, entry: FilledEntry): boolean {
+  const { key, partKey, isMoved = false, isSentBack = false } = entry
+  const isOut = pastKey !== undefined && pointer === undefined
+  return isOut && isMoved && !isSentBack && partKey !== key
+}
+
+/**
+ * Returns an entry with where its part may be, undefined where it belongs to this person. Pointers
+ * only go down, and it goes up to its own key once, so this ends.
+ */
+function goOn(person: Person, entry: FilledEntry): FilledEntry | undefined {
+  const { key, partKey, isSentBack = false } = entry
+  const { pointer, pastKey, isShared = false } = person
+  // What came back to its own key in vain went on with the events, and not with its first past.
+  const away = isSentBack ? (pointer ?? pastKey) : (pastKey ?? pointer)
+  if (away !== undefined && (pointer !== undefined || isShared)) return { ...entry, key: away }
+  if (isSentBack || partKey === key) return undefined
+  // This person was taken out of those who may have kept the part.
+  if (away !== undefined) return { ...entry, key: away }
+  // One that belongs here may have had nothing else to bring along; else its own key knows.
+  const isHere = Object.hasOwn(person.claimed, partKey) && !isBarred(person, partKey)
+  return isHere ? undefined : { ...entry, key: partKey, isSentBack: true }
+}
+
+function addPart(person: Person, key: string): ProfilePart {
+  const [first] = person.parts
+  if (first !== undefined && person.parts.length >= partCountMax) return first
+  const part: ProfilePart = { key, totals: {}, activity: emptyPack }
+  person.parts.push(part)
+  return part
+}
+
+function finishReading(scope: FoldScope, job: FillJob): void {
+  job.isRead = true
+  job.slice = job.sliceCount
+  job.after = ''
+  report(scope, job.version)
+}
+
+function report(scope: FoldScope, version: number): void {
+  const skeleton: FilledSkeleton = {
+    step: 'report',
+    version,
+    traffic: trafficOf(scope.fills, version),
+  }
+  const target = controlPartition
+  send(scope, { kind: 'filled', key: `control:${target}`, target, skeleton })
+}
+
+function foldReport(scope: FoldScope, source: number, version: number, traffic: FillTraffic): void {
+  const reports = scope.fills.reports[version] ?? {}
+  scope.fills.reports[version] = reports
+  reports[source] = traffic
+  if (isSettled(reports, scope.partitionCount)) {
+    delete scope.fills.reports[version]
+    const skeleton: FilledSkeleton = { step: 'ready', version }
+    for (let target = 0; target < scope.partitionCount; target++) {
+      send(scope, { kind: 'filled', key: `control:${target}`, target, skeleton })
+    }
+  }
+  writeFills(scope)
+}
+
+/**
+ * The past of what this version brought is in: its values are exact from here on, and everybody is
+ * evaluated by the segments that see them.
+ */
+function foldReady(scope: FoldScope, version: number): void {
+  const { definitions, computed } = scope
+  const { inForce } = computed
+  scope.fills.jobs = scope.fills.jobs.filter((job) => job.version !== version)
+  delete scope.fills.traffic[version]
+  const traits = inForce.traits.map((trait) =>
+    trait.sinceVersion === version && trait.readyAtMs === undefined
+      ? { ...trait, readyAtMs: scope.nowMs }
+      : trait,
+  )
+  putInForce(scope, { ...inForce, traits }, true)
+  writeFills(scope)
+  evaluateChanged(scope, { definitions, computed })
+}
+
+function putInForce(
+  scope: FoldScope,
+  inForce: FoldScope['computed']['inForce'],
+  isWritten: boolean,
+): void {
+  const plan = planComputed(scope.definitions, inForce, scope.extraTraits)
+  scope.computed = { inForce, plan }
+  if (plan.waiting.length > 0) scope.meta.waiting = plan.waiting
+  else delete scope.meta.waiting
+  if (isWritten) scope.view.write(computedKey, inForce, computedCodec)
+}
+
+function writeFills(scope: FoldScope): void {
+  scope.view.write(fillKey, scope.fills, fillCodec)
+}
+
+function entriesOf(record: LogRecord): readonly FilledEntry[] {
+  return decodeJson<readonly FilledEntry[]>(record.body)
+}
+
+/** Returns an entry of `states`. */
+export function filledEntry(
+  key: string,
+  partKey: string,
+  states: readonly PackedState[],
+): FilledEntry {
+  const bytes = encodeComputed(states)
+  return { key, partKey, states: Buffer.from(bytes).toString('base64') }
+}

@@ -1,0 +1,199 @@
+/**
+ * The values of computed traits of one person, at any instant, over all parts. Pure, and lazy:
+ * nothing is decoded of a trait that nobody asks for.
+ */
+
+import type { Json } from '../../lib/json.ts'
+import { decodeComputed, type PackedState } from './computed-pack.ts'
+import {
+  type ComputedInForce,
+  kindOf,
+  sessionId,
+  sessionKind,
+  type TraitInForce,
+} from './computed-trait.ts'
+import type { KindAnswer, OpenState } from './kind.ts'
+
+/** A value that may change by time alone. */
+export interface TimedValue {
+  /** Undefined where there is nothing to say it of, and while the trait is being filled. */
+  at(nowMs: number): Json | undefined
+  /** Returns when the value could change next if nothing happens; Infinity where never. */
+  nextChangeAt(nowMs: number): number
+  /** Of a value that grows with time: it is `value` from this instant on. */
+  reachesAt?(value: number): number
+}
+
+/** What is shown of one computed trait. */
+export interface ComputedAnswer extends KindAnswer {
+  readonly trait: TraitInForce
+}
+
+export interface ComputedView {
+  readonly inForce: ComputedInForce
+  /** Returns a trait's value over time; undefined where no computed trait has this name. */
+  timed(name: string): TimedValue | undefined
+  answersAt(nowMs: number): readonly ComputedAnswer[]
+  /** Tells whether the past of a trait, or of a term of a ratio, is still being filled. */
+  isPending(name: string): boolean
+  /** Returns when any of the values could change next; Infinity where none can. */
+  nextChangeAt(nowMs: number): number
+}
+
+/** What a part of a profile has for it. */
+export interface ComputedPart {
+  readonly computed?: Uint8Array
+}
+
+interface Reading {
+  readonly trait: TraitInForce
+  answerAt(nowMs: number): KindAnswer
+  nextChangeAt(nowMs: number): number
+  readonly growsFromMs?: number
+  readonly isPending?: boolean
+}
+
+/** Returns the view of a person whose parts are `parts`. */
+export function viewComputed(
+  parts: readonly ComputedPart[],
+  inForce: ComputedInForce,
+): ComputedView {
+  const byName = new Map(inForce.traits.map((trait) => [trait.name, trait]))
+  const readings = new Map<string, Reading>()
+  let packs: readonly (readonly PackedState[])[] | undefined
+  const statesOf = (id: string, sinceVersion: number): readonly PackedState[] => {
+    packs ??= parts.map(decodePart)
+    return packs.flatMap((pack) =>
+      pack.filter((each) => each.id === id && each.sinceVersion === sinceVersion),
+    )
+  }
+  const session = lazily((): OpenState => {
+    packs ??= parts.map(decodePart)
+    const spans = packs.flatMap((pack) => pack.filter(({ id }) => id === sessionId))
+    return sessionKind.open(spans.map(({ state }) => state))
+  })
+  const readingOf = (name: string): Reading | undefined => {
+    const trait = byName.get(name)
+    if (trait === undefined) return undefined
+    const known = readings.get(name)
+    if (known !== undefined) return known
+    const reading =
+      trait.kind === 'ratio'
+        ? readRatio(trait, readingOf)
+        : readStates(trait, statesOf(trait.id, trait.sinceVersion), session)
+    readings.set(name, reading)
+    return reading
+  }
+  const all = (): readonly Reading[] => inForce.traits.flatMap(({ name }) => readingOf(name) ?? [])
+  return {
+    inForce,
+    timed: (name) => {
+      const reading = readingOf(name)
+      return reading === undefined ? undefined : timedOf(reading)
+    },
+    isPending: (name) => readingOf(name)?.isPending === true,
+    answersAt: (nowMs) =>
+      all().map((reading) => ({ trait: reading.trait, ...reading.answerAt(nowMs) })),
+    nextChangeAt: (nowMs) => Math.min(...all().map((reading) => reading.nextChangeAt(nowMs))),
+  }
+}
+
+const pending: KindAnswer = { value: undefined, isExact: false }
+
+function readStates(
+  trait: TraitInForce,
+  states: readonly PackedState[],
+  session: () => OpenState,
+): Reading {
+  if (trait.readyAtMs === undefined) return pendingReading(trait)
+  const open = kindOf(trait).open(states.map(({ state }) => state))
+  const isWhole = states.every(({ isCut }) => !isCut)
+  const { windowMs, isSession } = trait
+  if (windowMs === undefined) {
+    const { growsFromMs } = open
+    return {
+      trait,
+      answerAt: (nowMs) => withLoss(open.answerAt(nowMs, -Infinity), isWhole),
+      nextChangeAt: (nowMs) => open.nextChangeAt(nowMs, Infinity),
+      ...(growsFromMs === undefined ? {} : { growsFromMs }),
+    }
+  }
+  if (isSession !== true) {
+    return {
+      trait,
+      answerAt: (nowMs) => withLoss(open.answerAt(nowMs, nowMs - windowMs), isWhole),
+      nextChangeAt: (nowMs) => open.nextChangeAt(nowMs, windowMs),
+    }
+  }
+  return {
+    trait,
+    answerAt: (nowMs) => {
+      const { value } = session().answerAt(nowMs, -Infinity)
+      // Outside a session nothing counts: no sample lies after now.
+      const fromMs = Array.isArray(value) ? (value[0] as number) - 1 : nowMs
+      return withLoss(open.answerAt(nowMs, Math.max(fromMs, nowMs - windowMs)), isWhole)
+    },
+    nextChangeAt: (nowMs) =>
+      Math.min(open.nextChangeAt(nowMs, windowMs), session().nextChangeAt(nowMs, windowMs)),
+  }
+}
+
+function pendingReading(trait: TraitInForce): Reading {
+  return { trait, answerAt: () => pending, nextChangeAt: () => Infinity, isPending: true }
+}
+
+function withLoss(answer: KindAnswer, isWhole: boolean): KindAnswer {
+  return isWhole ? answer : { ...answer, isExact: false }
+}
+
+/** A ratio is pending while one of its terms is; where it divides by 0 the definition says what. */
+function readRatio(trait: TraitInForce, readingOf: (name: string) => Reading | undefined): Reading {
+  const over = readingOf(trait.over ?? '')
+  const by = readingOf(trait.by ?? '')
+  const terms = [over, by].flatMap((term) => term ?? [])
+  const isPending = terms.some((term) => term.isPending === true)
+  if (over === undefined || by === undefined || isPending) return pendingReading(trait)
+  return {
+    trait,
+    answerAt: (nowMs) => {
+      const top = over.answerAt(nowMs)
+      const bottom = by.answerAt(nowMs)
+      const isExact = top.isExact && bottom.isExact
+      const value = divide(top.value, bottom.value, trait.whenZero ?? null)
+      return { value: value ?? undefined, isExact }
+    },
+    nextChangeAt: (nowMs) => Math.min(over.nextChangeAt(nowMs), by.nextChangeAt(nowMs)),
+  }
+}
+
+function divide(
+  over: Json | undefined,
+  by: Json | undefined,
+  whenZero: number | null,
+): number | null {
+  if (typeof over !== 'number' || typeof by !== 'number' || by === 0) return whenZero
+  return over / by
+}
+
+function timedOf({ trait, answerAt, nextChangeAt, growsFromMs }: Reading): TimedValue {
+  const { unitMs } = trait
+  return {
+    at: (nowMs) => answerAt(nowMs).value,
+    nextChangeAt,
+    ...(growsFromMs === undefined || unitMs === undefined
+      ? {}
+      : { reachesAt: (value: number) => growsFromMs + Math.ceil(value) * unitMs }),
+  }
+}
+
+function decodePart({ computed }: ComputedPart): readonly PackedState[] {
+  return computed === undefined ? [] : decodeComputed(computed)
+}
+
+function lazily<Value>(make: () => Value): () => Value {
+  let made: Value | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * How a condition on a computed trait is judged: its value may change by time alone, so the verdict
+ * says until when it holds.
+ *
+ * The instant is exact for a value that grows with time, and wherever the answer turns within
+ * `edgeCountMax` edges of a window; beyond, it is the last of them: judged again then.
+ */
+
+import type { Json } from '../lib/json.ts'
+import type { TimedValue } from '../profile/computed/view-computed.ts'
+import { judgeTest, type Verdict } from './condition.ts'
+import type { TraitTest } from './rule.ts'
+
+const edgeCountMax = 64
+
+/** Judges the tests of one condition on a value that may change by time alone. */
+export function judgeTimed(tests: readonly TraitTest[], timed: TimedValue, nowMs: number): Verdict {
+  const isMetAt = (atMs: number): boolean => {
+    const value = timed.at(atMs)
+    return tests.every((test) => judgeTest(test, value, atMs).isTrue)
+  }
+  const isTrue = isMetAt(nowMs)
+  const turns = (atMs: number): boolean => isMetAt(atMs) !== isTrue
+  const { reachesAt } = timed
+  const isMoving = tests.some(isRelative)
+  if (reachesAt !== undefined && !isMoving) {
+    const edges = edgesOf(tests).map(reachesAt).sort(byNumber)
+    return { isTrue, untilMs: edges.find((atMs) => atMs > nowMs && turns(atMs)) ?? Infinity }
+  }
+  let untilMs = nowMs
+  for (let edge = 0; edge < edgeCountMax; edge++) {
+    const edgeMs = isMoving ? nextEdge(tests, timed.at(untilMs), untilMs) : Infinity
+    untilMs = Math.min(timed.nextChangeAt(untilMs), edgeMs)
+    if (untilMs === Infinity || turns(untilMs)) break
+  }
+  return { isTrue, untilMs }
+}
+
+/** Tells whether a test compares with the present. */
+function isRelative(test: TraitTest): boolean {
+  return 'time' in test && 'fromNowMs' in test.time
+}
+
+/** Returns when a test of a value that stays could turn. */
+function nextEdge(tests: readonly TraitTest[], value: Json | undefined, nowMs: number): number {
+  return Math.min(...tests.map((test) => judgeTest(test, value, nowMs).untilMs))
+}
+
+/** Whole numbers at which a test of a growing value can turn. */
+function edgesOf(tests: readonly TraitTest[]): number[] {
+  const named = tests.flatMap(({ value }): readonly Json[] =>
+    Array.isArray(value) ? (value as readonly Json[]) : [value as Json],
+  )
+  return named.flatMap((value) =>
+    typeof value === 'number' ? [Math.ceil(value), Math.floor(value) + 1] : [],
+  )
+}
+
+function byNumber(left: number, right: number): number {
+  return left - right
+}

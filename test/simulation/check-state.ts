@@ -7,6 +7,7 @@ import type { LogRecord } from '../../src/log/record.ts'
 import { createDefinitionsCache } from '../../src/process/definitions-cache.ts'
 import type { PartitionMeta } from '../../src/process/meta.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
+import { decodeInForce } from '../../src/profile/computed/computed-trait.ts'
 import {
   decodePerson,
   type Person,
@@ -189,12 +190,14 @@ async function checkMemberships(scene: Scene): Promise<void> {
       observer.violate('segments', `${pending} of partition ${partition} stand behind ${after}`)
     }
     const { plan } = await definitionsOf(definitionsHash)
+    const [computed] = await store.get(partition, ['part/computed'])
+    const inForce = decodeInForce(computed)
     const counts = new Map<string, number>()
     for (const { value } of await store.scan(partition, 'person/', '', 10_000)) {
       const person = decodePerson(value)
       const [bytes] = await store.get(partition, [traitPrefix + person.key])
       const traits = JSON.parse(Buffer.from(bytes ?? '{}').toString()) as PersonTraits
-      const facts = new Facts(viewPerson(person, traits))
+      const facts = new Facts(viewPerson(person, traits, inForce))
       for (const { name, rule } of plan.segments) {
         const isIn = Object.hasOwn(person.memberships, name)
         if (isIn) counts.set(name, (counts.get(name) ?? 0) + 1)

@@ -3,6 +3,7 @@
  */
 
 import { checkCampaigns } from './campaign-oracle.ts'
+import { checkComputed } from './check-computed.ts'
 import { checkDelivery } from './check-delivery.ts'
 import { checkIntake } from './check-intake.ts'
 import { checkState } from './check-state.ts'
@@ -14,6 +15,7 @@ export async function checkWorld(scene: Scene): Promise<void> {
   const partitions = scene.observer.log.map(readNaively)
   checkIntake(scene, partitions)
   await checkState(scene, partitions)
+  await checkComputed(scene)
   await checkDelivery(scene, partitions)
   await checkCampaigns(scene, partitions)
   await checkPeople(scene, partitions)

@@ -66,7 +66,7 @@ export function wrapState(
     get(partition, keys) {
       const [first = '', second = ''] = keys
       const isShown =
-        keys.length === 2 && first.startsWith('person/') && second.startsWith('trait/')
+        keys.length === 3 && first.startsWith('person/') && second.startsWith('trait/')
       if (isShown) observer.readToShow(name, partition, first.slice('person/'.length))
       return process.effect('read-state', () => store.get(partition, keys))
     },

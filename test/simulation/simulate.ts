@@ -14,6 +14,7 @@ import {
 } from '../../src/state/memory-state-store.ts'
 import { createInlineRenderer } from '../../src/template/render-pool.ts'
 import type { Template } from '../../src/template/template.ts'
+import { isCatchingUp } from './check-computed.ts'
 import { checkWorld } from './check-world.ts'
 import { Cluster, type Wiring } from './cluster.ts'
 import { FaultPlan } from './fault-plan.ts'
@@ -181,6 +182,7 @@ async function isQuiet({ store, log }: Scene): Promise<boolean> {
     for (const family of ['due/', 'granted/', 'outbox/']) {
       if ((await store.scan(partition, family, '', 1)).length > 0) return false
     }
+    if (await isCatchingUp(store, partition)) return false
     const timers = await store.scan(partition, 'timer/', '', 10_000)
     if (timers.some(({ key }) => !key.includes('/segment:'))) return false
   }

@@ -26,6 +26,7 @@ export const signingKeys: SigningKeys = {
 
 const mjml = `<mjml><mj-body><mj-section><mj-column>
 <mj-text>Hello {{ profile.traits.name | default: "you" }}, profile {{ profile.version }}.</mj-text>
+<mj-text>{{ profile.traits.views }} seen, {{ profile.traits.views_lately }} lately</mj-text>
 <mj-raw>{% for item in profile.cart %}</mj-raw>
 <mj-text>{{ item.name }} {{ item.price }} x {{ item.quantity }}</mj-text>
 <mj-raw>{% endfor %}</mj-raw>
@@ -104,6 +105,38 @@ const identity: JsonObject = {
   ],
 }
 
+const watchers = { name: 'watchers', content: { trait: 'views_lately', atLeast: 4 } }
+const watchOffer: JsonObject = {
+  name: 'watch-offer',
+  trigger: { segment: 'watchers', on: 'entry' },
+  steps: [send('news', { notAfter: '2h' })],
+}
+
+function traitsOf(definitions: Readonly<Record<string, JsonObject>>) {
+  return Object.entries(definitions).map(([name, content]) => ({ name, content }))
+}
+
+const views: JsonObject = { kind: 'count', event: 'Product Viewed' }
+const spent: JsonObject = { kind: 'sum', event: 'Order Completed', of: '$value' }
+const traitsBefore = traitsOf({
+  views,
+  views_lately: { ...views, within: '3d' },
+  session_views: { ...views, within: 'session' },
+  last_item: { kind: 'last', event: 'Product Viewed', of: '$item' },
+})
+/** One is changed under its name, one goes, the others come: their past has to be filled. */
+const traitsAfter = traitsOf({
+  views,
+  views_lately: { ...views, within: '2d' },
+  session_items: { kind: 'uniqueCount', event: 'Product Viewed', of: '$item', within: 'session' },
+  spent,
+  orders: { kind: 'count', event: 'Order Completed' },
+  orders_lately: { kind: 'count', event: 'Order Completed', within: '10d' },
+  spent_each: { kind: 'ratio', over: 'spent', by: 'orders', whenZero: 0 },
+  favourite: { kind: 'mostFrequent', event: 'Product Viewed', of: '$item' },
+  items: { kind: 'uniqueCount', event: ['Product Viewed', 'Product Added'], of: '$item' },
+})
+
 /** The documents in force one after the other. */
 export function worldDocuments(template: Template): readonly DefinitionsDocument[] {
   const shop = { name: 'Shop', currency: 'EUR', url: 'https://shop.example' }
@@ -117,13 +150,15 @@ export function worldDocuments(template: Template): readonly DefinitionsDocument
   return [
     {
       ...shared,
-      segments: [active(5), abandoners],
-      campaigns: [cartReminder('4h'), thanks, welcome],
+      segments: [active(5), abandoners, watchers],
+      campaigns: [cartReminder('4h'), thanks, welcome, watchOffer],
+      traits: traitsBefore,
     },
     {
       ...shared,
-      segments: [active(4), abandoners, loyal],
-      campaigns: [cartReminder('6h'), thanksTwice, welcome],
+      segments: [active(4), abandoners, loyal, watchers],
+      campaigns: [cartReminder('6h'), thanksTwice, welcome, watchOffer],
+      traits: traitsAfter,
     },
   ]
 }

@@ -5,6 +5,7 @@
 
 import { murmur3 } from '../../src/lib/hash.ts'
 import { isJsonObject, type Json, type JsonObject } from '../../src/lib/json.ts'
+import { type NaiveTraits, traitValueAt } from './naive-trait.ts'
 
 export interface NaiveEvent {
   readonly name: string
@@ -26,6 +27,8 @@ export interface NaivePerson {
   readonly events: readonly NaiveEvent[]
   /** By name, the keys on it. */
   readonly lists: ReadonlyMap<string, ReadonlySet<string>>
+  /** Computed ones, as they were written. */
+  readonly traits: NaiveTraits
 }
 
 /** One event as a rule about one product sees it: the event, and the products it means. */
@@ -66,17 +69,20 @@ function holds(rules: NaiveRules, rule: JsonObject, person: NaivePerson, nowMs: 
 }
 
 function hasTrait(rule: JsonObject, name: string, person: NaivePerson, nowMs: number): boolean {
+  const { trait: _, ...tests } = rule
+  if (person.traits.has(name)) {
+    return passes(tests, traitValueAt(person.traits, name, person.events, nowMs), nowMs)
+  }
   const [head = '', ...path] = name.split('.')
   const statements = person.events
     .filter(({ traits }) => traits !== undefined && Object.hasOwn(traits, head))
     .toSorted((left, right) => left.atMs - right.atMs || left.order - right.order)
   let value: Json | undefined = statements.at(-1)?.traits?.[head]
   for (const step of path) value = isJsonObject(value) ? value[step] : undefined
-  const { trait: _, ...tests } = rule
   return passes(tests, value, nowMs)
 }
 
-function passes(tests: JsonObject, value: Json | undefined, nowMs: number): boolean {
+export function passes(tests: JsonObject, value: Json | undefined, nowMs: number): boolean {
   return Object.entries(tests).every(([operator, wanted]) => {
     const isOrdered = typeof value === typeof wanted && value !== null
     // Of one type by now; both are numbers or both are texts.
@@ -112,7 +118,7 @@ function timeOf(text: string, nowMs: number): number {
   return text[3] === '-' ? nowMs - lengthMs : nowMs + lengthMs
 }
 
-function secondsOf(text: Json | undefined): number {
+export function secondsOf(text: Json | undefined): number {
   return text === undefined ? Number.POSITIVE_INFINITY : Number(`${text}`.slice(0, -1)) * 1000
 }
 

@@ -2,6 +2,7 @@
 
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { Random } from '../../src/lib/random.ts'
+import { randomComputedCondition } from './random-traits.ts'
 
 export const baseMs = 1_800_000_000_000
 export const lengthMs = 120_000
@@ -82,6 +83,7 @@ function randomCondition(dice: Dice, names: readonly string[]): JsonObject {
   const kind = dice.one([
     ...['event', 'event', 'event', 'event', 'total', 'sequence', 'sequence', 'sequence'],
     ...['trait', 'trait', 'time', 'segment', 'consent', 'list', 'split'],
+    ...['computed', 'computed', 'computed'],
   ])
   switch (kind) {
     case 'event':
@@ -96,6 +98,8 @@ function randomCondition(dice: Dice, names: readonly string[]): JsonObject {
     }
     case 'trait':
       return { trait: dice.one(['plan', 'age', 'tags', 'home.city', 'none']), ...test(dice) }
+    case 'computed':
+      return randomComputedCondition(dice)
     case 'segment':
       return { segment: dice.one(names) }
     case 'consent':

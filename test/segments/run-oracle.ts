@@ -6,13 +6,18 @@
 
 import type { Event } from '../../src/event/event.ts'
 import { personKeyOf } from '../../src/event/event.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { sha256Bytes, sha256Hex } from '../../src/lib/hash.ts'
+import type { JsonObject } from '../../src/lib/json.ts'
+import { silentLogger } from '../../src/lib/logger.ts'
 import { createSeededRandom } from '../../src/lib/random.ts'
 import { createMemoryEventLog } from '../../src/log/memory-event-log.ts'
 import { decodeRecord, emptyBody, type NewRecord, type RecordKind } from '../../src/log/record.ts'
 import type { CompiledDefinitions } from '../../src/process/definitions.ts'
 import { compileDefinitions, emptyDocument } from '../../src/process/definitions.ts'
+import { Filler } from '../../src/process/filler.ts'
 import { decodeKeyList, encodeKeyList, type KeyList } from '../../src/process/key-list.ts'
+import type { Owned } from '../../src/process/ownership.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
 import { decodePerson, type Person, personPrefix } from '../../src/profile/person.ts'
 import { hashPartition } from '../../src/state/dump.ts'
@@ -21,6 +26,7 @@ import {
   type MemoryStateStore,
 } from '../../src/state/memory-state-store.ts'
 import { isMember, type NaiveEvent, type NaiveRules } from './naive-rule.ts'
+import type { NaiveTraits } from './naive-trait.ts'
 import {
   baseMs,
   Dice,
@@ -32,6 +38,7 @@ import {
   type Step,
   userId,
 } from './random-segments.ts'
+import { randomTraits } from './random-traits.ts'
 
 export interface OracleOptions {
   readonly seed: number
@@ -55,12 +62,13 @@ const owner = { epoch: 1, nonce: 'n' }
 
 export async function runOracle(options: OracleOptions): Promise<OracleResult> {
   const dice = new Dice(createSeededRandom(options.seed))
+  const traits = randomTraits(dice)
   const world = new OracleWorld([
-    randomRules(dice, options.ruleCount),
-    randomRules(dice, options.ruleCount),
+    { rules: randomRules(dice, options.ruleCount), traits },
+    { rules: randomRules(dice, options.ruleCount), traits: randomTraits(dice, traits) },
   ])
   const history = [...randomHistory(dice, options.eventCount)]
-  if (dice.chance(0.3)) {
+  if (dice.chance(0.6)) {
     const at = dice.whole(0, history.length - 1)
     history.splice(at, 0, { atMs: history[at]?.atMs ?? 0, happens: { kind: 'definitions' } })
   }
@@ -99,26 +107,34 @@ function edgesOf(history: readonly Step[]): readonly number[] {
   return [...edges].sort((left, right) => left - right)
 }
 
+interface NaiveDocument {
+  readonly rules: NaiveRules
+  readonly traits: NaiveTraits
+}
+
 class OracleWorld {
   comparedCount = 0
   turnCount = 0
   failure: string | undefined
   readonly #log = createMemoryEventLog({ identity: { incarnation: 'oracle', partitionCount: 1 } })
   readonly #state = createMemoryStateStore()
-  readonly #documents: readonly NaiveRules[]
+  readonly #documents: readonly NaiveDocument[]
   readonly #definitions = new Map<string, CompiledDefinitions>()
   readonly #blobs = new Map<string, Uint8Array>()
   readonly #lists = new Map<string, ReadonlySet<string>>()
   readonly #events: { readonly key: string; readonly event: NaiveEvent }[] = []
   readonly #fold: PartitionFold
+  readonly #filler: Filler
+  #nowMs = baseMs
   #inForce = 0
   #isClaimed = false
   #recordCount = 0
   #before = new Set<string>()
 
-  constructor(documents: readonly NaiveRules[]) {
+  constructor(documents: readonly NaiveDocument[]) {
     this.#documents = documents
     this.#fold = this.#createFold(this.#state)
+    this.#filler = this.#createFiller()
   }
 
   async open(): Promise<void> {
@@ -158,19 +174,35 @@ class OracleWorld {
   }
 
   #createFold(state: MemoryStateStore): PartitionFold {
+    const deps = { ...this.#sources(), state }
+    return new PartitionFold(deps, { workspace: 'default', partitionCount: 1, partition: 0 })
+  }
+
+  #createFiller(): Filler {
+    const deps = {
+      ...this.#sources(),
+      clock: { ...systemClock, nowMs: () => this.#nowMs },
+      random: createSeededRandom(1),
+      logger: silentLogger,
+      openScratch: createMemoryStateStore,
+    }
+    return new Filler(deps, 'default', 1)
+  }
+
+  #sources() {
     const definitionsOf = async (hash: string): Promise<CompiledDefinitions> =>
       present(this.#definitions.get(hash))
     const listOf = async (hash: string): Promise<KeyList> =>
       decodeKeyList(present(this.#blobs.get(hash)))
-    const deps = { log: this.#log, state, definitionsOf, listOf }
-    return new PartitionFold(deps, { workspace: 'default', partitionCount: 1, partition: 0 })
+    return { log: this.#log, definitionsOf, listOf }
   }
 
   async #applyDocument(index: number, atMs: number): Promise<void> {
-    const rules = present(this.#documents[index])
-    const segments = [...rules].map(([name, content]) => ({ name, content }))
-    const hash = sha256Hex(JSON.stringify(segments))
-    const answer = compileDefinitions({ ...emptyDocument, segments }, hash)
+    const { rules, traits } = present(this.#documents[index])
+    const segments = filesOf(rules)
+    const document = { ...emptyDocument, segments, traits: filesOf(traits) }
+    const hash = sha256Hex(JSON.stringify([segments, document.traits]))
+    const answer = compileDefinitions(document, hash)
     if (answer.kind === 'refused') throw new Error(JSON.stringify(answer.faults))
     this.#definitions.set(hash, answer.definitions)
     this.#inForce = index
@@ -213,13 +245,20 @@ class OracleWorld {
     await this.#append('event', key, skeleton, atMs, { id, body, isBackfill })
   }
 
-  /** Forwards the outbox and evaluates everybody, as an owner does, until nothing is left. */
+  /** Forwards the outbox, fills traits and evaluates everybody, until nothing is left. */
   async #settle(atMs: number): Promise<void> {
-    for (let round = 0; round < 100; round++) {
+    this.#nowMs = atMs
+    const owned: Owned = {
+      ...{ fold: this.#fold, ...owner, isAnnounced: true, isOwner: true },
+      ...{ tickedAtMs: 0, isStopKnown: false },
+    }
+    for (let round = 0; round < 200; round++) {
       await this.#foldToEnd(this.#fold, this.#state)
       const sent = await takeOutbox(this.#state)
       for (const record of sent) await this.#log.append([record])
       const { evaluation } = this.#fold.scope.meta
+      const isFilling = await this.#filler.step([owned], 0)
+      if (isFilling) continue
       if (sent.length === 0 && evaluation === undefined) return
       if (sent.length > 0 || evaluation === undefined) continue
       const { number, after } = evaluation
@@ -261,8 +300,8 @@ class OracleWorld {
     const isTheirs = this.#isClaimed && this.#events.some(({ key }) => key === deviceKey)
     const keys = isTheirs ? [userKey, deviceKey] : [userKey]
     const events = this.#events.filter(({ key }) => keys.includes(key)).map(({ event }) => event)
-    const naive = { key: userKey, keys, events, lists: this.#lists }
-    const rules = present(this.#documents[this.#inForce])
+    const { rules, traits } = present(this.#documents[this.#inForce])
+    const naive = { key: userKey, keys, events, lists: this.#lists, traits }
     const members = new Set<string>()
     for (const [name, rule] of rules) {
       const expected = isMember(rules, name, naive, atMs)
@@ -277,6 +316,10 @@ class OracleWorld {
     this.turnCount += [...members].filter((name) => !this.#before.has(name)).length
     this.#before = members
   }
+}
+
+function filesOf(definitions: ReadonlyMap<string, JsonObject>) {
+  return [...definitions].map(([name, content]) => ({ name, content }))
 }
 
 function describe(person: Person, events: readonly NaiveEvent[]): string {

@@ -4,9 +4,12 @@ import { parse as parseYaml } from 'yaml'
 import { sha256Bytes } from '../lib/hash.ts'
 import { emptyBody } from '../log/record.ts'
 import { type DefinitionsDocument, encodeDocument } from '../process/definitions.ts'
-import { decodeJson } from '../process/meta.ts'
-import { readMeta } from './definitions-in-force.ts'
-import type { Preview } from './preview-segment.ts'
+import { decodeJson, encodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { computedKey, decodeInForce } from '../profile/computed/computed-trait.ts'
+import type { StateReader } from '../state/state-store.ts'
+import { createDefinitionsInForce, readMeta } from './definitions-in-force.ts'
+import { type Preview, previewSegment } from './preview-segment.ts'
+import { explainSegment, listSegments } from './segment-answer.ts'
 import { adaShops, eventRecord, openWorld, until, viewOf, type World } from './world.fixture.ts'
 
 interface Explained {
@@ -36,8 +39,12 @@ async function putList(world: World, name: string, payload: string | object) {
   return await world.app.inject({ method: 'PUT', url: `/api/v1/lists/${name}`, headers, payload })
 }
 
-/** Puts more segments in force, beside the one of the fixture. */
-async function addSegments(world: World, yaml: string): Promise<void> {
+/** Puts more segments in force, beside the one of the fixture, and computed traits. */
+async function addSegments(
+  world: World,
+  yaml: string,
+  traits: NonNullable<DefinitionsDocument['traits']> = [],
+): Promise<void> {
   const { place, blobs } = world.deps
   const meta = await readMeta(place, 0)
   const bytes = await blobs.get(meta?.definitionsHash ?? '')
@@ -45,7 +52,7 @@ async function addSegments(world: World, yaml: string): Promise<void> {
   const document = decodeJson<DefinitionsDocument>(bytes)
   const added = Object.entries(parseYaml(yaml) as Record<string, never>)
   const segments = [...document.segments, ...added.map(([name, content]) => ({ name, content }))]
-  const [hash = ''] = await blobs.put([encodeDocument({ ...document, segments })])
+  const [hash = ''] = await blobs.put([encodeDocument({ ...document, segments, traits })])
   await world.append([
     {
       partition: 0,
@@ -60,14 +67,38 @@ async function addSegments(world: World, yaml: string): Promise<void> {
     },
   ])
   await until(async () => {
-    const { segments: shown } = (await get(world, 'segments')).json()
-    return shown.length === segments.length
+    const partitions = Array.from({ length: place.partitionCount }, (_, partition) => partition)
+    const metas = await Promise.all(partitions.map((partition) => readMeta(place, partition)))
+    return metas.every((each) => each?.definitionsHash === hash)
   })
   await untilEvaluated(world)
 }
 
 async function untilEvaluated(world: World): Promise<void> {
   await until(async () => (await get(world, 'segments')).json().progress === undefined)
+}
+
+/** Shows a state in which the past of computed traits is not in yet. */
+function stillFilling(state: StateReader): StateReader {
+  return {
+    head: (partition) => state.head(partition),
+    scan: (partition, prefix, after, countMax) => state.scan(partition, prefix, after, countMax),
+    async get(partition, keys) {
+      const values = await state.get(partition, keys)
+      return values.map((bytes, index) => {
+        if (bytes === undefined) return undefined
+        if (keys[index] === metaKey) return withWaiting(bytes)
+        if (keys[index] !== computedKey) return bytes
+        const { traits, ...rest } = decodeInForce(bytes)
+        const unfilled = traits.map(({ readyAtMs: _, ...trait }) => trait)
+        return encodeJson({ ...rest, traits: unfilled })
+      })
+    },
+  }
+}
+
+function withWaiting(bytes: Uint8Array): Uint8Array {
+  return encodeJson({ ...decodeJson<PartitionMeta>(bytes), waiting: ['keen'] })
 }
 
 describe('/api/v1/segments', () => {
@@ -112,6 +143,39 @@ describe('/api/v1/segments', () => {
     equal(profile.segmentChanges[0].at, explained.since)
     equal((await get(world, 'segments/none/explain/ada')).statusCode, 404)
     equal((await get(world, 'segments/buyers/explain/nobody')).json().code, 'profile-unknown')
+  })
+
+  it('sees computed traits of the past too, once they are filled', async (t) => {
+    const world = await openWorld(t)
+    const views = { name: 'views', content: { kind: 'count', event: 'Product Viewed' } }
+    for (const userId of ['ada', 'ada', 'bob']) await world.happen([viewOf(userId, '1')])
+    await addSegments(world, 'keen: { trait: views, atLeast: 2 }', [views])
+    const { segments } = (await get(world, 'segments')).json()
+    deepStrictEqual(
+      segments.find(({ name }: { name: string }) => name === 'keen'),
+      { name: 'keen', state: 'in-force', memberCount: 1 },
+    )
+    const explained = (await get(world, 'segments/keen/explain/ada')).json<Explained>()
+    deepStrictEqual([explained.isMember, explained.isPending], [true, false])
+    deepStrictEqual([explained.rule.isMet, explained.rule.saw], [true, 2])
+    const rule = { trait: 'views', is: 1 }
+    equal((await preview(world, { rule })).json<Preview>().count, 1)
+
+    const { place } = world.deps
+    const deps = {
+      ...world.deps,
+      inForce: createDefinitionsInForce(place, world.deps.blobs),
+      place: { ...place, state: stillFilling(place.state) },
+    }
+    const waiting = (await listSegments(deps)).segments.find(({ name }) => name === 'keen')
+    deepStrictEqual([waiting?.state, waiting?.progress?.partitionsPending], ['pending', 4])
+    const unsure = await explainSegment(deps, 'keen', 'user:ada')
+    ok(typeof unsure !== 'string' && unsure.isPending)
+    const refused = await previewSegment(deps, rule, 10)
+    deepStrictEqual(refused, {
+      kind: 'refused',
+      faults: [{ path: '', says: 'sees views, whose past is not in yet' }],
+    })
   })
 
   it('counts whom a rule would take: exactly where all are looked at', async (t) => {

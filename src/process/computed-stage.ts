@@ -69,6 +69,11 @@ export interface ComputedPlan {
 export interface ExtraTraits {
   readonly traits: readonly ComputedTrait[]
   readonly sinceVersion: number
+  /**
+   * Tells which segments triggered nothing behind the record at an offset. There where some of the
+   * people are left out: how long the others took to be evaluated cannot be known from the rest.
+   */
+  pendingBehind?(offset: number): Promise<readonly string[]>
 }
 
 export function planComputed(

@@ -1,6 +1,7 @@
 /** All partitions under one owner on memory adapters, with the traits that its tests bring. */
 
 import assert from 'node:assert/strict'
+import type { Message } from '../campaign/message.ts'
 import type { Event } from '../event/event.ts'
 import { systemClock } from '../lib/clock.ts'
 import { sha256Bytes } from '../lib/hash.ts'
@@ -25,6 +26,7 @@ import {
 } from './definitions.ts'
 import { Filler } from './filler.ts'
 import { Forwarder } from './forwarder.ts'
+import { decodeJson } from './meta.ts'
 import type { Owned } from './ownership.ts'
 import { PartitionFold } from './partition-fold.ts'
 import { outboxPrefix } from './scope.ts'
@@ -42,18 +44,23 @@ const traits = [
 ]
 const segments = [{ name: 'keen', content: { trait: 'views', atLeast: 5 } }]
 const template = { name: 'mail', html: '', subject: '', text: null }
-const campaigns = [
-  {
-    name: 'offer',
-    trigger: { segment: 'keen' },
-    steps: [{ send: { template: 'mail', topic: 'news' } }],
-  },
-]
+const campaign = { name: 'offer', steps: [{ send: { template: 'mail', topic: 'news' } }] }
+const campaigns = [{ ...campaign, trigger: { segment: 'keen' } }]
 const identity: JsonObject = { kinds: [{ name: 'crm', from: ['traits.crmId'], joinsUsers: true }] }
 const withIdentity: DefinitionsDocument = { ...emptyDocument, identity }
 const documents: Readonly<Record<string, DefinitionsDocument>> = {
   nothing: withIdentity,
   traits: { ...withIdentity, traits, segments, campaigns, templates: { mail: template } },
+  viewers: {
+    ...withIdentity,
+    segments: [{ name: 'viewers', content: { event: 'Product Viewed', count: { atLeast: 3 } } }],
+    campaigns: [{ ...campaign, trigger: { segment: 'viewers' } }],
+    templates: { mail: template },
+  },
+  opened: {
+    ...withIdentity,
+    traits: [{ name: 'opened', content: { kind: 'count', event: 'Email Opened' } }],
+  },
   other: { ...withIdentity, traits: [{ name: 'views', content: { ...views, within: '1h' } }] },
 }
 
@@ -90,7 +97,7 @@ export class Cluster {
 
   #createFiller(): Filler {
     const deps = {
-      log: this.log,
+      ...{ log: this.log, state: this.state },
       definitionsOf: async (hash: string) => compiled(hash),
       clock: { ...systemClock, nowMs: () => this.nowMs },
       random: createSeededRandom(this.#epoch + 1),
@@ -202,6 +209,11 @@ export class Cluster {
       partitions.map((partition) => this.state.scan(partition, 'person/', '', 1000)),
     )
     return pages.flat().map(({ value }) => decodePerson(value))
+  }
+
+  async messages(partition: number): Promise<readonly Message[]> {
+    const entries = await this.state.scan(partition, 'message/', '', 1000)
+    return entries.map(({ value }) => decodeJson<Message>(value))
   }
 
   async inForce(partition = 0): Promise<readonly TraitInForce[]> {

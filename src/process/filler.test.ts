@@ -159,6 +159,49 @@ describe('a new computed trait', () => {
     await checkValues(cluster)
   })
 
+  it('knows in each pass which emails were sent, whoever else was evaluated then', async () => {
+    const random = createSeededRandom(12)
+    const cluster = new Cluster()
+    await cluster.start()
+    await cluster.apply('nothing')
+    const names = Array.from({ length: 30 }, (_, index) => `person-${index}`)
+    const view = async (some: readonly string[]): Promise<void> => {
+      for (const userId of some) await cluster.event('Product Viewed', { userId })
+    }
+    for (let count = 0; count < 2; count++) await view(names)
+    await view(names.slice(0, 10))
+    await cluster.settle(random)
+    await cluster.apply('viewers')
+    // Some view once more while it is pending: they enter, and get nothing.
+    await view(names.slice(10, 14))
+    await cluster.settle(random)
+    await view(names.slice(14))
+    await cluster.settle(random)
+    const messages = (await Promise.all(partitions.map((each) => cluster.messages(each)))).flat()
+    assert.ok(messages.length >= 16, `${messages.length} messages`)
+    for (const { messageId, personKey } of messages) {
+      const skeleton = { messageId, outcome: 'opened', atMs: cluster.nowMs }
+      await cluster.append('outcome', personKey, skeleton)
+    }
+    await cluster.settle(random)
+    await cluster.apply('opened')
+    await cluster.settle(random, () => {
+      for (const { fold } of cluster.owneds) {
+        for (const job of fold.scope.fills.jobs) if (job.slice === 0) job.sliceCount = 3
+      }
+    })
+    const traits = await cluster.inForce()
+    assert.ok(traits.every(({ readyAtMs }) => readyAtMs !== undefined))
+    const opened = new Map(
+      (await cluster.people()).map((person) => {
+        const view = viewComputed(person.parts, { version: 9, traits })
+        return [person.key, view.timed('opened')?.at(cluster.nowMs)]
+      }),
+    )
+    const counts = Map.groupBy(messages, ({ personKey }) => personKey)
+    for (const [key, value] of opened) assert.equal(value, counts.get(key)?.length ?? 0, key)
+  })
+
   it('goes where a device went while it is filled: the past to who claimed it first', async () => {
     for (let seed = 20; seed < 26; seed++) {
       const random = createSeededRandom(seed)

@@ -23,10 +23,12 @@ import { decodeRecord, type LogRecord } from '../log/record.ts'
 import { decodeComputed, type PackedState } from '../profile/computed/computed-pack.ts'
 import { sessionId } from '../profile/computed/computed-trait.ts'
 import { decodePerson, type ProfilePart, personPrefix } from '../profile/person.ts'
-import type { Change, PartitionCommit, StateStore } from '../state/state-store.ts'
+import type { Change, PartitionCommit, StateReader, StateStore } from '../state/state-store.ts'
+import type { ExtraTraits } from './computed-stage.ts'
 import type { FillJob } from './fill-state.ts'
 import type { FoldSources, OwnerSkeleton } from './fold.ts'
 import { type FilledEntry, type FilledSkeleton, filledEntry } from './fold-filled.ts'
+import { InForceReader } from './in-force.ts'
 import type { Owned } from './ownership.ts'
 import { PartitionFold } from './partition-fold.ts'
 import { feedPrefix, itemPrefix, outboxPrefix } from './scope.ts'
@@ -34,6 +36,7 @@ import { partsSentBy, withoutStates } from './send-part.ts'
 
 export interface FillerDeps extends FoldSources {
   readonly log: EventLog
+  readonly state: StateReader
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -114,7 +117,10 @@ export class Filler {
       const { fold, isOwner, isDrained } = owned
       if (!isOwner || isDrained !== undefined || fold.stopped !== undefined) continue
       const job = fold.scope.fills.jobs.find(
-        ({ isRead, version }) => !isRead && !this.#failed.has(`${fold.partition}/${version}`),
+        ({ isRead, version, untilOffset }) =>
+          !isRead &&
+          untilOffset <= fold.committedOffset &&
+          !this.#failed.has(`${fold.partition}/${version}`),
       )
       if (job !== undefined) return { owned, job }
     }
@@ -146,13 +152,25 @@ export class Filler {
         workspace: this.#workspace,
         partitionCount: log.identity.partitionCount,
         partition,
-        extraTraits: { traits, sinceVersion: job.version },
+        extraTraits: { traits, sinceVersion: job.version, ...this.#pendingIn(partition, job) },
       },
     )
     await fold.open(await scratch.head(partition))
     const { version, slice } = job
     const hasSession = traits.some(({ isSession }) => isSession === true)
     return { partition, version, slice, fold, scratch, hasSession, moved: [] }
+  }
+
+  /** With some of the people left out, when the others were evaluated is read from the state. */
+  #pendingIn(partition: number, { sliceCount }: FillJob): Pick<ExtraTraits, 'pendingBehind'> {
+    if (sliceCount === 1) return {}
+    const reader = new InForceReader(this.#deps.state, partition)
+    const pendingBehind = async (offset: number): Promise<readonly string[]> => {
+      const found = await reader.at(offset + 1)
+      if (found === undefined) throw new Error('which rules held then is not kept any more')
+      return found.pending
+    }
+    return { pendingBehind }
   }
 
   /** Folds the past of one slice; when all of it is, collects what its parts have. */

@@ -28,6 +28,7 @@ export async function noteInForce(scope: FoldScope, apply: () => Promise<void>):
   const { view, meta, offset } = scope
   const before = JSON.stringify(inForceOf(scope))
   await apply()
+  await followPending(scope)
   const entry: Entry = { ...inForceOf(scope), offset }
   const { offset: _, ...after } = entry
   if (JSON.stringify(after) === before) return
@@ -35,6 +36,16 @@ export async function noteInForce(scope: FoldScope, apply: () => Promise<void>):
   meta.inForceNext = number + 1
   view.write(keyOf(number), entry, entryCodec)
   if (number > inForceCountMax) view.remove(keyOf(number - inForceCountMax))
+}
+
+/** Where some of the people are read again, segments are pending as long as they were. */
+async function followPending(scope: FoldScope): Promise<void> {
+  const { meta, offset, nowMs, extraTraits } = scope
+  const pending = await extraTraits?.pendingBehind?.(offset)
+  if (pending === undefined) return
+  const begun = { number: offset, after: '', doneCount: 0, startedAtMs: nowMs }
+  if (pending.length > 0) meta.evaluation = { ...(meta.evaluation ?? begun), pending }
+  else if (pendingOf(scope).length > 0) delete meta.evaluation
 }
 
 function inForceOf(scope: FoldScope): InForce {

@@ -180,7 +180,7 @@ class OracleWorld {
 
   #createFiller(): Filler {
     const deps = {
-      ...this.#sources(),
+      ...{ ...this.#sources(), state: this.#state },
       clock: { ...systemClock, nowMs: () => this.#nowMs },
       random: createSeededRandom(1),
       logger: silentLogger,

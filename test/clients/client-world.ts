@@ -27,7 +27,7 @@ export const writeKeys = {
 } as const
 
 const readCount = 10_000
-const waitMsMax = 20_000
+const waitMsMax = 60_000
 
 export interface ClientWorld {
   readonly url: string

@@ -7,9 +7,11 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { connect, createServer, type Server } from 'node:net'
+import { createSocket } from 'node:dgram'
+import { connect, createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { systemClock } from '../src/lib/clock.ts'
+import { systemRandom } from '../src/lib/random.ts'
 
 export interface ServiceCommand {
   /** For messages: `kafka 1`. */
@@ -51,21 +53,46 @@ const saidCountMax = 60
 const startMsMax = 60_000
 const stopMsMax = 10_000
 const pollMs = 50
+/** Systems give ports from 32768 on (Linux) to connections and to whoever asks for any port. */
+const [portMin, portMax] = [15_000, 32_767]
+const portTriesMax = 1000
 
-/** Returns ports that nobody listened on a moment ago, all different. */
+/**
+ * Returns ports that nobody listens on, all different. Whoever they are for may take its time to
+ * listen, and may end and listen again: no process is given one of them by the system meanwhile,
+ * nor by this function, as long as this process lives.
+ */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers: Server[] = []
-  for (let index = 0; index < count; index++) {
-    const server = createServer()
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(0, host, resolve)
-    })
-    servers.push(server)
+  const ports: number[] = []
+  for (let tries = 0; ports.length < count; tries++) {
+    if (tries === portTriesMax) throw new Error(`no ${count} ports are free on ${host}`)
+    const port = portMin + Math.floor(systemRandom.unit() * (portMax - portMin + 1))
+    if (await holdPort(port)) ports.push(port)
   }
-  const ports = servers.map((server) => (server.address() as { readonly port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
   return ports
+}
+
+/** The same number among the ports of UDP, which nobody here uses, says that a port is given. */
+async function holdPort(port: number): Promise<boolean> {
+  const held = createSocket('udp4')
+  const isHeld = await new Promise<boolean>((resolve) => {
+    held.once('error', () => resolve(false))
+    held.bind({ port, address: host, exclusive: true }, () => resolve(true))
+  })
+  if (isHeld && (await canListen(port))) {
+    held.unref()
+    return true
+  }
+  held.close()
+  return false
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, host, () => server.close(() => resolve(true)))
+  })
 }
 
 /** Tells whether somebody accepts connections on a port of the loopback. */

@@ -8,10 +8,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { freePorts } from '../../scripts/service.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -145,12 +145,8 @@ export async function stopServerProcess(
   return { ...end, tookMs: systemClock.monotonicMs() - startedAt }
 }
 
-/** Returns a port that nothing listens on at the moment. */
+/** Returns a port for a server, which may be ended and started there again. */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
+  const [port = 0] = await freePorts(1)
+  return port
 }

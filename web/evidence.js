@@ -24,6 +24,10 @@ const outcomeTexts = {
   complained: 'Reported as spam.',
 }
 
+/** An email is here a moment before the server has noted what it was made from. */
+const askAgainMs = 500
+const askCountMax = 240
+
 export async function showEvidence(mail, signal) {
   const place = byId('evidence-body')
   if (mail.messageId === undefined) {
@@ -31,12 +35,15 @@ export async function showEvidence(mail, signal) {
   }
   place.setAttribute('aria-busy', 'true')
   try {
-    const { message, evidence, stored } = await readJson(
-      `/demo/messages/${mail.messageId}/evidence`,
-      signal,
-    )
-    if (evidence === null) place.replaceChildren(note('Its evidence is not stored yet.'))
-    else place.replaceChildren(...describe(mail, { message, evidence, stored }))
+    const path = `/demo/messages/${mail.messageId}/evidence`
+    for (let count = 1; count <= askCountMax; count++) {
+      const { message, evidence, stored } = await readJson(path, signal)
+      if (evidence !== null) {
+        return place.replaceChildren(...describe(mail, { message, evidence, stored }))
+      }
+      place.replaceChildren(note('Its evidence is not stored yet.'))
+      await new Promise((resolve) => setTimeout(resolve, askAgainMs))
+    }
   } catch (error) {
     if (!signal.aborted) place.replaceChildren(note(error.message, true))
   } finally {

@@ -22,8 +22,8 @@ const chromiumFlags = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
   ...['--disable-background-networking', '--disable-component-update'],
 ]
-const testMsMax = 120_000
-const stepMsMax = 40_000
+const testMsMax = 240_000
+const stepMsMax = 60_000
 const stopMsMax = 5000
 
 interface Started {
@@ -52,9 +52,15 @@ test('the page shows emails with real product names and proves their bytes', {
   const texts = await letter.locator('a').allInnerTexts()
   const known = texts.filter((text) => names.has(text.trim()))
   assert.ok(known.length >= 2, `an email names items of the catalog, not ${texts.join(' | ')}`)
-  const widths = await letter
-    .locator('img[src*="/demo/items/"]')
-    .evaluateAll((images) => images.map((image) => Reflect.get(image, 'naturalWidth')))
+  // Resolves once a picture is loaded, and rejects where it cannot be.
+  const widths = await letter.locator('img[src*="/demo/items/"]').evaluateAll((images) =>
+    Promise.all(
+      images.map(async (image) => {
+        await (image as unknown as { decode(): Promise<void> }).decode()
+        return Reflect.get(image, 'naturalWidth') as number
+      }),
+    ),
+  )
   assert.ok(widths.length > 0 && widths.every((width) => width > 0), 'its pictures are loaded')
 
   const evidence = page.locator('#evidence-body')
@@ -116,7 +122,7 @@ async function openPage(
   t: TestContext,
   url: string,
 ): Promise<{ readonly page: Page; readonly faults: readonly string[] }> {
-  const options = { executablePath: chromiumPath, args: chromiumFlags }
+  const options = { executablePath: chromiumPath, args: chromiumFlags, timeout: stepMsMax }
   const browser: Browser = await chromium.launch(options)
   t.after(() => browser.close())
   const page = await browser.newPage({ viewport: { width: 1440, height: 900 } })
@@ -126,8 +132,30 @@ async function openPage(
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') faults.push(message.text())
   })
+  await delayEvidence(page)
   await page.goto(url)
   return { page, faults }
+}
+
+/**
+ * Has the page told of each message at first that nothing is stored yet, as it may be where the
+ * machine is busy: when the page opens the first one by itself, and when the test does.
+ */
+async function delayEvidence(page: Page): Promise<void> {
+  const asked = new Map<string, number>()
+  await page.route('**/demo/messages/*/evidence', async (route) => {
+    const url = route.request().url()
+    const count = (asked.get(url) ?? 0) + 1
+    asked.set(url, count)
+    if (count > 2) return await route.continue()
+    try {
+      const response = await route.fetch()
+      const json = { ...((await response.json()) as object), evidence: null }
+      await route.fulfill({ response, json })
+    } catch {
+      // The page asks for another message by now.
+    }
+  })
 }
 
 /** Sends an event that is taken, and one that lacks what its schema requires. */

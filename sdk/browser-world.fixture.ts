@@ -36,7 +36,9 @@ const chromiumFlags = [
   '--host-resolver-rules=MAP shop.example 127.0.0.1',
 ]
 const recordCountMax = 10_000
-const waitMsMax = 20_000
+const waitMsMax = 60_000
+/** Of one step of the browser; its own start is one. */
+const stepMsMax = 90_000
 const lookMs = 20
 
 export const skip = existsSync(chromiumPath) ? false : `no browser at ${chromiumPath}`
@@ -121,7 +123,9 @@ async function openBrowserWorld(
   )
   const shop = await listen((request, response) => answerPage(world, request, response))
   const world: BrowserWorld = {
-    browser: await chromium.launch({ executablePath: chromiumPath, args: chromiumFlags }),
+    browser: await chromium.launch({
+      ...{ executablePath: chromiumPath, args: chromiumFlags, timeout: stepMsMax },
+    }),
     collectUrl: `http://127.0.0.1:${portOf(proxy)}`,
     shopPort: portOf(shop),
     pages: new Map(),
@@ -272,6 +276,7 @@ export async function visit(
 ): Promise<Visit> {
   const context = await world.browser.newContext({ locale: 'en-GB', timezoneId: 'Europe/London' })
   t.after(() => context.close())
+  context.setDefaultTimeout(stepMsMax)
   const page = await context.newPage()
   const faults: string[] = []
   page.on('pageerror', (error) => faults.push(error.message))

@@ -96,22 +96,23 @@ describe('an event', { skip }, () => {
     const world = open()
     const { page } = await visit(world, t)
     world.taken.length = 0
-    world.faults.push({ status: 503, retryAfterSeconds: 2 }, { status: 429, retryAfterSeconds: 1 })
+    // The first so long that the page is another one by then, also on a busy machine.
+    world.faults.push({ status: 503, retryAfterSeconds: 5 }, { status: 429, retryAfterSeconds: 1 })
     await call(page, track(range('Asked', 2)))
     await until(() => world.taken.length === 1)
     await page.reload()
     await call(page, track(['Asked 002']))
     const events = await named(world, 'Asked', 3)
     assert.deepEqual(namesOf(events), range('Asked', 3))
-    await until(() => world.taken.length === 3)
+    await until(() => world.taken.length >= 3)
     const [first, second, third] = world.taken
     assert.deepEqual([first?.status, second?.status, third?.status], [503, 429, 200])
     const [firstMs, secondMs] = [
       (second?.at ?? 0) - (first?.at ?? 0),
       (third?.at ?? 0) - (second?.at ?? 0),
     ]
-    assert.ok(firstMs >= 2000 && firstMs < 9000, `${firstMs} ms instead of 2000`)
-    assert.ok(secondMs >= 1000 && secondMs < 8000, `${secondMs} ms instead of 1000`)
+    assert.ok(firstMs >= 5000, `${firstMs} ms instead of 5000`)
+    assert.ok(secondMs >= 1000, `${secondMs} ms instead of 1000`)
     const [early, late] = [first, third].map((taken) => JSON.parse(taken?.body ?? '{}').sentAt)
     assert.ok(early < late, 'it says anew when it was sent')
     await until(async () => (await page.evaluate('localStorage["attune.w"]')) === undefined)

@@ -25,6 +25,7 @@ const chromiumFlags = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync'],
   ...['--disable-background-networking', '--disable-component-update'],
 ]
+const stepMsMax = 90_000
 const skip = existsSync(chromiumPath) ? false : `no browser at ${chromiumPath}`
 
 /** The script waits for this name, which a page sets up before it is there. */
@@ -37,7 +38,8 @@ describe('@segment/analytics-next', { skip }, () => {
   before(async () => {
     world = await openClientWorld()
     shop = await openShop()
-    browser = await chromium.launch({ executablePath: chromiumPath, args: chromiumFlags })
+    const options = { executablePath: chromiumPath, args: chromiumFlags, timeout: stepMsMax }
+    browser = await chromium.launch(options)
   })
   after(async () => {
     await browser.close()
@@ -55,6 +57,7 @@ describe('@segment/analytics-next', { skip }, () => {
     const profile = await browser.newContext()
     t.after(() => profile.close())
     const page = await profile.newPage()
+    page.setDefaultTimeout(stepMsMax)
     const faultsSeen: string[] = []
     page.on('pageerror', (error) => faultsSeen.push(error.message))
     page.on('console', (message) => {

@@ -46,9 +46,11 @@ test('a browser shows each pixel, taken or refused, and says which page it is on
   const images = urls.map((url) => `<img src="${url.replaceAll('&', '&amp;')}" alt="">`)
   const origin = await servePage(t, `<!doctype html><title>Cart</title>${images.join('')}`)
 
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+  const options = { executablePath, args: ['--no-sandbox'], timeout: testMsMax }
+  const browser = await chromium.launch(options)
   t.after(() => browser.close())
   const page = await browser.newPage()
+  page.setDefaultTimeout(testMsMax)
   await page.goto(`${origin}/cart?step=2`, { waitUntil: 'load' })
   const sizes = await page
     .locator('img')

@@ -19,7 +19,7 @@ import { createDelivery, type Delivery, type DeliveryOptions } from './delivery.
 import { forgottenEvent } from './watch-due.ts'
 
 const partitionCount = 4
-const waitMsMax = 10_000
+const waitMsMax = 60_000
 
 describe('delivery', () => {
   it('takes up a partition that is given to it while it looks through another', async (t) => {

@@ -7,7 +7,7 @@ describe('the system clock', () => {
     const startedAtMs = systemClock.monotonicMs()
     await systemClock.sleep(20)
     const sleptMs = systemClock.monotonicMs() - startedAtMs
-    assert.ok(sleptMs >= 19 && sleptMs < 2_000, `${sleptMs}`)
+    assert.ok(sleptMs >= 19 && sleptMs < 20_000, `${sleptMs}`)
   })
 
   it('wakes at once when the signal aborts, and leaves no timer', async () => {
@@ -16,7 +16,7 @@ describe('the system clock', () => {
     const sleep = systemClock.sleep(60_000, controller.signal)
     controller.abort()
     await sleep
-    assert.ok(systemClock.monotonicMs() - startedAtMs < 1_000)
+    assert.ok(systemClock.monotonicMs() - startedAtMs < 20_000)
     assert.equal(process.getActiveResourcesInfo().includes('Timeout'), false)
   })
 
@@ -25,7 +25,7 @@ describe('the system clock', () => {
     await systemClock.sleep(60_000, AbortSignal.abort())
     await systemClock.sleep(0)
     await systemClock.sleep(-5)
-    assert.ok(systemClock.monotonicMs() - startedAtMs < 1_000)
+    assert.ok(systemClock.monotonicMs() - startedAtMs < 20_000)
   })
 
   it('does not take a wait above the longest timer for none', async () => {

@@ -173,12 +173,13 @@ function describeKafka(): void {
     const { log } = await openLog(t)
     await log.append([0, 1, 2, 3].map((partition) => aRecord({ partition })))
     for (const partition of [0, 1, 2, 3]) await log.read(partition, 0, 10)
-    const beganAt = performance.now()
+    // Each request would cost this process more than 0.2 ms of work.
+    const began = process.cpuUsage()
     for (let round = 0; round < 5000; round++) {
       assert.equal(log.hasMore(round % 4, 1), false)
       assert.equal((await log.read(round % 4, 1, 256)).length, 0)
     }
-    assert.ok(performance.now() - beganAt < 1000)
+    assert.ok(process.cpuUsage(began).user < 1_000_000)
     const ends = await Promise.all([0, 1, 2, 3].map((partition) => log.end(partition)))
     assert.deepEqual(ends, [1, 1, 1, 1])
   })
@@ -229,7 +230,9 @@ function describeKafka(): void {
   })
 
   it('shares the partitions out, and takes them back when a member leaves', async (t) => {
-    const { again } = await openLog(t, { groupId: `group-${topicCount}` })
+    // As long as a member may take to join anew.
+    const sessionMsMax = 10_000
+    const { again } = await openLog(t, { groupId: `group-${topicCount}`, sessionMsMax })
     const members = await Promise.all([again(), again()])
     const owned: (readonly number[])[] = [[], []]
     const leaving = members.map(() => new AbortController())
@@ -243,11 +246,12 @@ function describeKafka(): void {
       owned.flat().toSorted((one, other) => one - other),
       [0, 1, 2, 3],
     )
+    // One that only went away would be missed after its session.
     const leftAt = performance.now()
     leaving[0]?.abort()
     await until(() => owned[1]?.length === 4)
     const tookMs = performance.now() - leftAt
-    assert.ok(tookMs < 2000, `taking over took ${Math.round(tookMs)} ms`)
+    assert.ok(tookMs < sessionMsMax, `taking over took ${Math.round(tookMs)} ms`)
     leaving[1]?.abort()
     await Promise.all(running)
   })
@@ -265,7 +269,7 @@ function describeKafka(): void {
   })
 }
 
-async function until(isSo: () => boolean, msMax = 15_000): Promise<void> {
+async function until(isSo: () => boolean, msMax = 60_000): Promise<void> {
   const deadline = performance.now() + msMax
   while (!isSo()) {
     assert.ok(performance.now() < deadline, `not so after ${msMax} ms`)

@@ -28,7 +28,7 @@ describe('waiting for a record whose offset the log did not tell', () => {
     const untold = [{ partition: 0, offset: 0 }]
     assert.deepEqual(await commit(1, 0), ['committed'])
     assert.equal(await follower.waitCommitted(untold, 60), false)
-    const waiting = follower.waitCommitted(untold, 5_000)
+    const waiting = follower.waitCommitted(untold, 60_000)
     await systemClock.sleep(30)
     assert.deepEqual(await commit(2, 1), ['committed'])
     assert.equal(await waiting, true)

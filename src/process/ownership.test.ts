@@ -119,7 +119,7 @@ class Owner {
 }
 
 async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  const deadlineMs = systemClock.monotonicMs() + 10_000
+  const deadlineMs = systemClock.monotonicMs() + 60_000
   while (!(await isTrue())) {
     assert.ok(systemClock.monotonicMs() < deadlineMs, `in time: ${isTrue}`)
     await systemClock.sleep(5)

@@ -37,7 +37,7 @@ function createWait() {
   return { log, change, fold, abort, wait }
 }
 
-describe('waiting for work', { timeout: 10_000 }, () => {
+describe('waiting for work', { timeout: 60_000 }, () => {
   it('ends at once where the abort came before it', async () => {
     const { abort, wait } = createWait()
     abort.abort()

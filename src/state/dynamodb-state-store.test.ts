@@ -246,7 +246,7 @@ function describeTrouble(): void {
   })
 
   it('rejects with STORE_UNREACHABLE where nobody listens, or nobody answers', async (t) => {
-    const limits = { requestMsMax: 200, retryMsMax: 300 }
+    const limits = { requestMsMax: 1000, retryMsMax: 1500 }
     const { store } = await open(t, undefined, limits)
     await store.acquire(0, 1, 'n1')
     const [node] = world.service.nodes

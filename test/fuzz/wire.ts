@@ -13,7 +13,7 @@ export interface WireAnswer {
   readonly body: string
 }
 
-const answerMsMax = 20_000
+const answerMsMax = 60_000
 const noChunks = '0\r\n\r\n'
 const noAnswer: WireAnswer = { status: 0, headers: new Map(), body: '' }
 

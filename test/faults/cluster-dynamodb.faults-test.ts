@@ -24,7 +24,7 @@ const ratePerSecond = 24
 const lifeMs = 6_000
 const cutCount = 8
 const heldMs = 250
-const noticeMsMax = 30_000
+const noticeMsMax = 90_000
 const inHandCountMax = 32
 
 it('commits without an answer count once, and those of a paused owner not at all', goOn)

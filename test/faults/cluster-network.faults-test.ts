@@ -20,7 +20,7 @@ const ratePerSecond = 80
 const delayMs = 300
 const slowMs = 5_000
 const cutMs = 10_000
-const noticeMsMax = 30_000
+const noticeMsMax = 90_000
 const inHandCountMax = 32
 
 it('a worker behind a slow and a cut network harms nothing, and comes back', goOn)

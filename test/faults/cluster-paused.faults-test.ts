@@ -12,7 +12,7 @@ import { clusterIsMissing, figuresOf, openCluster, tell, until } from './cluster
 const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 20261126)
 const ratePerSecond = 240
 const lifeMs = 5_000
-const noticeMsMax = 20_000
+const noticeMsMax = 90_000
 const inHandCountMax = 32
 
 it('an owner that was paused past its session can do nothing, and comes back', goOn)

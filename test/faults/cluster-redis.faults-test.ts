@@ -25,7 +25,7 @@ import type { LoadClient } from './load-client.ts'
 const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 20261128)
 const ratePerSecond = 120
 const lifeMs = 5_000
-const noticeMsMax = 20_000
+const noticeMsMax = 90_000
 const lossMs = 3_000
 /** Attempts of both workers at a time. */
 const inHandCountMax = 64

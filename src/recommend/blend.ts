@@ -114,8 +114,8 @@ export class Blend implements Recommender {
   readonly #algorithms: ReadonlyMap<AlgorithmName, Algorithm>
   readonly #learners: readonly Algorithm[]
   readonly #step = new Step()
-  readonly #sheet = new Candidates()
-  readonly #blended = new Candidates()
+  readonly #candidates = new Candidates()
+  readonly #heap = new CandidateHeap()
   #learnedCount = 0
 
   constructor(options: BlendOptions) {
@@ -194,13 +194,13 @@ export class Blend implements Recommender {
     if (query.countMax <= 0) return []
     const ownItems = weighOwnItems(query.activity, this.#items)
     const weights = this.#weights[weightRowOf(ownItems.length)]
-    this.#blended.clear(this.#items.count)
+    this.#candidates.clear(this.#items.count)
     if (ownItems.length > 0 && weights !== undefined) {
       for (const [name, algorithm] of this.#algorithms) {
         const weight = weights[name] ?? 0
         if (weight <= 0) continue
-        this.#ask(algorithm, ownItems, query.nowMs)
-        this.#blended.addNormalised(this.#sheet, weight)
+        algorithm.score(ownItems, this.#candidates, query.nowMs)
+        this.#candidates.settle(weight)
       }
     }
     const answer = new Map<string, Recommendation>()
@@ -224,16 +224,11 @@ export class Blend implements Recommender {
     const key = this.#items.find(itemId)
     if (ownItems.length === 0) return { row: -1, shares }
     for (const [index, name] of algorithmNames.entries()) {
-      const algorithm = this.#algorithms.get(name)
-      if (algorithm !== undefined) this.#ask(algorithm, ownItems, nowMs)
-      shares[index] = key < 0 ? 0 : this.#sheet.shareOf(slotOf(key))
+      this.#candidates.clear(this.#items.count)
+      this.#algorithms.get(name)?.score(ownItems, this.#candidates, nowMs)
+      shares[index] = key < 0 ? 0 : this.#candidates.shareOf(slotOf(key))
     }
     return { row: weightRowOf(ownItems.length), shares }
-  }
-
-  #ask(algorithm: Algorithm, ownItems: readonly OwnItem[], nowMs: number): void {
-    this.#sheet.clear(this.#items.count)
-    algorithm.score(ownItems, this.#sheet, nowMs)
   }
 
   transfer(through: Transfer): void {
@@ -283,17 +278,15 @@ export class Blend implements Recommender {
     ownItems: readonly OwnItem[],
     answer: Map<string, Recommendation>,
   ): void {
-    const { slots, count } = this.#blended
-    const scores = new Float64Array(count)
-    for (let index = 0; index < count; index++) scores[index] = this.#blended.scoreOf(index)
-    const heap = new CandidateHeap(scores)
+    const { slots, scores, count } = this.#candidates
+    this.#heap.fill(scores, count)
     while (answer.size < query.countMax) {
-      const candidate = heap.take()
+      const candidate = this.#heap.take()
       // What has no score was taken back.
       if (candidate === undefined || !((scores[candidate] ?? 0) > 0)) return
       const itemId = this.#items.idOf(slots[candidate] ?? 0)
       if (query.excludeItemIds.has(itemId) || !query.isAllowed(itemId)) continue
-      const own = ownItems[this.#blended.placeOf(candidate)]
+      const own = ownItems[this.#candidates.placeOf(candidate)]
       const reason: Reason =
         own === undefined
           ? { kind: 'trending' }

@@ -1,15 +1,21 @@
-/** Gives candidates by falling score; of equals the one met first. Ordered only as far as taken. */
-export class CandidateHeap {
-  readonly #scores: Float64Array
-  readonly #heap: Int32Array
-  #count: number
+import { growTo } from './typed-array.ts'
 
-  constructor(scores: Float64Array) {
+/**
+ * Gives candidates by falling score; of equals the one met first. Ordered only as far as taken. It
+ * is filled anew for each query.
+ */
+export class CandidateHeap {
+  #scores: Float64Array = new Float64Array(0)
+  #heap: Int32Array = new Int32Array(1024)
+  #count = 0
+
+  /** Begins with the first `count` of `scores`, which must stay as they are while it is asked. */
+  fill(scores: Float64Array, count: number): void {
     this.#scores = scores
-    this.#count = scores.length
-    this.#heap = new Int32Array(scores.length)
-    for (let at = 0; at < scores.length; at++) this.#heap[at] = at
-    for (let at = (this.#count >>> 1) - 1; at >= 0; at--) this.#sink(at)
+    this.#count = count
+    this.#heap = growTo(this.#heap, count)
+    for (let at = 0; at < count; at++) this.#heap[at] = at
+    for (let at = (count >>> 1) - 1; at >= 0; at--) this.#sink(at)
   }
 
   take(): number | undefined {

@@ -37,7 +37,7 @@ describe('SessionNeighbours', () => {
         neighbours.score(ownItems, sheet)
         const scores = new Map<string, number>()
         for (let index = 0; index < sheet.count; index++) {
-          scores.set(items.idOf(sheet.slots[index] ?? 0), sheet.scoreOf(index))
+          scores.set(items.idOf(sheet.slots[index] ?? 0), sheet.saidOf(sheet.slots[index] ?? 0))
         }
         const expected = scorePlainly(sessions, ownItems, { pool, speakers })
         assert.deepEqual([...scores.keys()].sort(), [...expected.keys()].sort())

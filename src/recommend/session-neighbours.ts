@@ -24,7 +24,7 @@ import type { OwnItem } from './own-items.ts'
 import type { SessionStore } from './session-store.ts'
 import { sessionLengthMax } from './session-store.ts'
 import type { Transfer } from './transfer.ts'
-import { growTo, powerOfTwoFrom } from './typed-array.ts'
+import { growTo, powerOfTwoFrom, selectLargest } from './typed-array.ts'
 
 export interface NeighbourOptions {
   /** Sessions looked at per query, and remembered per item. A power of two, rounded up. */
@@ -39,6 +39,10 @@ export interface NeighbourOptions {
   readonly beforeShare: number
 }
 
+const recordLength = 4
+const pushesField = 1
+const frequencyField = 2
+
 /** No session is this old. */
 const noAge = 0x7fffffff
 
@@ -46,37 +50,45 @@ export class SessionNeighbours implements Algorithm {
   readonly #items: ItemTable
   readonly #sessions: SessionStore
   readonly #options: NeighbourOptions
+  readonly #neighbourPoolMax: number
   readonly #arena = new BlockArena()
   /**
-   * Ring of session numbers by item slot: its place in the arena, its length (0: none), and its
-   * pushes.
+   * Four numbers by item slot: of its ring of session numbers the place in the arena and the
+   * pushes, which tell its length; and the sessions that ever held the item.
    */
-  #offsets = new Int32Array(256)
-  #pushes = new Int32Array(256)
-  /** Sessions that ever held the item, by slot. */
-  #frequencies = new Float64Array(256)
-  /** Neighbour + 1 by place of the session; all 0 between queries. */
-  #neighbourByPlace = new Int32Array(1024)
+  #records = new Int32Array(256 * recordLength)
+  /** Neighbour + 1 at the first free place from the hash of its session's place. */
+  readonly #neighbourByHash: Int32Array
+  readonly #hashShift: number
   readonly #places: Int32Array
   readonly #similarities: Float64Array
   readonly #firstShared: Uint8Array
   /** What an item counts by its distance after, and before, the shared one. */
   readonly #afterWeights = new Float64Array(sessionLengthMax)
   readonly #beforeWeights = new Float64Array(sessionLengthMax)
-  readonly #sorted: Float64Array
+  readonly #ranked: Float64Array
   readonly #ages = new Int32Array(queryItemCountMax)
   readonly #taken = new Int32Array(queryItemCountMax)
   readonly #keys = new Int32Array(sessionLengthMax)
+  /** Of small numbers, looked up rather than computed a thousand times in a query. */
+  readonly #roots = Float64Array.from({ length: sessionLengthMax + 1 }, (_, count) =>
+    Math.sqrt(count),
+  )
+  readonly #logs = Float64Array.from({ length: 4096 }, (_, count) => Math.log(count))
+  #logOfBegan = 0
 
   constructor(items: ItemTable, sessions: SessionStore, options: NeighbourOptions) {
     const neighbourPoolMax = Math.max(blockLengthMin, powerOfTwoFrom(options.neighbourPoolMax))
     this.#items = items
     this.#sessions = sessions
-    this.#options = { ...options, neighbourPoolMax }
+    this.#options = options
+    this.#neighbourPoolMax = neighbourPoolMax
+    this.#neighbourByHash = new Int32Array(neighbourPoolMax * 4)
     this.#places = new Int32Array(neighbourPoolMax)
     this.#similarities = new Float64Array(neighbourPoolMax)
     this.#firstShared = new Uint8Array(neighbourPoolMax)
-    this.#sorted = new Float64Array(neighbourPoolMax)
+    this.#ranked = new Float64Array(neighbourPoolMax)
+    this.#hashShift = Math.clz32(this.#neighbourByHash.length - 1)
     for (let distance = 0; distance < sessionLengthMax; distance++) {
       const weight = Math.exp(-distance / options.distanceSteps)
       this.#afterWeights[distance] = weight
@@ -87,75 +99,73 @@ export class SessionNeighbours implements Algorithm {
   /** Notes that a session holds an item it had not held before. */
   learn({ slot, session, isNewItem }: Pick<LearnedStep, 'slot' | 'session' | 'isNewItem'>): void {
     if (!isNewItem) return
-    if (slot >= this.#offsets.length) {
-      this.#offsets = growTo(this.#offsets, slot + 1)
-      this.#pushes = growTo(this.#pushes, slot + 1)
-      this.#frequencies = growTo(this.#frequencies, slot + 1)
-    }
-    this.#frequencies[slot] = (this.#frequencies[slot] ?? 0) + 1
-    const pushes = this.#pushes[slot] ?? 0
+    const record = slot * recordLength
+    this.#records = growTo(this.#records, record + recordLength)
+    const records = this.#records
+    const frequency = record + frequencyField
+    records[frequency] = (records[frequency] ?? 0) + 1
+    const pushes = records[record + pushesField] ?? 0
     let length = this.#ringLength(pushes)
-    if (pushes === length && length < this.#options.neighbourPoolMax) {
-      length = this.#growRing(slot, length)
+    if (pushes === length && length < this.#neighbourPoolMax) {
+      length = this.#growRing(record, length)
     }
-    this.#arena.ints[(this.#offsets[slot] ?? 0) + (pushes & (length - 1))] = session
-    this.#pushes[slot] = pushes + 1 === length * 2 ? length : pushes + 1
+    this.#arena.ints[(records[record] ?? 0) + (pushes & (length - 1))] = session
+    records[record + pushesField] = pushes + 1 === length * 2 ? length : pushes + 1
   }
 
   /** Forgets an evicted item. */
   forget(slot: number): void {
-    if (slot >= this.#pushes.length) return
-    const length = this.#ringLength(this.#pushes[slot] ?? 0)
-    if (length > 0) this.#arena.giveBack(this.#offsets[slot] ?? 0, length)
-    this.#pushes[slot] = 0
-    this.#frequencies[slot] = 0
+    const record = slot * recordLength
+    if (record >= this.#records.length) return
+    const length = this.#ringLength(this.#records[record + pushesField] ?? 0)
+    if (length > 0) this.#arena.giveBack(this.#records[record] ?? 0, length)
+    this.#records.fill(0, record, record + recordLength)
   }
 
   /** Adds to `target` what the neighbours of the own items say. */
   score(ownItems: readonly OwnItem[], target: Candidates): void {
-    this.#neighbourByPlace = growTo(this.#neighbourByPlace, this.#sessions.capacity)
     const count = this.#gather(ownItems)
     for (let index = 0; index < count; index++) {
-      const place = this.#places[index] ?? 0
-      this.#neighbourByPlace[place] = 0
-      const root = Math.sqrt(Math.max(1, this.#sessions.lengthOf(place)))
-      this.#similarities[index] = (this.#similarities[index] ?? 0) / root
+      const length = Math.max(1, this.#sessions.lengthOf(this.#places[index] ?? 0))
+      this.#similarities[index] = (this.#similarities[index] ?? 0) / (this.#roots[length] ?? 1)
     }
     this.#speak(count, ownItems, target)
     if (this.#options.rarityWeight === 0) return
-    const began = Math.max(1, this.#sessions.beganCount)
-    for (let index = 0; index < target.count; index++) {
-      const frequency = Math.max(1, this.#frequencies[target.slots[index] ?? 0] ?? 1)
-      target.scale(index, 1 + this.#options.rarityWeight * Math.log(began / frequency))
-    }
+    this.#logOfBegan = Math.log(Math.max(1, this.#sessions.beganCount))
+    target.scaleEach(this)
+  }
+
+  /** Returns by how much an item is favoured for being rare. */
+  factorOf(slot: number): number {
+    const frequency = Math.max(1, this.#records[slot * recordLength + frequencyField] ?? 1)
+    const log = this.#logs[frequency] ?? Math.log(frequency)
+    return 1 + this.#options.rarityWeight * (this.#logOfBegan - log)
   }
 
   transfer(through: Transfer): void {
     this.#arena.transfer(through)
-    this.#offsets = through.array(this.#offsets)
-    this.#pushes = through.array(this.#pushes)
-    this.#frequencies = through.array(this.#frequencies)
+    this.#records = through.array(this.#records)
   }
 
   #ringLength(pushes: number): number {
-    return Math.min(blockLengthFor(pushes), this.#options.neighbourPoolMax)
+    return Math.min(blockLengthFor(pushes), this.#neighbourPoolMax)
   }
 
-  #growRing(slot: number, length: number): number {
+  #growRing(record: number, length: number): number {
     const longer = Math.max(blockLengthMin, length * 2)
     const offset = this.#arena.borrow(longer)
-    const before = this.#offsets[slot] ?? 0
+    const before = this.#records[record] ?? 0
     if (length > 0) {
       this.#arena.ints.copyWithin(offset, before, before + length)
       this.#arena.giveBack(before, length)
     }
-    this.#offsets[slot] = offset
+    this.#records[record] = offset
     return longer
   }
 
   /** Merges the rings, newest session first. Returns the number of different sessions met. */
   #gather(ownItems: readonly OwnItem[]): number {
-    const { neighbourPoolMax } = this.#options
+    this.#neighbourByHash.fill(0)
     for (const [index, own] of ownItems.entries()) {
       this.#taken[index] = 0
       this.#advance(index, own.slot)
@@ -173,12 +183,13 @@ export class SessionNeighbours implements Algorithm {
       const own = ownItems[newest]
       if (own === undefined) return count
       const place = this.#sessions.placeOf(this.#sessions.sessionOfAge(age))
-      let neighbour = (this.#neighbourByPlace[place] ?? 0) - 1
+      const at = this.#hashPlaceOf(place)
+      let neighbour = (this.#neighbourByHash[at] ?? 0) - 1
       if (neighbour < 0) {
-        if (count === neighbourPoolMax) return count
+        if (count === this.#neighbourPoolMax) return count
         neighbour = count
         count += 1
-        this.#neighbourByPlace[place] = count
+        this.#neighbourByHash[at] = count
         this.#places[neighbour] = place
         this.#similarities[neighbour] = 0
         this.#firstShared[neighbour] = newest
@@ -190,14 +201,26 @@ export class SessionNeighbours implements Algorithm {
     }
   }
 
+  /** Returns where in `#neighbourByHash` a session is, or is to come; three of four are free. */
+  #hashPlaceOf(place: number): number {
+    const mask = this.#neighbourByHash.length - 1
+    let at = Math.imul(place, 0x9e3779b1) >>> this.#hashShift
+    for (;;) {
+      const neighbour = (this.#neighbourByHash[at] ?? 0) - 1
+      if (neighbour < 0 || this.#places[neighbour] === place) return at
+      at = (at + 1) & mask
+    }
+  }
+
   /** Looks at the next older session of a ring; a session no longer held ends it. */
   #advance(index: number, slot: number): void {
-    const pushes = this.#pushes[slot] ?? 0
+    const record = slot * recordLength
+    const pushes = this.#records[record + pushesField] ?? 0
     const length = this.#ringLength(pushes)
     const taken = this.#taken[index] ?? 0
     this.#ages[index] = noAge
     if (taken >= Math.min(pushes, length)) return
-    const at = (this.#offsets[slot] ?? 0) + ((pushes - 1 - taken) & (length - 1))
+    const at = (this.#records[record] ?? 0) + ((pushes - 1 - taken) & (length - 1))
     this.#taken[index] = taken + 1
     this.#ages[index] = this.#sessions.ageOf(this.#arena.ints[at] ?? 0) ?? noAge
   }
@@ -239,9 +262,9 @@ export class SessionNeighbours implements Algorithm {
   /** Returns the similarity of rank `rank` (from 1) among `count` neighbours. */
   #similarityOfRank(rank: number, count: number): number {
     if (rank >= count) return 0
-    const sorted = this.#sorted.subarray(0, count)
-    sorted.set(this.#similarities.subarray(0, count))
-    sorted.sort()
-    return sorted[count - rank] ?? 0
+    for (let index = 0; index < count; index++) {
+      this.#ranked[index] = this.#similarities[index] ?? 0
+    }
+    return selectLargest(this.#ranked, count, rank)
   }
 }

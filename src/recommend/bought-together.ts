@@ -22,14 +22,10 @@ export class BoughtTogether implements Algorithm {
   #sessions = new Float64Array(basketCountMax)
   #lengths = new Int32Array(basketCountMax)
   #keys = new Int32Array(basketCountMax * basketLengthMax)
-  readonly #slots: Int32Array
-  readonly #weights: Float64Array
 
   constructor(items: ItemTable, pairs: PairTable) {
     this.#items = items
     this.#pairs = pairs
-    this.#slots = new Int32Array(pairs.pairCountMax)
-    this.#weights = new Float64Array(pairs.pairCountMax)
   }
 
   learn({ key, slot, kind, atMs, session }: LearnedStep): void {
@@ -61,12 +57,7 @@ export class BoughtTogether implements Algorithm {
 
   score(ownItems: readonly OwnItem[], target: Candidates): void {
     for (const [place, own] of ownItems.entries()) {
-      const count = this.#pairs.read(own.slot, this.#slots, this.#weights, 'together')
-      let sum = 0
-      for (let at = 0; at < count; at++) sum += this.#weights[at] ?? 0
-      for (let at = 0; at < count; at++) {
-        target.add(this.#slots[at] ?? 0, place, ((this.#weights[at] ?? 0) * own.weight) / sum)
-      }
+      this.#pairs.spread(own.slot, own.weight, 0, target, place)
     }
   }
 

@@ -18,14 +18,10 @@ export const pairReachCount = 4
 export class CoVisitation implements Algorithm {
   readonly #items: ItemTable
   readonly #pairs: PairTable
-  readonly #slots: Int32Array
-  readonly #weights: Float64Array
 
   constructor(items: ItemTable, pairs: PairTable) {
     this.#items = items
     this.#pairs = pairs
-    this.#slots = new Int32Array(pairs.pairCountMax)
-    this.#weights = new Float64Array(pairs.pairCountMax)
   }
 
   learn({ key, slot, kind, atMs, newestKeys, keyCount }: LearnedStep): void {
@@ -51,13 +47,7 @@ export class CoVisitation implements Algorithm {
 
   score(ownItems: readonly OwnItem[], target: Candidates): void {
     for (const [place, own] of ownItems.entries()) {
-      const count = this.#pairs.read(own.slot, this.#slots, this.#weights, 'together')
-      let sum = 0
-      for (let at = 0; at < count; at++) sum += this.#weights[at] ?? 0
-      const factor = own.weight / (place + 1) / sum
-      for (let at = 0; at < count; at++) {
-        target.add(this.#slots[at] ?? 0, place, (this.#weights[at] ?? 0) * factor)
-      }
+      this.#pairs.spread(own.slot, own.weight / (place + 1), 0, target, place)
     }
   }
 }

@@ -3,14 +3,21 @@
  * came after it, and how often the two came together. Newer meetings weigh more (forward decay:
  * their weights are larger, so nothing is ever scaled down).
  *
- *     block of an item   [ keys ... | follows ... | together ... ]   4, 8, 16... of each
+ *     record of an item  [ offset of its block | pairs it has room for | meetings | 0 ]
+ *     block              [ set | set | ... ]
+ *     set                [ keys ... | follows ... | together ... ]   4, 8 or 16 of each
  *
- * A list is bounded; a newcomer to a full list takes the place of the lightest of some looked at
- * and inherits its weight together (after space-saving, Metwally et al. 2005), so an item's weight
- * is overestimated by that at most.
+ * Up to 16 pairs are one set. Longer lists are of several sets of 16, and a key lies in the one
+ * that its hash names: so a line of memory tells whether it is there, however long the list. Within
+ * a set the places in use come first.
+ *
+ * A list is bounded; a newcomer to a full set takes the place of its lightest and inherits its
+ * weight together (after space-saving, Metwally et al. 2005), so an item's weight is overestimated
+ * by that at most.
  */
 
 import { BlockArena, blockLengthFor, blockLengthMin } from './block-arena.ts'
+import type { Candidates } from './candidates.ts'
 import type { ItemTable } from './item-table.ts'
 import { slotOf } from './item-table.ts'
 import { type Transfer, transferInstant } from './transfer.ts'
@@ -32,27 +39,25 @@ const exponentMax = 100
  */
 const pairsPerMeeting = 4
 const pairCountMin = 8
-/** Places of a full list looked at for a light one; the next time those behind them. */
-const replaceLookCount = 16
+/** Keys of a set: 64 bytes, a line of memory. */
+const setLengthMax = 16
+/** Of a key that was never put. */
+const noKey = -1
 
-interface Pair {
-  readonly key: number
-  readonly follows: number
-  readonly together: number
-}
+const recordLength = 4
+const lengthField = 1
+const meetingsField = 2
 
 export class PairTable {
   /** Items remembered per item. */
   readonly pairCountMax: number
+  /** Sum of the weights that `read` wrote last. */
+  sumRead = 0
   readonly #items: ItemTable
   readonly #halfLifeMs: number
   readonly #arena = new BlockArena()
-  #offsets = new Int32Array(256)
-  #counts = new Int32Array(256)
-  /** Interactions with the item, by slot; they decide how long its list may grow. */
-  #meetings = new Int32Array(256)
+  #records = new Int32Array(256 * recordLength)
   #beganAtMs: number | undefined
-  #lookAt = 0
 
   constructor(items: ItemTable, options: PairTableOptions) {
     this.#items = items
@@ -67,51 +72,46 @@ export class PairTable {
     return 2 ** Math.min(exponentMax, Math.max(exponentMin, halfLives))
   }
 
-  /** Notes that an item was met. */
+  /** Notes that an item was met; meetings decide how long its list may grow. */
   meet(slot: number): void {
-    if (slot >= this.#offsets.length) {
-      this.#offsets = growTo(this.#offsets, slot + 1)
-      this.#counts = growTo(this.#counts, slot + 1)
-      this.#meetings = growTo(this.#meetings, slot + 1)
-    }
-    this.#meetings[slot] = (this.#meetings[slot] ?? 0) + 1
+    const record = slot * recordLength
+    this.#records = growTo(this.#records, record + recordLength)
+    this.#records[record + meetingsField] = (this.#records[record + meetingsField] ?? 0) + 1
   }
 
   /** Adds to the weights of `key` in the list of an item that was met. */
   strengthen(slot: number, key: number, follows: number, together: number): void {
-    const count = this.#counts[slot] ?? 0
-    let length = blockLengthFor(count)
-    const { ints } = this.#arena
-    const start = this.#offsets[slot] ?? 0
-    for (let at = start; at < start + count; at++) {
-      if (ints[at] !== key) continue
-      const { floats } = this.#arena
-      floats[at + length] = (floats[at + length] ?? 0) + follows
-      floats[at + length * 2] = (floats[at + length * 2] ?? 0) + together
-      this.#bringForward(start, length, at)
-      return
-    }
-    if (count === length) {
-      if (length >= this.#lengthMaxOf(slot)) {
-        this.#replaceLightest(start, length, { key, follows, together })
+    const record = slot * recordLength
+    for (;;) {
+      const length = this.#records[record + lengthField] ?? 0
+      const width = Math.min(length, setLengthMax)
+      const first = (this.#records[record] ?? 0) + setStartOf(key, length)
+      const { ints, floats } = this.#arena
+      for (let at = first; at < first + width; at++) {
+        const known = ints[at] ?? noKey
+        if (known !== key && known >= 0) continue
+        if (known < 0) ints[at] = key
+        if (follows > 0) floats[at + width] = (floats[at + width] ?? 0) + follows
+        floats[at + width * 2] = (floats[at + width * 2] ?? 0) + together
         return
       }
-      length = this.#growList(slot, length)
+      if (length >= this.#lengthMaxOf(record)) {
+        const at = this.#lightestOf(first + width * 2, width)
+        ints[at - width * 2] = key
+        floats[at - width] = follows
+        floats[at] = (floats[at] ?? 0) + together
+        return
+      }
+      this.#growList(record, length)
     }
-    const end = (this.#offsets[slot] ?? 0) + count
-    this.#arena.ints[end] = key
-    this.#arena.floats[end + length] = follows
-    this.#arena.floats[end + length * 2] = together
-    this.#counts[slot] = count + 1
   }
 
   /** Forgets an evicted item. Other items' lists recognise its key as stale. */
   forget(slot: number): void {
-    const length = blockLengthFor(this.#counts[slot] ?? 0)
-    if (length > 0) this.#arena.giveBack(this.#offsets[slot] ?? 0, length * 3)
-    if (slot >= this.#counts.length) return
-    this.#counts[slot] = 0
-    this.#meetings[slot] = 0
+    const record = slot * recordLength
+    const length = this.#records[record + lengthField] ?? 0
+    if (length > 0) this.#arena.giveBack(this.#records[record] ?? 0, length * 3)
+    if (record < this.#records.length) this.#records.fill(0, record, record + recordLength)
   }
 
   /**
@@ -119,79 +119,116 @@ export class PairTable {
    * without what was evicted; returns their number.
    */
   read(slot: number, slots: Int32Array, weights: Float64Array, which: PairWeight): number {
-    const count = this.#counts[slot] ?? 0
-    const start = this.#offsets[slot] ?? 0
-    const shift = blockLengthFor(count) * (which === 'follows' ? 1 : 2)
+    const record = slot * recordLength
+    const length = this.#records[record + lengthField] ?? 0
+    const start = this.#records[record] ?? 0
+    const width = Math.min(length, setLengthMax)
+    const shift = which === 'follows' ? width : width * 2
     const { ints, floats } = this.#arena
     let found = 0
-    for (let at = start; at < start + count; at++) {
-      const key = ints[at] ?? 0
-      const weight = floats[at + shift] ?? 0
-      if (weight <= 0 || !this.#items.isCurrent(key)) continue
-      slots[found] = slotOf(key)
-      weights[found] = weight
-      found += 1
+    let sum = 0
+    for (let set = start; set < start + length * 3; set += width * 3) {
+      for (let at = set; at < set + width; at++) {
+        const weight = floats[at + shift] ?? 0
+        const key = ints[at] ?? noKey
+        if (weight <= 0 || !this.#items.isCurrent(key)) continue
+        slots[found] = slotOf(key)
+        weights[found] = weight
+        sum += weight
+        found += 1
+      }
     }
+    this.sumRead = sum
     return found
+  }
+
+  /**
+   * Adds to `target` what share of an item's list each other item has, all together as `amount`;
+   * shares below `shareMin` are left out.
+   */
+  spread(slot: number, amount: number, shareMin: number, target: Candidates, place: number): void {
+    const record = slot * recordLength
+    const length = this.#records[record + lengthField] ?? 0
+    const start = this.#records[record] ?? 0
+    const width = Math.min(length, setLengthMax)
+    const { ints, floats } = this.#arena
+    const items = this.#items
+    let sum = 0
+    for (let set = start; set < start + length * 3; set += width * 3) {
+      for (let at = set; at < set + width; at++) {
+        const weight = floats[at + width * 2] ?? 0
+        if (weight > 0 && items.isCurrent(ints[at] ?? noKey)) sum += weight
+      }
+    }
+    const factor = amount / sum
+    const weightMin = sum * shareMin
+    for (let set = start; set < start + length * 3; set += width * 3) {
+      for (let at = set; at < set + width; at++) {
+        const weight = floats[at + width * 2] ?? 0
+        if (weight <= 0 || weight < weightMin) continue
+        const key = ints[at] ?? noKey
+        if (items.isCurrent(key)) target.add(slotOf(key), place, weight * factor)
+      }
+    }
   }
 
   transfer(through: Transfer): void {
     this.#arena.transfer(through)
-    this.#offsets = through.array(this.#offsets)
-    this.#counts = through.array(this.#counts)
-    this.#meetings = through.array(this.#meetings)
+    this.#records = through.array(this.#records)
     this.#beganAtMs = transferInstant(through, this.#beganAtMs)
-    this.#lookAt = through.number(this.#lookAt)
   }
 
-  #lengthMaxOf(slot: number): number {
-    const length = blockLengthFor((this.#meetings[slot] ?? 0) * pairsPerMeeting)
+  #lengthMaxOf(record: number): number {
+    const length = blockLengthFor((this.#records[record + meetingsField] ?? 0) * pairsPerMeeting)
     return Math.min(this.pairCountMax, Math.max(pairCountMin, length))
   }
 
-  #replaceLightest(start: number, length: number, pair: Pair): void {
-    const { ints, floats } = this.#arena
-    const { key, follows, together } = pair
-    const lookCount = Math.min(length, replaceLookCount)
-    const looked = start + length * 2
-    let lightest = -1
-    for (let nth = 0; nth < lookCount; nth++) {
-      this.#lookAt = (this.#lookAt + 1) & (length - 1)
-      const at = looked + this.#lookAt
-      if (lightest < 0 || (floats[at] ?? 0) < (floats[lightest] ?? 0)) lightest = at
+  #lightestOf(first: number, width: number): number {
+    const { floats } = this.#arena
+    let lightest = first
+    let least = floats[first] ?? 0
+    for (let at = first + 1; at < first + width; at++) {
+      const weight = floats[at] ?? 0
+      if (weight >= least) continue
+      least = weight
+      lightest = at
     }
-    ints[lightest - length * 2] = key
-    floats[lightest - length] = follows
-    floats[lightest] = (floats[lightest] ?? 0) + together
+    return lightest
   }
 
-  /** Swaps a place with the one half as far from the start: what is met often is found soon. */
-  #bringForward(start: number, length: number, at: number): void {
-    const to = start + ((at - start) >>> 1)
-    if (to === at) return
-    const { ints } = this.#arena
-    for (let shift = 0; shift < length * 3; shift += length) {
-      const moved = ints[at + shift] ?? 0
-      ints[at + shift] = ints[to + shift] ?? 0
-      ints[to + shift] = moved
-    }
-  }
-
-  #growList(slot: number, length: number): number {
+  /** Doubles a list; the keys of each set go to one of two. */
+  #growList(record: number, length: number): void {
     const longer = Math.max(blockLengthMin, length * 2)
-    const before = this.#offsets[slot] ?? 0
+    const before = this.#records[record] ?? 0
     const offset = this.#arena.borrow(longer * 3)
-    if (length > 0) {
-      const { ints } = this.#arena
-      for (let column = 0; column < 3; column++) {
-        const from = before + column * length
-        ints.copyWithin(offset + column * longer, from, from + length)
-      }
-      this.#arena.giveBack(before, length * 3)
+    const { ints } = this.#arena
+    const width = Math.min(length, setLengthMax)
+    const wider = Math.min(longer, setLengthMax)
+    for (let set = offset; set < offset + longer * 3; set += wider * 3) {
+      ints.fill(noKey, set, set + wider)
+      ints.fill(0, set + wider, set + wider * 3)
     }
-    this.#offsets[slot] = offset
-    return longer
+    for (let set = before; set < before + length * 3; set += width * 3) {
+      for (let at = set; at < set + width; at++) {
+        const key = ints[at] ?? noKey
+        if (key < 0) continue
+        let to = offset + setStartOf(key, longer)
+        while ((ints[to] ?? noKey) >= 0) to += 1
+        for (let column = 0; column < 3; column++) {
+          ints[to + wider * column] = ints[at + width * column] ?? 0
+        }
+      }
+    }
+    if (length > 0) this.#arena.giveBack(before, length * 3)
+    this.#records[record] = offset
+    this.#records[record + lengthField] = longer
   }
 }
 
 export type PairWeight = 'follows' | 'together'
+
+/** Returns where in a block of a length the set of a key begins. */
+function setStartOf(key: number, length: number): number {
+  if (length <= setLengthMax) return 0
+  return ((Math.imul(key, 0x9e3779b1) >>> 24) & (length / setLengthMax - 1)) * setLengthMax * 3
+}

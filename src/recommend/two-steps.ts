@@ -19,15 +19,11 @@ export class TwoSteps implements Algorithm {
   readonly #pairs: PairTable
   readonly #slots: Int32Array
   readonly #weights: Float64Array
-  readonly #farSlots: Int32Array
-  readonly #farWeights: Float64Array
 
   constructor(pairs: PairTable) {
     this.#pairs = pairs
     this.#slots = new Int32Array(pairs.pairCountMax)
     this.#weights = new Float64Array(pairs.pairCountMax)
-    this.#farSlots = new Int32Array(pairs.pairCountMax)
-    this.#farWeights = new Float64Array(pairs.pairCountMax)
   }
 
   forget(): void {}
@@ -40,27 +36,15 @@ export class TwoSteps implements Algorithm {
       const own = ownItems[place]
       if (own === undefined) continue
       const count = this.#pairs.read(own.slot, this.#slots, this.#weights, 'together')
-      let sum = 0
-      for (let at = 0; at < count; at++) sum += this.#weights[at] ?? 0
+      const sum = this.#pairs.sumRead
       for (let at = 0; at < count; at++) {
         const share = (this.#weights[at] ?? 0) / sum
         if (share < firstShareMin) continue
-        this.#stepOn(this.#slots[at] ?? 0, place, (share * own.weight) / (place + 1), target)
+        const amount = (share * own.weight) / (place + 1)
+        this.#pairs.spread(this.#slots[at] ?? 0, amount, secondShareMin, target, place)
       }
     }
     // A walk that comes back says nothing; that people go back is known to `revisit.ts`.
     for (const { slot } of ownItems) target.silence(slot)
-  }
-
-  #stepOn(slot: number, place: number, share: number, target: Candidates): void {
-    const count = this.#pairs.read(slot, this.#farSlots, this.#farWeights, 'together')
-    let sum = 0
-    for (let at = 0; at < count; at++) sum += this.#farWeights[at] ?? 0
-    const factor = share / sum
-    const weightMin = sum * secondShareMin
-    for (let at = 0; at < count; at++) {
-      const weight = this.#farWeights[at] ?? 0
-      if (weight >= weightMin) target.add(this.#farSlots[at] ?? 0, place, weight * factor)
-    }
   }
 }

@@ -1,7 +1,8 @@
 /**
  * What was done together: sessions of profiles, as chains of events in two rings.
  *
- *     event ring    [ key | distance to the session's event before ] ...   newest overwrites oldest
+ *     event ring    [ key | distance to the session's event before ] ...   newest overwrites oldest,
+ *                   the two side by side in one array
  *     session ring  [ newest event | length of the chain | time of the newest ] ...
  *
  * Both rings double until their limit, a power of two, and then overwrite the oldest. Numbers of
@@ -37,8 +38,7 @@ export class SessionStore {
   #newestEvents: Int32Array
   #chainLengths: Uint8Array
   #lastAtMs: Float64Array
-  #keys: Int32Array
-  #distances: Int32Array
+  #events: Int32Array
   #nextSession = 0
   #nextEvent = 0
   #sessionCount = 0
@@ -70,13 +70,7 @@ export class SessionStore {
     this.#chainLengths = new Uint8Array(sessionCapacity)
     this.#lastAtMs = new Float64Array(sessionCapacity)
     const eventCapacity = Math.min(1024, this.#eventCountMax)
-    this.#keys = new Int32Array(eventCapacity)
-    this.#distances = new Int32Array(eventCapacity)
-  }
-
-  /** Number of places in the session ring at present; a place is below it. */
-  get capacity(): number {
-    return this.#newestEvents.length
+    this.#events = new Int32Array(eventCapacity * 2)
   }
 
   /**
@@ -92,17 +86,18 @@ export class SessionStore {
     this.isReload = this.stepsBack === 0
     this.isNewItem = this.stepsBack < 0 && length < sessionLengthMax
     if (this.isReload || length >= sessionLengthMax) return session
-    if (this.#eventCount === this.#keys.length && this.#eventCount < this.#eventCountMax) {
-      this.#growEvents()
+    const isFull = this.#eventCount === this.#events.length >>> 1
+    if (isFull && this.#eventCount < this.#eventCountMax) {
+      this.#events = growTo(this.#events, this.#events.length * 2)
     }
     const event = this.#nextEvent
-    const at = event & (this.#keys.length - 1)
-    this.#keys[at] = this.isNewItem ? key : key | repeatBit
-    this.#distances[at] = length === 0 ? 0 : (event - (this.#newestEvents[place] ?? 0)) | 0
+    const at = this.#eventAt(event)
+    this.#events[at] = this.isNewItem ? key : key | repeatBit
+    this.#events[at + 1] = length === 0 ? 0 : (event - (this.#newestEvents[place] ?? 0)) | 0
     this.#newestEvents[place] = event
     this.#chainLengths[place] = length + 1
     this.#nextEvent = (event + 1) | 0
-    if (this.#eventCount < this.#keys.length) this.#eventCount += 1
+    if (this.#eventCount < this.#events.length >>> 1) this.#eventCount += 1
     return session
   }
 
@@ -127,18 +122,18 @@ export class SessionStore {
    */
   readKeys(place: number, target: Int32Array, withRepeats: boolean): number {
     let event = this.#newestEvents[place] ?? 0
-    const mask = this.#keys.length - 1
     let count = 0
     while (count < target.length) {
       const age = (this.#nextEvent - event) | 0
       if (age < 1 || age > this.#eventCount) return count
-      const stored = this.#keys[event & mask] ?? 0
+      const at = this.#eventAt(event)
+      const stored = this.#events[at] ?? 0
       const key = stored & keyMask
       if (withRepeats ? !isAmong(key, target, count) : stored >= 0) {
         target[count] = key
         count += 1
       }
-      const distance = this.#distances[event & mask] ?? 0
+      const distance = this.#events[at + 1] ?? 0
       if (distance === 0) return count
       event = (event - distance) | 0
     }
@@ -149,8 +144,7 @@ export class SessionStore {
     this.#newestEvents = through.array(this.#newestEvents)
     this.#chainLengths = through.array(this.#chainLengths)
     this.#lastAtMs = through.array(this.#lastAtMs)
-    this.#keys = through.array(this.#keys)
-    this.#distances = through.array(this.#distances)
+    this.#events = through.array(this.#events)
     this.#nextSession = through.number(this.#nextSession)
     this.#nextEvent = through.number(this.#nextEvent)
     this.#sessionCount = through.number(this.#sessionCount)
@@ -197,13 +191,13 @@ export class SessionStore {
   /** Returns how many events back the session at `place` met an item; -1 if it did not. */
   #stepsBackTo(place: number, key: number): number {
     if (this.#chainLengths[place] === 0) return -1
-    const mask = this.#keys.length - 1
     let event = this.#newestEvents[place] ?? 0
     for (let steps = 0; ; steps++) {
       const age = (this.#nextEvent - event) | 0
       if (age < 1 || age > this.#eventCount) return -1
-      if (((this.#keys[event & mask] ?? 0) & keyMask) === key) return steps
-      const distance = this.#distances[event & mask] ?? 0
+      const at = this.#eventAt(event)
+      if (((this.#events[at] ?? 0) & keyMask) === key) return steps
+      const distance = this.#events[at + 1] ?? 0
       if (distance === 0) return -1
       event = (event - distance) | 0
     }
@@ -225,10 +219,9 @@ export class SessionStore {
     this.#lastAtMs = growTo(this.#lastAtMs, length)
   }
 
-  #growEvents(): void {
-    const length = this.#keys.length * 2
-    this.#keys = growTo(this.#keys, length)
-    this.#distances = growTo(this.#distances, length)
+  /** Returns where in `#events` the event of a number is. */
+  #eventAt(event: number): number {
+    return (event & ((this.#events.length >>> 1) - 1)) * 2
   }
 }
 

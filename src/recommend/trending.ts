@@ -18,14 +18,22 @@ const bucketsPerOctave = 4
 const exponentMax = 900
 const bucketCount = 2 * 1024 * bucketsPerOctave
 
+const recordLength = 6
+const weightsPerRecord = 3
+const bucketField = 2
+const nextField = 3
+const beforeField = 4
+
 export class Trending {
   readonly #halfLifeMs: number
   #beganAtMs: number | undefined
-  #weights = new Float64Array(256)
-  /** Bucket + 1 by slot; 0 where the slot is in none. */
-  #buckets = new Int32Array(256)
-  #nexts = new Int32Array(256)
-  #befores = new Int32Array(256)
+  /**
+   * A record by slot, so that an item lies together: [ weight, a 64-bit float | bucket + 1, or 0
+   * where the slot is in none | next | before | 0 ].
+   */
+  #records = new Int32Array(256 * recordLength)
+  /** The same memory. */
+  #weights = new Float64Array(this.#records.buffer)
   /** First slot + 1 by bucket; 0 where the bucket is empty. */
   #firsts = new Int32Array(bucketCount)
   #lowest = bucketCount
@@ -40,10 +48,11 @@ export class Trending {
     this.#grow(slot + 1)
     const halfLives = (atMs - this.#beganAtMs) / this.#halfLifeMs
     const exponent = Math.min(exponentMax, Math.max(-exponentMax, halfLives))
-    const weight = (this.#weights[slot] ?? 0) + kindWeights[kind] * 2 ** exponent
-    this.#weights[slot] = weight
+    const at = slot * weightsPerRecord
+    const weight = (this.#weights[at] ?? 0) + kindWeights[kind] * 2 ** exponent
+    this.#weights[at] = weight
     const bucket = Math.floor(Math.log2(weight) * bucketsPerOctave) + bucketCount / 2
-    if (this.#buckets[slot] === bucket + 1) return
+    if (this.#records[slot * recordLength + bucketField] === bucket + 1) return
     this.#leave(slot)
     this.#enter(slot, bucket)
   }
@@ -51,18 +60,18 @@ export class Trending {
   /** Takes in an item that nobody has met, as the lightest of all; one that is in stays. */
   admit(slot: number): void {
     this.#grow(slot + 1)
-    if (this.#buckets[slot] !== 0) return
-    this.#weights[slot] = 0
+    if (this.#records[slot * recordLength + bucketField] !== 0) return
+    this.#weights[slot * weightsPerRecord] = 0
     this.#enter(slot, 0)
   }
 
   weightOf(slot: number): number {
-    return this.#weights[slot] ?? 0
+    return this.#weights[slot * weightsPerRecord] ?? 0
   }
 
   forget(slot: number): void {
     this.#leave(slot)
-    this.#weights[slot] = 0
+    this.#weights[slot * weightsPerRecord] = 0
   }
 
   /**
@@ -71,7 +80,7 @@ export class Trending {
   lightest(): number | undefined {
     while (this.#lowest < bucketCount) {
       const first = (this.#firsts[this.#lowest] ?? 0) - 1
-      if (first >= 0) return this.#befores[first]
+      if (first >= 0) return this.#records[first * recordLength + beforeField]
       this.#lowest += 1
     }
     return undefined
@@ -86,56 +95,51 @@ export class Trending {
       let slot = first
       do {
         yield slot
-        slot = this.#nexts[slot] ?? first
+        slot = this.#records[slot * recordLength + nextField] ?? first
       } while (slot !== first)
     }
   }
 
   transfer(through: Transfer): void {
     this.#beganAtMs = transferInstant(through, this.#beganAtMs)
-    this.#weights = through.array(this.#weights)
-    this.#buckets = through.array(this.#buckets)
-    this.#nexts = through.array(this.#nexts)
-    this.#befores = through.array(this.#befores)
+    this.#records = through.array(this.#records)
+    this.#weights = new Float64Array(this.#records.buffer)
     this.#firsts = through.array(this.#firsts)
     this.#lowest = through.number(this.#lowest)
     this.#highest = through.number(this.#highest)
   }
 
-  #grow(length: number): void {
-    if (length <= this.#weights.length) return
-    this.#weights = growTo(this.#weights, length)
-    this.#buckets = growTo(this.#buckets, length)
-    this.#nexts = growTo(this.#nexts, length)
-    this.#befores = growTo(this.#befores, length)
+  #grow(count: number): void {
+    if (count * recordLength <= this.#records.length) return
+    this.#records = growTo(this.#records, count * recordLength)
+    this.#weights = new Float64Array(this.#records.buffer)
   }
 
   #enter(slot: number, bucket: number): void {
+    const records = this.#records
     const first = (this.#firsts[bucket] ?? 0) - 1
-    if (first < 0) {
-      this.#nexts[slot] = slot
-      this.#befores[slot] = slot
-    } else {
-      const last = this.#befores[first] ?? first
-      this.#nexts[slot] = first
-      this.#befores[slot] = last
-      this.#nexts[last] = slot
-      this.#befores[first] = slot
-    }
+    const next = first < 0 ? slot : first
+    const before = first < 0 ? slot : (records[first * recordLength + beforeField] ?? first)
+    records[slot * recordLength + nextField] = next
+    records[slot * recordLength + beforeField] = before
+    records[before * recordLength + nextField] = slot
+    records[next * recordLength + beforeField] = slot
     this.#firsts[bucket] = slot + 1
-    this.#buckets[slot] = bucket + 1
+    records[slot * recordLength + bucketField] = bucket + 1
     if (bucket < this.#lowest) this.#lowest = bucket
     if (bucket > this.#highest) this.#highest = bucket
   }
 
   #leave(slot: number): void {
-    const bucket = (this.#buckets[slot] ?? 0) - 1
+    const records = this.#records
+    const record = slot * recordLength
+    const bucket = (records[record + bucketField] ?? 0) - 1
     if (bucket < 0) return
-    const next = this.#nexts[slot] ?? slot
-    const before = this.#befores[slot] ?? slot
-    this.#nexts[before] = next
-    this.#befores[next] = before
+    const next = records[record + nextField] ?? slot
+    const before = records[record + beforeField] ?? slot
+    records[before * recordLength + nextField] = next
+    records[next * recordLength + beforeField] = before
     if (this.#firsts[bucket] === slot + 1) this.#firsts[bucket] = next === slot ? 0 : next + 1
-    this.#buckets[slot] = 0
+    records[record + bucketField] = 0
   }
 }

@@ -8,8 +8,8 @@
  * same order give the same answers.
  *
  * Order of effects of `learn`: evict if the table is full, then trending (the new item must never
- * be the lightest unseen), session, the other algorithms. Limits evict the oldest sessions and
- * events, and of the items the one that trends least.
+ * be the lightest unseen), session, the other algorithms. Limits evict the oldest
+ * sessions, and of the items the one that trends least.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -47,7 +47,7 @@ export interface BlendOptions {
   /** Sessions remembered; rounded up to a power of two. */
   readonly sessionCountMax: number
   readonly itemCountMax: number
-  /** Interactions remembered; rounded up to a power of two. */
+  /** Interactions remembered. */
   readonly eventCountMax: number
   readonly neighbourPoolMax: number
   readonly neighbourCountMax: number

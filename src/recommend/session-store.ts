@@ -1,21 +1,23 @@
 /**
- * What was done together: sessions of profiles, as chains of events in two rings.
+ * What was done together: sessions of profiles, each with the keys of its items in one piece.
  *
- *     event ring    [ key | distance to the session's event before ] ...   newest overwrites oldest,
- *                   the two side by side in one array
- *     session ring  [ newest event | length of the chain | time of the newest ] ...
+ *     session ring   [ offset of its block | events in it ] ...   newest overwrites oldest
+ *     block          [ key | key | ... ]   4, 8, 16... of them, oldest first
  *
- * Both rings double until their limit, a power of two, and then overwrite the oldest. Numbers of
- * events and sessions run on through 32 bits with wrap-around; only their distance from the newest
- * is looked at, so a number that fell out of its ring is recognised. A chain ends where it was
- * overwritten.
+ * So a session is read at the cost of a line or two of memory, whatever went on beside it. Where
+ * all sessions together hold the most events allowed, the oldest session is forgotten for the next.
+ *
+ * The ring doubles until its limit, a power of two, and then overwrites the oldest. Numbers of
+ * sessions run on through 32 bits with wrap-around; only their distance from the newest is looked
+ * at, so the number of a session that is no longer held is recognised.
  *
  * A session ends after 30 minutes without an interaction, whichever way the clock of the producer
  * jumped, so the lines of one order, which share their time, always lie in one session.
  */
 
+import { BlockArena, blockLengthFor } from './block-arena.ts'
 import { type Transfer, transferMap } from './transfer.ts'
-import { growTo, powerOfTwoFrom } from './typed-array.ts'
+import { powerOfTwoFrom } from './typed-array.ts'
 
 export const sessionGapMs = 30 * 60_000
 
@@ -28,6 +30,9 @@ export const sessionLengthMax = 100
 /** Profiles whose running session is remembered, twice over; beyond it a session is cut early. */
 const openCountMax = 500_000
 
+const recordLength = 2
+const lengthField = 1
+
 /** The sign bit of a stored key: the item was in the session before. */
 const repeatBit = -0x80000000
 const keyMask = 0x7fffffff
@@ -35,12 +40,10 @@ const keyMask = 0x7fffffff
 export class SessionStore {
   readonly #sessionCountMax: number
   readonly #eventCountMax: number
-  #newestEvents: Int32Array
-  #chainLengths: Uint8Array
+  #records: Int32Array
   #lastAtMs: Float64Array
-  #events: Int32Array
+  readonly #arena = new BlockArena()
   #nextSession = 0
-  #nextEvent = 0
   #sessionCount = 0
   #eventCount = 0
   /**
@@ -64,13 +67,10 @@ export class SessionStore {
 
   constructor(sessionCountMax: number, eventCountMax: number) {
     this.#sessionCountMax = powerOfTwoFrom(sessionCountMax)
-    this.#eventCountMax = powerOfTwoFrom(eventCountMax)
-    const sessionCapacity = Math.min(1024, this.#sessionCountMax)
-    this.#newestEvents = new Int32Array(sessionCapacity)
-    this.#chainLengths = new Uint8Array(sessionCapacity)
-    this.#lastAtMs = new Float64Array(sessionCapacity)
-    const eventCapacity = Math.min(1024, this.#eventCountMax)
-    this.#events = new Int32Array(eventCapacity * 2)
+    this.#eventCountMax = eventCountMax
+    const capacity = Math.min(1024, this.#sessionCountMax)
+    this.#records = new Int32Array(capacity * recordLength)
+    this.#lastAtMs = new Float64Array(capacity)
   }
 
   /**
@@ -78,26 +78,20 @@ export class SessionStore {
    * number.
    */
   append(profileId: string, key: number, atMs: number): number {
+    if (this.#eventCount >= this.#eventCountMax) this.#forgetOldest()
     const session = this.#running(profileId, atMs)
     const place = this.placeOf(session)
-    const length = this.#chainLengths[place] ?? 0
+    const length = this.lengthOf(place)
     this.#lastAtMs[place] = Math.max(atMs, this.#lastAtMs[place] ?? atMs)
     this.stepsBack = this.#stepsBackTo(place, key)
     this.isReload = this.stepsBack === 0
     this.isNewItem = this.stepsBack < 0 && length < sessionLengthMax
     if (this.isReload || length >= sessionLengthMax) return session
-    const isFull = this.#eventCount === this.#events.length >>> 1
-    if (isFull && this.#eventCount < this.#eventCountMax) {
-      this.#events = growTo(this.#events, this.#events.length * 2)
-    }
-    const event = this.#nextEvent
-    const at = this.#eventAt(event)
-    this.#events[at] = this.isNewItem ? key : key | repeatBit
-    this.#events[at + 1] = length === 0 ? 0 : (event - (this.#newestEvents[place] ?? 0)) | 0
-    this.#newestEvents[place] = event
-    this.#chainLengths[place] = length + 1
-    this.#nextEvent = (event + 1) | 0
-    if (this.#eventCount < this.#events.length >>> 1) this.#eventCount += 1
+    const room = blockLengthFor(length)
+    const offset = length === room ? this.#growBlock(place, length) : this.#offsetOf(place)
+    this.#arena.ints[offset + length] = this.isNewItem ? key : key | repeatBit
+    this.#records[place * recordLength + lengthField] = length + 1
+    this.#eventCount += 1
     return session
   }
 
@@ -112,7 +106,12 @@ export class SessionStore {
   }
 
   placeOf(session: number): number {
-    return session & (this.#newestEvents.length - 1)
+    return session & (this.#lastAtMs.length - 1)
+  }
+
+  /** Returns the length of the session at `place`, repeats included. */
+  lengthOf(place: number): number {
+    return this.#records[place * recordLength + lengthField] ?? 0
   }
 
   /**
@@ -121,32 +120,25 @@ export class SessionStore {
    * the first.
    */
   readKeys(place: number, target: Int32Array, withRepeats: boolean): number {
-    let event = this.#newestEvents[place] ?? 0
+    const { ints } = this.#arena
+    const offset = this.#offsetOf(place)
     let count = 0
-    while (count < target.length) {
-      const age = (this.#nextEvent - event) | 0
-      if (age < 1 || age > this.#eventCount) return count
-      const at = this.#eventAt(event)
-      const stored = this.#events[at] ?? 0
+    for (let at = offset + this.lengthOf(place) - 1; at >= offset; at--) {
+      const stored = ints[at] ?? 0
       const key = stored & keyMask
-      if (withRepeats ? !isAmong(key, target, count) : stored >= 0) {
-        target[count] = key
-        count += 1
-      }
-      const distance = this.#events[at + 1] ?? 0
-      if (distance === 0) return count
-      event = (event - distance) | 0
+      if (withRepeats ? isAmong(key, target, count) : stored < 0) continue
+      target[count] = key
+      count += 1
+      if (count === target.length) return count
     }
     return count
   }
 
   transfer(through: Transfer): void {
-    this.#newestEvents = through.array(this.#newestEvents)
-    this.#chainLengths = through.array(this.#chainLengths)
+    this.#records = through.array(this.#records)
     this.#lastAtMs = through.array(this.#lastAtMs)
-    this.#events = through.array(this.#events)
+    this.#arena.transfer(through)
     this.#nextSession = through.number(this.#nextSession)
-    this.#nextEvent = through.number(this.#nextEvent)
     this.#sessionCount = through.number(this.#sessionCount)
     this.#eventCount = through.number(this.#eventCount)
     this.#openedAtMs = through.number(this.#openedAtMs)
@@ -176,52 +168,67 @@ export class SessionStore {
   }
 
   #begin(): number {
-    const isFull = this.#sessionCount === this.#newestEvents.length
-    if (isFull && this.#sessionCount < this.#sessionCountMax) this.#growSessions()
+    if (this.#sessionCount === this.#lastAtMs.length) {
+      if (this.#sessionCount < this.#sessionCountMax) this.#growRing()
+      else this.#forgetOldest()
+    }
     const session = this.#nextSession
-    const place = this.placeOf(session)
-    this.#chainLengths[place] = 0
-    this.#lastAtMs[place] = -Infinity
+    this.#lastAtMs[this.placeOf(session)] = -Infinity
     this.#nextSession = (session + 1) | 0
-    if (this.#sessionCount < this.#newestEvents.length) this.#sessionCount += 1
+    this.#sessionCount += 1
     this.beganCount += 1
     return session
   }
 
+  #forgetOldest(): void {
+    const place = this.placeOf(this.sessionOfAge(this.#sessionCount))
+    const length = this.lengthOf(place)
+    if (length > 0) this.#arena.giveBack(this.#offsetOf(place), blockLengthFor(length))
+    this.#records[place * recordLength + lengthField] = 0
+    this.#eventCount -= length
+    this.#sessionCount -= 1
+  }
+
   /** Returns how many events back the session at `place` met an item; -1 if it did not. */
   #stepsBackTo(place: number, key: number): number {
-    if (this.#chainLengths[place] === 0) return -1
-    let event = this.#newestEvents[place] ?? 0
-    for (let steps = 0; ; steps++) {
-      const age = (this.#nextEvent - event) | 0
-      if (age < 1 || age > this.#eventCount) return -1
-      const at = this.#eventAt(event)
-      if (((this.#events[at] ?? 0) & keyMask) === key) return steps
-      const distance = this.#events[at + 1] ?? 0
-      if (distance === 0) return -1
-      event = (event - distance) | 0
+    const { ints } = this.#arena
+    const offset = this.#offsetOf(place)
+    const newest = offset + this.lengthOf(place) - 1
+    for (let at = newest; at >= offset; at--) {
+      if (((ints[at] ?? 0) & keyMask) === key) return newest - at
     }
+    return -1
   }
 
-  /** Returns the length of the session at `place`, repeats included. */
-  lengthOf(place: number): number {
-    return this.#chainLengths[place] ?? 0
+  #offsetOf(place: number): number {
+    return this.#records[place * recordLength] ?? 0
   }
 
-  /**
-   * A ring that was never overwritten holds the numbers from 0 in order, so a longer one keeps
-   * their places.
-   */
-  #growSessions(): void {
-    const length = this.#newestEvents.length * 2
-    this.#newestEvents = growTo(this.#newestEvents, length)
-    this.#chainLengths = growTo(this.#chainLengths, length)
-    this.#lastAtMs = growTo(this.#lastAtMs, length)
+  #growBlock(place: number, length: number): number {
+    const offset = this.#arena.borrow(blockLengthFor(length + 1))
+    if (length > 0) {
+      const before = this.#offsetOf(place)
+      this.#arena.ints.copyWithin(offset, before, before + length)
+      this.#arena.giveBack(before, length)
+    }
+    this.#records[place * recordLength] = offset
+    return offset
   }
 
-  /** Returns where in `#events` the event of a number is. */
-  #eventAt(event: number): number {
-    return (event & ((this.#events.length >>> 1) - 1)) * 2
+  /** Doubles the ring; each session held comes to the place that its number has there. */
+  #growRing(): void {
+    const [records, lastAtMs] = [this.#records, this.#lastAtMs]
+    const mask = lastAtMs.length - 1
+    this.#records = new Int32Array(records.length * 2)
+    this.#lastAtMs = new Float64Array(lastAtMs.length * 2)
+    for (let age = this.#sessionCount; age >= 1; age--) {
+      const session = this.sessionOfAge(age)
+      const [from, to] = [session & mask, this.placeOf(session)]
+      this.#lastAtMs[to] = lastAtMs[from] ?? 0
+      for (let field = 0; field < recordLength; field++) {
+        this.#records[to * recordLength + field] = records[from * recordLength + field] ?? 0
+      }
+    }
   }
 }
 

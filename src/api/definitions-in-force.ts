@@ -18,9 +18,20 @@ export function createDefinitionsInForce(
   blobs: Pick<BlobStore, 'get'>,
 ): DefinitionsInForce {
   const kept = new Map<string, CompiledDefinitions>()
+  /** By partition: what was read last, and the hash in it. It is read for every answer. */
+  const hashes = new Map<number, { readonly bytes: Uint8Array; readonly hash: string }>()
+  const hashOf = async (partition: number): Promise<string> => {
+    const [bytes] = await place.state.get(partition, [metaKey])
+    if (bytes === undefined) return ''
+    const known = hashes.get(partition)
+    if (known !== undefined && Buffer.compare(known.bytes, bytes) === 0) return known.hash
+    const hash = decodeJson<PartitionMeta>(bytes).definitionsHash
+    hashes.set(partition, { bytes, hash })
+    return hash
+  }
   return {
     async of(partition) {
-      const hash = (await readMeta(place, partition))?.definitionsHash ?? ''
+      const hash = await hashOf(partition)
       const known = kept.get(hash)
       if (known !== undefined) return known
       const definitions = hash === '' ? noDefinitions() : await readDefinitions(blobs, hash)

@@ -11,6 +11,7 @@
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { Item } from './catalog/item.ts'
+import { type AdviceQuestion, answerAdvise } from './command/advise-port.ts'
 import { IndexKeeper, type IndexKeeperOptions, type LearnMessage } from './command/index-keeper.ts'
 import { loadSnapshot } from './command/index-snapshot.ts'
 import { openStateStore } from './command/open-stores.ts'
@@ -24,7 +25,7 @@ import type { Logger } from './lib/logger.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { lowerOwnPriority } from './lib/thread-niceness.ts'
 import { FeedFollower } from './process/follow-feed.ts'
-import { type AdviceRequest, type Advisor, createAdvisor } from './recommend/advisor.ts'
+import { type Advisor, createAdvisor } from './recommend/advisor.ts'
 import { createBlend } from './recommend/blend.ts'
 import type { Recommender } from './recommend/recommender.ts'
 
@@ -67,7 +68,7 @@ async function run(data: RecommendWorkerData): Promise<void> {
     servePort(port, {
       learn: (message: LearnMessage) => keeper.learn(message),
       follow: (item: Item) => advisor.follow(item),
-      advise: (request: AdviceRequest) => advisor.advise(request),
+      advise: (question: AdviceQuestion) => answerAdvise(advisor, question),
     })
   }
   const stop = new AbortController()

@@ -8,6 +8,7 @@
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { duePrefix } from './campaign/message.ts'
+import { createAdvise } from './command/advise-port.ts'
 import type { LearnMessage } from './command/index-keeper.ts'
 import { openBlobStore, openEventLog, openStateStore } from './command/open-stores.ts'
 import type { StoreOptions } from './command/store-options.ts'
@@ -192,7 +193,7 @@ function connectAdvisor(port: MessagePort, isFedHere: boolean): AdvisorPort {
     follow: (item) => {
       if (isFedHere) caller.tell('follow', item)
     },
-    advise: (request) => caller.call('advise', request),
+    advise: createAdvise(caller),
   }
 }
 

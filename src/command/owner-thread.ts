@@ -21,6 +21,7 @@ import { processorDefaults } from '../process/processor-options.ts'
 import { changeBoardBytes, createChangeBoard } from '../state/change-board.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { type RenderPoolOptions, renderPoolDefaults } from '../template/render-pool.ts'
+import { createAdvise } from './advise-port.ts'
 import type { Secrets } from './data-dir.ts'
 import { nicenessOf, startRecommendThread } from './recommend-thread.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
@@ -112,7 +113,7 @@ export async function openOwner(
     freshness,
     ...(changes === undefined ? {} : { changes: createChangeBoard(changes) }),
     failed: told.failed,
-    advise: (request) => advisor.call('advise', request),
+    advise: createAdvise(advisor),
     indexState: () => recommend.state(),
     render: (input) => caller.call('render', input),
     waitCommitted: (places, msMax) =>

@@ -33,8 +33,8 @@ export interface ShownSegment {
   readonly name: string
   readonly description?: string
   /**
-   * `pending`: new or changed rules have not reached everybody, or the past of a computed trait that
-   * they see is not in. It triggers nothing yet.
+   * `pending`: new or changed rules have not reached everybody, or the past of a computed trait
+   * that they see is not in. It triggers nothing yet.
    */
   readonly state: 'in-force' | 'pending'
   /** People in it, as far as evaluated. */

@@ -15,7 +15,7 @@ export interface Activity {
   readonly name: string
   readonly occurredAtMs: number
   /** The same for all entries of one event; tells events of one instant apart. */
-  readonly eventRef?: string
+  readonly eventRef?: number
   readonly itemId?: string
   readonly quantity?: number
   /** Money of this line (price x quantity), in the shop's currency. */

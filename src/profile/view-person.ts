@@ -13,28 +13,42 @@ import {
   statementsOf,
 } from './trait-statement.ts'
 
-/** Returns one view over all parts; with computed traits where `inForce` tells of them. */
+/**
+ * Returns one view over all parts; with computed traits where `inForce` tells of them. What a rule
+ * does not ask for is not made, so the person may change only when the view is done with.
+ */
 export function viewPerson(
   person: Person,
   traits: PersonTraits,
   inForce?: ComputedInForce,
 ): PersonView {
   const hasComputed = inForce !== undefined && inForce.traits.length > 0
+  let stated: PersonView['traits'] | undefined
+  let activity: PersonView['activity'] | undefined
+  let totals: PersonView['totals'] | undefined
   return {
     key: person.key,
     identities: person.parts.map(({ key }) => key),
     ...(hasComputed ? { computed: viewComputed(person.parts, inForce).timed } : {}),
-    traits: Object.fromEntries(
-      Object.entries(currentTraits(person, traits, inForce)).map(([name, [value]]) => [
-        name,
-        value,
-      ]),
-    ),
-    activity: mergedActivity(person),
-    totals: mergedTotals(person),
+    get traits() {
+      stated ??= valuesOf(currentTraits(person, traits, inForce))
+      return stated
+    },
+    get activity() {
+      activity ??= mergedActivity(person)
+      return activity
+    },
+    get totals() {
+      totals ??= mergedTotals(person)
+      return totals
+    },
     memberships: Object.keys(person.memberships),
     withdrawn: person.withdrawn,
   }
+}
+
+function valuesOf(traits: Readonly<Record<string, StoredTrait>>): PersonView['traits'] {
+  return Object.fromEntries(Object.entries(traits).map(([name, [value]]) => [name, value]))
 }
 
 /** Returns the statement of each trait that counts. */
@@ -72,23 +86,23 @@ export function settleTraits(
 }
 
 function mergedActivity(person: Person): readonly Activity[] {
-  const entries = person.parts.flatMap((part) => decodeActivity(part.activity))
-  return entries.sort(compareActivity).map(activityOf)
+  const [first] = person.parts
+  const isOne = first !== undefined && person.parts.length === 1
+  const entries = isOne
+    ? decodeActivity(first.activity)
+    : person.parts.flatMap((part) => decodeActivity(part.activity))
+  return isOrdered(entries) ? entries : entries.toSorted(compareActivity)
 }
 
-/** Written out, since this runs for each retained entry of whoever a rule looks at. */
-function activityOf(entry: PackedActivity): Activity {
-  const { name, occurredAtMs, itemId, quantity, value } = entry
-  const activity: { -readonly [Field in keyof Activity]: Activity[Field] } = {
-    name,
-    occurredAtMs,
-    eventRef: String(entry.eventRef),
+/** As the entries of one part mostly are: then nothing has to be sorted. */
+function isOrdered(entries: readonly PackedActivity[]): boolean {
+  for (let index = 1; index < entries.length; index++) {
+    const before = entries[index - 1]
+    const entry = entries[index]
+    if (before === undefined || entry === undefined) continue
+    if (compareActivity(before, entry) > 0) return false
   }
-  if (itemId !== undefined) activity.itemId = itemId
-  if (quantity !== undefined) activity.quantity = quantity
-  if (value !== undefined) activity.value = value
-  if (entry.properties !== undefined) activity.properties = entry.properties
-  return activity
+  return true
 }
 
 function compareActivity(left: PackedActivity, right: PackedActivity): number {

@@ -210,7 +210,7 @@ const someActivity: fc.Arbitrary<Activity> = fc.record(
     occurredAtMs: fc.integer({ min: 0, max: 160 }),
     itemId: fc.constantFrom('i1', 'i2', 'i3'),
     value: fc.integer({ min: 0, max: 5 }),
-    eventRef: fc.constantFrom('1', '2'),
+    eventRef: fc.constantFrom(1, 2),
   },
   { requiredKeys: ['name', 'occurredAtMs'] },
 ) as fc.Arbitrary<Activity>

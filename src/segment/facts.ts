@@ -89,8 +89,9 @@ function hasProperties(
 function groupActivity(activity: readonly Activity[]): ReadonlyMap<string, readonly Happening[]> {
   const byName = new Map<string, Happening[]>()
   const all: Happening[] = []
+  let isInOrder = true
   for (const line of activity) {
-    const ref = Number(line.eventRef ?? 0)
+    const ref = line.eventRef ?? 0
     const list = byName.get(line.name)
     const known = list === undefined ? undefined : findSame(list, line.occurredAtMs, ref)
     if (known !== undefined) {
@@ -100,14 +101,18 @@ function groupActivity(activity: readonly Activity[]): ReadonlyMap<string, reado
     const made: Happening = {
       name: line.name,
       atMs: line.occurredAtMs,
-      order: 0,
+      order: all.length,
       ref,
       lines: [line],
     }
+    const last = all.at(-1)
+    if (last !== undefined && compareHappenings(last, made) > 0) isInOrder = false
     all.push(made)
     if (list === undefined) byName.set(line.name, [made])
     else list.push(made)
   }
+  // As it mostly is, since the activity comes by time.
+  if (isInOrder) return byName
   all.sort(compareHappenings)
   for (const [index, happening] of all.entries()) happening.order = index
   for (const list of byName.values()) list.sort((left, right) => left.order - right.order)

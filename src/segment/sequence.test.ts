@@ -132,7 +132,7 @@ const someActivity = fc
         occurredAtMs: fc.integer({ min: 0, max: 60 }),
         itemId: fc.constantFrom('a', 'b'),
         value: fc.integer({ min: 0, max: 3 }),
-        eventRef: fc.constantFrom('1', '2', '3'),
+        eventRef: fc.constantFrom(1, 2, 3),
         properties: fc.record({ shop: fc.constantFrom('x', 1) }),
       },
       { requiredKeys: ['name', 'occurredAtMs', 'eventRef'] },
@@ -170,7 +170,7 @@ function isMatchedByOne(rule: SequenceRule, past: readonly Activity[], nowMs: nu
   const events = Object.values(groups)
     .map((lines = []): NaiveEvent => {
       const { name, occurredAtMs: atMs, eventRef } = lines[0] as Activity
-      return { name, atMs, ref: Number(eventRef), lines }
+      return { name, atMs, ref: eventRef ?? 0, lines }
     })
     .toSorted(
       (left, right) =>

@@ -58,7 +58,7 @@ export function viewComputed(
   parts: readonly ComputedPart[],
   inForce: ComputedInForce,
 ): ComputedView {
-  const byName = new Map(inForce.traits.map((trait) => [trait.name, trait]))
+  const byName = traitsByName(inForce)
   const readings = new Map<string, Reading>()
   let packs: readonly (readonly PackedState[])[] | undefined
   const statesOf = (id: string, sinceVersion: number): readonly PackedState[] => {
@@ -96,6 +96,17 @@ export function viewComputed(
       all().map((reading) => ({ trait: reading.trait, ...reading.answerAt(nowMs) })),
     nextChangeAt: (nowMs) => Math.min(...all().map((reading) => reading.nextChangeAt(nowMs))),
   }
+}
+
+/** Made once for all people whom a partition looks at under the same traits. */
+const namesOf = new WeakMap<ComputedInForce, ReadonlyMap<string, TraitInForce>>()
+
+function traitsByName(inForce: ComputedInForce): ReadonlyMap<string, TraitInForce> {
+  const known = namesOf.get(inForce)
+  if (known !== undefined) return known
+  const made = new Map(inForce.traits.map((trait) => [trait.name, trait]))
+  namesOf.set(inForce, made)
+  return made
 }
 
 const pending: KindAnswer = { value: undefined, isExact: false }

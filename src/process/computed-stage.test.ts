@@ -235,4 +235,23 @@ describe('computed traits', () => {
     apply(behind, event, 0, startMs)
     assert.deepEqual(idsOf(behind), [compiled.computed[0]?.id])
   })
+
+  it('keep a rule from reading what was stated, but where it or one behind it sees that', () => {
+    const segments = [
+      { name: 'buyers', content: { event: 'Buy' } },
+      { name: 'plus', content: { all: [{ segment: 'buyers' }, { trait: 'plan', is: 'plus' }] } },
+      { name: 'keen', content: { trait: 'views', atLeast: 2 } },
+      { name: 'fans', content: { segment: 'keen' } },
+      { name: 'old', content: { trait: 'views.old', exists: true } },
+    ]
+    const traits = [{ name: 'views', content: { kind: 'count' } }]
+    const answer = compileDefinitions({ ...emptyDocument, segments, traits }, 'h')
+    assert.equal(answer.kind, 'compiled', JSON.stringify(answer))
+    const { evaluation, seesStated } = planComputed(
+      answer.definitions,
+      inForceOf(answer.definitions),
+    )
+    const seeing = [...seesStated].map((place) => evaluation.segments[place]?.name)
+    assert.deepEqual(seeing.sort(), ['buyers', 'old', 'plus'])
+  })
 })

@@ -14,7 +14,10 @@ import { isJsonObject, type Json } from '../lib/json.ts'
 import {
   cutComputed,
   decodeComputed,
+  dropEntry,
+  editComputed,
   encodeComputed,
+  idNumbers,
   type PackedState,
 } from '../profile/computed/computed-pack.ts'
 import {
@@ -26,7 +29,7 @@ import {
   sessionWindowMs,
   type TraitInForce,
 } from '../profile/computed/computed-trait.ts'
-import type { Bounds, Sample, TraitKind } from '../profile/computed/kind.ts'
+import type { Sample, TraitKind } from '../profile/computed/kind.ts'
 import { computedBytesMax, type Person, type ProfilePart } from '../profile/person.ts'
 import type { ComputedTrait } from '../segment/computed-trait.ts'
 import { type EvaluationPlan, planEvaluation } from '../segment/plan.ts'
@@ -40,7 +43,7 @@ const orderSpan = 0x10000
 interface Counter {
   readonly trait: ComputedTrait
   readonly kind: TraitKind
-  readonly sinceVersion: number
+  readonly place: Place
   /** The traits that it counts for, and the ratios of these. */
   readonly names: readonly string[]
 }
@@ -51,7 +54,11 @@ export interface ComputedPlan {
   readonly byEvent: ReadonlyMap<string, readonly Counter[]>
   /** Those that count every event. */
   readonly always: readonly Counter[]
-  readonly sinceVersions: ReadonlyMap<string, number>
+  /** Traits that an event could change, by its name; and those that any other could. */
+  readonly namesByEvent: ReadonlyMap<string, readonly string[]>
+  readonly namesOfAny: readonly string[]
+  /** By the first half of the id. */
+  readonly byIdHigh: ReadonlyMap<number, readonly Counter[]>
   /** Names of the traits of the session; any event can change them. */
   readonly sessionNames: readonly string[]
   /** Spans of activity are kept. */
@@ -59,6 +66,8 @@ export interface ComputedPlan {
   readonly version: number
   /** The segments whose traits are all filled. */
   readonly evaluation: EvaluationPlan
+  /** Places in it of those that see a stated trait, also by way of others that name them. */
+  readonly seesStated: ReadonlySet<number>
   /** By name of those, of the rule and of the traits it sees: evaluated again when it changes. */
   readonly ruleHashes: ReadonlyMap<string, string>
   /** Names of the segments that are left out. */
@@ -90,7 +99,9 @@ export function planComputed(
   }
   const add = (trait: ComputedTrait, sinceVersion: number): void => {
     if (trait.kind === 'ratio' || counters.some((each) => each.trait.id === trait.id)) return
-    counters.push({ trait, kind: kindOf(trait), sinceVersion, names: namesFor(trait.id) })
+    const { id } = trait
+    const place = { id, ...idNumbers(id), sinceVersion }
+    counters.push({ trait, kind: kindOf(trait), place, names: namesFor(id) })
   }
   for (const trait of extra?.traits ?? []) add(trait, extra?.sinceVersion ?? 0)
   for (const trait of definitions.computed) {
@@ -106,13 +117,20 @@ export function planComputed(
     }
   }
   const ofSession = counters.filter(({ trait }) => trait.isSession === true)
+  const sessionNames = [...new Set(ofSession.flatMap(({ names }) => names))]
+  const always = counters.filter(({ trait }) => trait.events === undefined)
+  const changedBy = (some: readonly Counter[]): readonly string[] => [
+    ...new Set([...[...some, ...always].flatMap(({ names }) => names), ...sessionNames]),
+  ]
   return {
     counters,
     byEvent,
-    always: counters.filter(({ trait }) => trait.events === undefined),
-    sinceVersions: new Map(counters.map(({ trait, sinceVersion }) => [trait.id, sinceVersion])),
+    namesByEvent: new Map([...byEvent].map(([event, some]) => [event, changedBy(some)])),
+    namesOfAny: changedBy([]),
+    always,
+    byIdHigh: Map.groupBy(counters, ({ place }) => place.idHigh),
     hasSession: ofSession.length > 0,
-    sessionNames: [...new Set(ofSession.flatMap(({ names }) => names))],
+    sessionNames,
     version: inForce.version,
     ...planSegments(definitions, inForce),
   }
@@ -128,7 +146,7 @@ export function seesComputed({ plan, computed }: CompiledDefinitions): boolean {
 function planSegments(
   { plan, segmentHashes }: CompiledDefinitions,
   { traits, priorities = {} }: ComputedInForce,
-): Pick<ComputedPlan, 'evaluation' | 'ruleHashes' | 'waiting'> {
+): Pick<ComputedPlan, 'evaluation' | 'seesStated' | 'ruleHashes' | 'waiting'> {
   const byName = new Map(traits.map((trait) => [trait.name, trait]))
   const left = new Set<string>()
   const ruleHashes = new Map<string, string>()
@@ -152,7 +170,21 @@ function planSegments(
   }
   const isWhole = left.size === 0
   const kept = isWhole ? plan.segments : plan.segments.filter(({ name }) => !left.has(name))
-  return { evaluation: isWhole ? plan : planEvaluation(kept), ruleHashes, waiting: [...left] }
+  const evaluation = isWhole ? plan : planEvaluation(kept)
+  const seesStated = findSeeing(evaluation, (trait) => !byName.has(trait))
+  return { evaluation, seesStated, ruleHashes, waiting: [...left] }
+}
+
+/** A dependent lies behind what it names, so one look from the end finds all. */
+function findSeeing(plan: EvaluationPlan, isMeant: (trait: string) => boolean): Set<number> {
+  const places = new Set<number>()
+  for (let place = plan.segments.length - 1; place >= 0; place--) {
+    const segment = plan.segments[place]
+    if (segment === undefined) continue
+    const sees = namesOf(segment.rule).traits.some(isMeant)
+    if (sees || plan.dependents(segment.name).some((other) => places.has(other))) places.add(place)
+  }
+  return places
 }
 
 /** Tells whether a rule's path names the trait, or lies in it. */
@@ -182,9 +214,7 @@ export interface Counted {
 
 /** Returns the traits that an event of this name could change. */
 export function namesChangedBy(plan: ComputedPlan, eventName: string): readonly string[] {
-  if (plan.counters.length === 0) return none
-  const counters = [...(plan.byEvent.get(eventName) ?? []), ...plan.always]
-  return [...counters.flatMap(({ names }) => names), ...plan.sessionNames]
+  return plan.namesByEvent.get(eventName) ?? plan.namesOfAny
 }
 
 /** Adds an event to the states of `part`; returns the names of traits that may have changed. */
@@ -200,26 +230,59 @@ export function applyComputed(
   const listening = isActivity ? [...named, ...plan.always] : named
   const isInSession = isActivity && plan.hasSession
   if (listening.length === 0 && !isInSession) return none
-  const entries = decodeComputed(part.computed ?? emptyState).filter((each) => isAlive(plan, each))
   const changed: string[] = isInSession ? [...plan.sessionNames] : []
   const properties = event.properties ?? {}
-  for (const { trait, kind, sinceVersion, names } of listening) {
+  const additions: Addition[] = []
+  for (const counter of listening) {
+    const { trait, kind, names } = counter
     if (!trait.matches(properties)) continue
     const samples = samplesOf(trait, kind, counted)
     if (samples.length === 0) continue
-    const edgeMs = trait.windowMs === undefined ? -Infinity : nowMs - trait.windowMs
-    addTo(entries, { id: trait.id, sinceVersion }, kind, samples, { edgeMs, cellCountMax })
+    additions.push({ ...counter.place, kind, samples, windowMs: trait.windowMs })
     changed.push(...names)
   }
   if (isInSession) {
-    const sample = { atMs: event.occurredAtMs, order: 0, value: 1 }
-    const place = { id: sessionId, sinceVersion: plan.version }
-    addTo(entries, place, sessionKind, [sample], { edgeMs: nowMs - sessionWindowMs, cellCountMax })
+    const samples = [{ atMs: event.occurredAtMs, order: 0, value: 1 }]
+    const place = { ...sessionPlace, sinceVersion: plan.version }
+    additions.push({ ...place, kind: sessionKind, samples, windowMs: sessionWindowMs })
   }
-  part.computed = encodeComputed(entries)
+  part.computed = editComputed(part.computed ?? emptyState, {
+    changes: additions,
+    changeOf: (idHigh, idLow, sinceVersion) => {
+      if (!isAlive(plan, idHigh, idLow, sinceVersion)) return dropEntry
+      return additions.findIndex(
+        (each) =>
+          each.idHigh === idHigh &&
+          each.idLow === idLow &&
+          (each.kind === sessionKind || each.sinceVersion === sinceVersion),
+      )
+    },
+    apply: (index, state) => {
+      const addition = additions[index]
+      if (addition === undefined) return state
+      const { kind, samples, windowMs } = addition
+      const edgeMs = windowMs === undefined ? -Infinity : nowMs - windowMs
+      return kind.add(state, samples, { edgeMs, cellCountMax })
+    },
+  })
   cutComputed(person.parts, computedBytesMax)
   return changed
 }
+
+interface Place {
+  readonly id: string
+  readonly idHigh: number
+  readonly idLow: number
+  readonly sinceVersion: number
+}
+
+interface Addition extends Place {
+  readonly kind: TraitKind
+  readonly samples: readonly Sample[]
+  readonly windowMs: number | undefined
+}
+
+const sessionPlace = { id: sessionId, ...idNumbers(sessionId) }
 
 /** Merges states that were made elsewhere, of the past, into those of `part`. */
 export function mergeComputed(
@@ -229,7 +292,11 @@ export function mergeComputed(
   states: readonly PackedState[],
   nowMs: number,
 ): void {
-  const entries = decodeComputed(part.computed ?? emptyState).filter((each) => isAlive(plan, each))
+  const isKept = ({ id, sinceVersion }: PackedState): boolean => {
+    const { idHigh, idLow } = idNumbers(id)
+    return isAlive(plan, idHigh, idLow, sinceVersion)
+  }
+  const entries = decodeComputed(part.computed ?? emptyState).filter(isKept)
   for (const { id, sinceVersion, isCut, state } of states) {
     const counter = plan.counters.find(({ trait }) => trait.id === id)
     const isSession = id === sessionId
@@ -239,7 +306,7 @@ export function mergeComputed(
     const before = entries[at]
     const incoming = { id, sinceVersion, isCut, state }
     if (before === undefined) {
-      if (isAlive(plan, incoming)) entries.push(incoming)
+      if (isKept(incoming)) entries.push(incoming)
       continue
     }
     const kind = isSession ? sessionKind : counter?.kind
@@ -257,25 +324,11 @@ export function mergeComputed(
   cutComputed(person.parts, computedBytesMax)
 }
 
-function isAlive(plan: ComputedPlan, { id, sinceVersion }: PackedState): boolean {
-  if (id === sessionId) return plan.hasSession || sinceVersion > plan.version
-  return plan.sinceVersions.get(id) === sinceVersion || sinceVersion > plan.version
-}
-
-function addTo(
-  entries: PackedState[],
-  { id, sinceVersion }: { readonly id: string; readonly sinceVersion: number },
-  kind: TraitKind,
-  samples: readonly Sample[],
-  bounds: Bounds,
-): void {
-  const at = entries.findIndex(
-    (each) => each.id === id && (id === sessionId || each.sinceVersion === sinceVersion),
-  )
-  const before = entries[at] ?? { id, sinceVersion, isCut: false, state: emptyState }
-  const entry = { ...before, state: kind.add(before.state, samples, bounds) }
-  if (at < 0) entries.push(entry)
-  else entries[at] = entry
+function isAlive(plan: ComputedPlan, idHigh: number, idLow: number, sinceVersion: number): boolean {
+  if (sinceVersion > plan.version) return true
+  if (idHigh === sessionPlace.idHigh && idLow === sessionPlace.idLow) return plan.hasSession
+  const counters = plan.byIdHigh.get(idHigh) ?? none
+  return counters.some(({ place }) => place.idLow === idLow && place.sinceVersion === sinceVersion)
 }
 
 function samplesOf(

@@ -143,9 +143,12 @@ function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
   if (statesTraits(event)) return true
   if (isStale(scope, person.key)) return true
   const { plan } = scope.computed
+  const { evaluation, seesStated } = plan
+  if (seesStated.size === 0) return false
   const traits = namesChangedBy(plan, event.name)
   const change = { events: [event.name], traits, consents: leftBy(event) }
-  return plan.evaluation.touched(change).size > 0
+  for (const place of evaluation.touched(change)) if (seesStated.has(place)) return true
+  return false
 }
 
 /** Adds an event to those seen, unless it is among them. */

@@ -56,6 +56,90 @@ export function encodeComputed(entries: readonly PackedState[]): Uint8Array {
   return bytes
 }
 
+/** What an event does to a pack. Ids are looked at as two numbers, so that none is made a text. */
+export interface PackEdit {
+  /** Returns the index of the change that an entry gets, or `keepEntry`, or `dropEntry`. */
+  changeOf(idHigh: number, idLow: number, sinceVersion: number): number
+  /** By index: the entry that is made where no entry got the change. */
+  readonly changes: readonly { readonly id: string; readonly sinceVersion: number }[]
+  /** Returns a state behind the change; `state` is empty where there is none yet. */
+  apply(index: number, state: Uint8Array): Uint8Array
+}
+
+export const keepEntry = -1
+export const dropEntry = -2
+
+/**
+ * Returns the pack behind an edit: the first entry of a change gets it, and changes that found none
+ * make an entry behind the others, in their order. What is neither changed nor dropped is copied.
+ */
+export function editComputed(pack: Uint8Array, edit: PackEdit): Uint8Array {
+  const { buffer, byteOffset, byteLength } = pack
+  const view = new DataView(buffer, byteOffset, byteLength)
+  const states: (Uint8Array | undefined)[] = new Array(edit.changes.length).fill(undefined)
+  const kept: { readonly from: number; readonly end: number; readonly index: number }[] = []
+  let bytesLeft = 0
+  for (let at = 0; at < byteLength; ) {
+    const stateAt = at + headBytes
+    const end = stateAt + view.getUint16(at + 1)
+    const found = edit.changeOf(
+      view.getUint32(at + 3),
+      view.getUint32(at + 7),
+      view.getUint32(at + 11),
+    )
+    const index = found >= 0 && states[found] !== undefined ? keepEntry : found
+    if (index >= 0) {
+      const state = edit.apply(index, pack.subarray(stateAt, end))
+      states[index] = state
+      kept.push({ from: at, end, index })
+      bytesLeft += headBytes + state.length
+    } else if (index !== dropEntry) {
+      kept.push({ from: at, end, index })
+      bytesLeft += end - at
+    }
+    at = end
+  }
+  const added: number[] = []
+  for (let index = 0; index < states.length; index++) {
+    if (states[index] !== undefined) continue
+    const state = edit.apply(index, emptyState)
+    states[index] = state
+    added.push(index)
+    bytesLeft += headBytes + state.length
+  }
+  const bytes = Buffer.allocUnsafe(bytesLeft)
+  let at = 0
+  for (const { from, end, index } of kept) {
+    const state = index < 0 ? undefined : states[index]
+    bytes.set(pack.subarray(from, state === undefined ? end : from + headBytes), at)
+    at = state === undefined ? at + end - from : writeState(bytes, at, state)
+  }
+  for (const index of added) {
+    const { id = '', sinceVersion = 0 } = edit.changes[index] ?? {}
+    bytes[at] = 0
+    bytes.write(id, at + 3, 8, 'hex')
+    bytes.writeUInt32BE(sinceVersion, at + 11)
+    at = writeState(bytes, at, states[index] ?? emptyState)
+  }
+  return bytes
+}
+
+/** Writes what an entry holds behind its id; returns where it ends. */
+function writeState(bytes: Buffer, at: number, state: Uint8Array): number {
+  assert(state.length <= stateBytesMax, 'a state of a computed trait has at most 64 KiB')
+  bytes.writeUInt16BE(state.length, at + 1)
+  bytes.set(state, at + headBytes)
+  return at + headBytes + state.length
+}
+
+/** Returns an id of 16 hex digits as the two numbers that a pack holds of it. */
+export function idNumbers(id: string): { readonly idHigh: number; readonly idLow: number } {
+  return {
+    idHigh: Number.parseInt(id.slice(0, 8), 16),
+    idLow: Number.parseInt(id.slice(8), 16),
+  }
+}
+
 const emptyState = new Uint8Array(0)
 
 /**

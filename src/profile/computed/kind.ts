@@ -60,8 +60,8 @@ export interface KindRules<State> {
   nextChangeAt(state: State, nowMs: number, windowMs: number): number
   growsFromMs?(state: State): number | undefined
   /**
-   * Adds without decoding, which most events can do: the answer is the bytes that `add` would
-   * come to, or undefined where it has to be asked.
+   * Adds without decoding, which most events can do, to no bytes too: the answer is the bytes that
+   * `add` would come to, or undefined where it has to be asked.
    */
   addToBytes?(bytes: Uint8Array, sample: Sample, bounds: Bounds): Uint8Array | undefined
   encode(state: State): Uint8Array
@@ -78,7 +78,7 @@ export function createKind<State>(rules: KindRules<State>): TraitKind {
     prepare: rules.prepare,
     add: (bytes, samples, bounds) => {
       const [only] = samples
-      const isQuick = samples.length === 1 && only !== undefined && bytes.length > 0
+      const isQuick = samples.length === 1 && only !== undefined
       const quick = isQuick ? rules.addToBytes?.(bytes, only, bounds) : undefined
       return quick ?? rules.encode(rules.add(decode(bytes), samples, bounds))
     },
@@ -103,10 +103,9 @@ export function createKind<State>(rules: KindRules<State>): TraitKind {
 
 /** Numbers as state bytes, 8 each. */
 export function encodeNumbers(numbers: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(numbers.length * 8)
-  const view = new DataView(bytes.buffer)
+  const bytes = Buffer.allocUnsafe(numbers.length * 8)
   for (let index = 0; index < numbers.length; index++) {
-    view.setFloat64(index * 8, numbers[index] as number)
+    bytes.writeDoubleBE(numbers[index] as number, index * 8)
   }
   return bytes
 }

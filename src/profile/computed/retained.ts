@@ -118,12 +118,14 @@ function appendSample(
   sample: Sample,
   { edgeMs, cellCountMax }: Bounds,
 ): Uint8Array | undefined {
+  if (sample.atMs <= edgeMs) return undefined
+  if (bytes.length === 0) return encodeRetained({ cutMs: -1, samples: [sample] })
   const view = viewOf(bytes)
   const lastMs = view.getFloat64(16)
   const count = view.getUint16(32)
   const isNewest =
     lastMs < sample.atMs || (lastMs === sample.atMs && view.getFloat64(24) <= sample.order)
-  if (count === 0 || !isNewest || sample.atMs <= edgeMs) return undefined
+  if (count === 0 || !isNewest) return undefined
   let from = headBytes
   let left = count
   let cutMs = view.getFloat64(0)
@@ -134,13 +136,12 @@ function appendSample(
     from += sampleHeadBytes + view.getUint16(from + 16)
     left--
   }
-  const head = Uint8Array.from(bytes.subarray(0, headBytes))
-  const headView = viewOf(head)
-  headView.setFloat64(0, cutMs)
-  headView.setFloat64(8, left === 0 ? sample.atMs : view.getFloat64(from))
-  headView.setFloat64(16, sample.atMs)
-  headView.setFloat64(24, sample.order)
-  headView.setUint16(32, left + 1)
+  const head = Buffer.allocUnsafe(headBytes)
+  head.writeDoubleBE(cutMs, 0)
+  head.writeDoubleBE(left === 0 ? sample.atMs : view.getFloat64(from), 8)
+  head.writeDoubleBE(sample.atMs, 16)
+  head.writeDoubleBE(sample.order, 24)
+  head.writeUInt16BE(left + 1, 32)
   return Buffer.concat([head, bytes.subarray(from), encodeSample(sample)])
 }
 

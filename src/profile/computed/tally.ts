@@ -43,10 +43,11 @@ export function createTally(kind: TallyKind): TraitKind {
     }),
     nextChangeAt: () => Infinity,
     addToBytes: (bytes, { value }) => {
-      const sum = Uint8Array.from(bytes)
-      const view = viewOf(sum)
-      for (const [index, each] of totalsOf(value as number).entries()) {
-        view.setFloat64(index * 8, view.getFloat64(index * 8) + each)
+      const totals = totalsOf(value as number)
+      if (bytes.length === 0) return encodeNumbers(totals)
+      const sum = Buffer.from(bytes)
+      for (let index = 0; index < totals.length; index++) {
+        sum.writeDoubleBE(sum.readDoubleBE(index * 8) + (totals[index] ?? 0), index * 8)
       }
       return sum
     },
@@ -88,19 +89,21 @@ function appendBucket(
   { atMs, value }: Sample,
   { edgeMs, cellCountMax }: Bounds,
 ): Uint8Array | undefined {
+  if (atMs <= edgeMs) return undefined
+  if (bytes.length === 0) return encodeNumbers([atMs, atMs, ...totalsOf(value as number)])
   const view = viewOf(bytes)
   const isNewest = view.getFloat64(bytes.length - (stride - 1) * 8) < atMs
-  if (!isNewest || atMs <= edgeMs || bytes.length >= cellCountMax * stride * 8) return undefined
+  if (!isNewest || bytes.length >= cellCountMax * stride * 8) return undefined
   let from = 0
   while (from < bytes.length && view.getFloat64(from + 8) <= edgeMs) from += stride * 8
   const keptBytes = bytes.length - from
-  const added = new Uint8Array(keptBytes + stride * 8)
-  added.set(bytes.subarray(from))
-  const addedView = viewOf(added)
-  addedView.setFloat64(keptBytes, atMs)
-  addedView.setFloat64(keptBytes + 8, atMs)
-  for (const [index, each] of totalsOf(value as number).entries()) {
-    addedView.setFloat64(keptBytes + 16 + index * 8, each)
+  const added = Buffer.allocUnsafe(keptBytes + stride * 8)
+  added.set(from === 0 ? bytes : bytes.subarray(from))
+  added.writeDoubleBE(atMs, keptBytes)
+  added.writeDoubleBE(atMs, keptBytes + 8)
+  const totals = totalsOf(value as number)
+  for (let index = 0; index < totals.length; index++) {
+    added.writeDoubleBE(totals[index] ?? 0, keptBytes + 16 + index * 8)
   }
   return added
 }

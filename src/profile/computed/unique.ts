@@ -64,9 +64,9 @@ function insertHash(bytes: Uint8Array, hash: number): Uint8Array | undefined {
   if (at < bytes.length && view.getFloat64(at) === hash) return bytes
   const isFull = bytes.length === uniqueCountMax * 8
   if (isFull && at === bytes.length) return bytes
-  const added = new Uint8Array(isFull ? bytes.length : bytes.length + 8)
+  const added = Buffer.allocUnsafe(isFull ? bytes.length : bytes.length + 8)
   added.set(bytes.subarray(0, at))
-  viewOf(added).setFloat64(at, hash)
+  added.writeDoubleBE(hash, at)
   added.set(bytes.subarray(at, added.length - 8), at + 8)
   return added
 }

@@ -185,6 +185,7 @@ export class Blend implements Recommender {
     if (known < 0 && this.#items.count === this.#items.itemCountMax) return
     const slot = slotOf(known < 0 ? this.#items.add(content.itemId) : known)
     this.#trending.admit(slot)
+    this.#trends.forget(slot)
     if (!this.#contents.set(slot, content)) return
     this.#similarContent.welcome(slot)
     this.#trends.learn({ slot })
@@ -263,9 +264,9 @@ export class Blend implements Recommender {
     if (this.#items.count < this.#items.itemCountMax) return this.#items.add(itemId)
     const slot = this.#trending.lightest()
     assert(slot !== undefined, 'every item in the table trends')
+    for (const algorithm of this.#algorithms.values()) algorithm.forget(slot)
     this.#trending.forget(slot)
     this.#contents.forget(slot)
-    for (const algorithm of this.#algorithms.values()) algorithm.forget(slot)
     return this.#items.replace(slot, itemId)
   }
 

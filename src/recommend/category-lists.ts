@@ -20,6 +20,14 @@ export class CategoryLists {
     return (this.#slots[category * this.lengthMax + place] ?? 0) - 1
   }
 
+  holds(category: number, slot: number): boolean {
+    const start = category * this.lengthMax
+    for (let at = start; at < start + this.lengthMax; at++) {
+      if (this.#slots[at] === slot + 1) return true
+    }
+    return false
+  }
+
   put(category: number, place: number, slot: number): void {
     const at = category * this.lengthMax + place
     this.#slots = growTo(this.#slots, (category + 1) * this.lengthMax)

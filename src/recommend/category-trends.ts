@@ -1,7 +1,8 @@
 /**
  * Recommends what trends: in the categories of the own items, and everywhere. Forward decay leaves
  * the order of items as it is until one is met, so a bounded list of the heaviest items of each
- * category is kept by looking at the item that was met alone.
+ * category is kept by looking at the item that was met alone; and at nothing else while that is no
+ * heavier than what is known of the lightest in the list.
  */
 
 import type { Algorithm, LearnedStep } from './algorithm.ts'
@@ -11,6 +12,7 @@ import type { ItemContents } from './item-contents.ts'
 import type { OwnItem } from './own-items.ts'
 import type { Transfer } from './transfer.ts'
 import type { Trending } from './trending.ts'
+import { growTo } from './typed-array.ts'
 
 /** Heaviest items remembered of a category, and looked at of all. */
 const heaviestCountMax = 64
@@ -19,6 +21,11 @@ export class CategoryTrends implements Algorithm {
   readonly #contents: ItemContents
   readonly #trending: Trending
   readonly #lists = new CategoryLists(heaviestCountMax)
+  /**
+   * By category a weight that all in a full list have at least, since weights only grow; 0 where
+   * none is known.
+   */
+  #bounds = new Float64Array(64)
 
   constructor(contents: ItemContents, trending: Trending) {
     this.#contents = contents
@@ -32,7 +39,12 @@ export class CategoryTrends implements Algorithm {
     if (wide !== 0) this.#lift(wide, slot)
   }
 
-  forget(): void {}
+  /** To be called before an item loses its categories: its place in their lists is then free. */
+  forget(slot: number): void {
+    for (const category of [this.#contents.narrowOf(slot), this.#contents.wideOf(slot)]) {
+      if (category < this.#bounds.length) this.#bounds[category] = 0
+    }
+  }
 
   score(ownItems: readonly OwnItem[], target: Candidates): void {
     let left = heaviestCountMax
@@ -70,17 +82,26 @@ export class CategoryTrends implements Algorithm {
   }
 
   #lift(category: number, slot: number): void {
+    const weight = this.#trending.weightOf(slot)
+    if (weight <= (this.#bounds[category] ?? 0) && weight > 0) return
+    if (this.#lists.holds(category, slot)) return
     let lightest = -1
-    let least = this.#trending.weightOf(slot)
+    let least = weight
+    let next = Infinity
     for (let place = 0; place < heaviestCountMax; place++) {
       const other = this.#lists.at(category, place)
-      if (other === slot) return
       const isFree = other < 0 || !this.#isOf(category, other)
-      const weight = isFree ? -1 : this.#trending.weightOf(other)
-      if (weight >= least) continue
-      least = weight
-      lightest = place
+      const otherWeight = isFree ? -1 : this.#trending.weightOf(other)
+      if (otherWeight < least) {
+        if (lightest >= 0) next = Math.min(next, least)
+        least = otherWeight
+        lightest = place
+      } else {
+        next = Math.min(next, otherWeight)
+      }
     }
     if (lightest >= 0) this.#lists.put(category, lightest, slot)
+    this.#bounds = growTo(this.#bounds, category + 1)
+    this.#bounds[category] = Math.max(0, lightest >= 0 ? Math.min(next, weight) : next)
   }
 }

@@ -8,7 +8,7 @@
  */
 
 import { createSeededRandom } from '../src/lib/random.ts'
-import { algorithmNames } from '../src/recommend/algorithm.ts'
+import { algorithmNames } from '../src/recommend/algorithm-names.ts'
 import { type Blend, createBlend } from '../src/recommend/blend.ts'
 import { defaultWeights, onlyWeights } from '../src/recommend/blend-weights.ts'
 import type { Interaction, RecommendQuery } from '../src/recommend/recommender.ts'

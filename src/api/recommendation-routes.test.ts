@@ -192,11 +192,18 @@ describe('POST /api/v1/recommendations', () => {
     equal(list.items[0]?.reason.kind, 'pinned')
     // Of another currency, so in no range of the shop's.
     ok(!idsOf(list).includes('3'))
-    const wrong = await post(world, { rules: { price: { from: 'x' } } })
+    const alone = { weights: { revisit: 1 } }
+    const back = await post(world, { activity: [{ itemId: '1' }], rules: alone, count: 9 })
+    ok(
+      (back.json() as List).items.every(
+        ({ reason }) => reason.kind === 'trending' || reason.kind === 'in-catalog',
+      ),
+    )
+    const wrong = await post(world, { rules: { price: { from: 'x' }, weights: { magic: 1 } } })
     equal(wrong.statusCode, 400)
     deepStrictEqual(
       wrong.json().faults.map(({ path }: { path: string }) => path),
-      ['/rules/price.from'],
+      ['/rules/price.from', '/rules/weights.magic'],
     )
     equal((await post(world, { colour: 'red' })).statusCode, 400)
     equal(

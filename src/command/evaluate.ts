@@ -10,8 +10,7 @@ import { createGunzip } from 'node:zlib'
 import { type Command, InvalidArgumentError } from 'commander'
 import { systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
-import type { AlgorithmName } from '../recommend/algorithm.ts'
-import { algorithmNames } from '../recommend/algorithm.ts'
+import { type AlgorithmName, algorithmNames } from '../recommend/algorithm-names.ts'
 import { isAlgorithmName } from '../recommend/blend-weights.ts'
 import {
   type EvaluatedName,

@@ -19,7 +19,8 @@ steps:
 `
 const files = {
   'campaigns/cart.yaml': campaign,
-  'recommenders/for-you.yaml': 'exclude: {categories: [Vouchers]}\nmaxPerBrand: 2\n',
+  'recommenders/for-you.yaml':
+    'exclude: {categories: [Vouchers]}\nmaxPerBrand: 2\nweights: {1: {revisit: 2}}\n',
   'recommenders/reminder.yaml': 'kind: viewed-not-bought\n',
   'templates/mail/subject.liquid': 'Hello',
   'templates/mail/template.mjml':
@@ -49,6 +50,7 @@ describe('recommenders', () => {
     const prepared = await cache.templateOf(origin)
     deepStrictEqual(prepared?.recommendationRules?.exclude, { categories: ['Vouchers'] })
     equal(prepared?.recommendationRules?.perBrandMax, 2)
+    deepStrictEqual(prepared?.recommendationRules?.weights?.[0], { revisit: 1 })
     deepStrictEqual(
       prepared?.slots?.map(({ name, countMax, rules }) => [name, countMax, rules?.kind]),
       [['reminder', 2, 'viewed-not-bought']],
@@ -59,6 +61,12 @@ describe('recommenders', () => {
     deepStrictEqual(await faultsOf({ 'recommenders/for-you.yaml': 'kind: best\npin: x\n' }), [
       'recommenders/for-you.yaml kind',
       'recommenders/for-you.yaml pin',
+    ])
+    const weights = 'weights: {1: {revisit: .nan, magic: 1}, 5+: {trending: 0}}\n'
+    deepStrictEqual(await faultsOf({ 'recommenders/for-you.yaml': weights }), [
+      'recommenders/for-you.yaml weights.1.revisit',
+      'recommenders/for-you.yaml weights.1.magic',
+      'recommenders/for-you.yaml weights.5+',
     ])
     deepStrictEqual(await faultsOf({ 'recommenders/For You.yaml': '{}' }), [
       'recommenders/For You.yaml ',

@@ -167,6 +167,20 @@ describe('advise', () => {
     deepStrictEqual(idsOf(openShop().advise(ask({ rules }))), [])
   })
 
+  it('asks by the weights of its rules, and by the shipped ones without', () => {
+    const advisor = openShop()
+    const kindsBy = (weights?: Json): ReadonlySet<string> => {
+      const rules = rulesOf({ diversity: 0, ...(weights === undefined ? {} : { weights }) })
+      return new Set(kindsOf(advisor.advise(ask({ activity: viewed('a'), countMax: 3, rules }))))
+    }
+    deepStrictEqual([...kindsBy()], ['because-viewed'])
+    // Nobody has gone back to anything yet.
+    deepStrictEqual([...kindsBy({ revisit: 1 })], ['trending'])
+    deepStrictEqual([...kindsBy({ 2: { revisit: 1 } })], ['because-viewed'])
+    deepStrictEqual([...kindsBy({ 1: { revisit: 1 } })], ['trending'])
+    deepStrictEqual([...kindsBy()], ['because-viewed'], 'the weights of one query alone')
+  })
+
   it('has changed its answer with the next question after an event', () => {
     const advisor = openShop()
     const reasonOf = (): string | undefined =>

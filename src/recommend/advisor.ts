@@ -247,7 +247,9 @@ class Answer {
     countMax: number,
     category?: string,
   ): readonly Recommendation[] {
+    const { weights } = this.#rules
     return this.#recommender.recommend({
+      ...(weights === undefined ? {} : { weights }),
       activity,
       nowMs: this.#request.nowMs,
       countMax,

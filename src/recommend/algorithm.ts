@@ -12,20 +12,6 @@ import type { OwnItem } from './own-items.ts'
 import type { InteractionKind } from './recommender.ts'
 import type { Transfer } from './transfer.ts'
 
-/** In the order in which a blend asks them. */
-export const algorithmNames = [
-  'session-neighbours',
-  'sequential-rules',
-  'co-visitation',
-  'two-steps',
-  'revisit',
-  'bought-together',
-  'repeat-purchase',
-  'similar-content',
-  'trending',
-] as const
-export type AlgorithmName = (typeof algorithmNames)[number]
-
 /** One interaction, its item and session found. The object is used again for the next step. */
 export interface LearnedStep {
   readonly profileId: string

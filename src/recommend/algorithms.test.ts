@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type AlgorithmName, algorithmNames } from './algorithm.ts'
+import { type AlgorithmName, algorithmNames } from './algorithm-names.ts'
 import { type Blend, type BlendOptions, createBlend } from './blend.ts'
 import { onlyWeights, rowOwnCounts, weightRowOf } from './blend-weights.ts'
 import type { InteractionKind, RecommendQuery } from './recommender.ts'

@@ -5,8 +5,7 @@
  * of weights for each range of own items.
  */
 
-import type { AlgorithmName } from './algorithm.ts'
-import { algorithmNames } from './algorithm.ts'
+import { type AlgorithmName, algorithmNames } from './algorithm-names.ts'
 
 export type WeightRow = Readonly<Partial<Record<AlgorithmName, number>>>
 

@@ -13,8 +13,8 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import type { Algorithm, AlgorithmName } from './algorithm.ts'
-import { algorithmNames } from './algorithm.ts'
+import type { Algorithm } from './algorithm.ts'
+import { type AlgorithmName, algorithmNames } from './algorithm-names.ts'
 import { type BlendWeights, defaultWeights, weightRowOf } from './blend-weights.ts'
 import { BoughtTogether } from './bought-together.ts'
 import { CandidateHeap } from './candidate-heap.ts'
@@ -194,7 +194,7 @@ export class Blend implements Recommender {
   recommend(query: RecommendQuery): readonly Recommendation[] {
     if (query.countMax <= 0) return []
     const ownItems = weighOwnItems(query.activity, this.#items)
-    const weights = this.#weights[weightRowOf(ownItems.length)]
+    const weights = (query.weights ?? this.#weights)[weightRowOf(ownItems.length)]
     this.#candidates.clear(this.#items.count)
     if (ownItems.length > 0 && weights !== undefined) {
       for (const [name, algorithm] of this.#algorithms) {

@@ -2,7 +2,9 @@ import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Item } from '../catalog/item.ts'
 import type { Json } from '../lib/json.ts'
+import { defaultWeights } from './blend-weights.ts'
 import { factsOf } from './item-facts.ts'
+import { statedWeights } from './parse-weights.ts'
 import {
   boostOf,
   defaultRules,
@@ -112,5 +114,46 @@ describe('rules', () => {
       ],
     })
     equal(boostOf(rules, factsOf(cup)), 3)
+  })
+})
+
+describe('weights of a definition', () => {
+  it('are shares of one row for all, or of a row for each range of own items', () => {
+    const { weights = [] } = rulesOf({ weights: { trending: 3, revisit: 1, 'two-steps': 0 } })
+    equal(weights.length, 4)
+    for (const row of weights) {
+      deepStrictEqual(row, { trending: 0.75, revisit: 0.25, 'two-steps': 0 })
+    }
+    const ranged = rulesOf({ weights: { 1: { trending: 5 }, '5+': { revisit: 2 } } }).weights
+    deepStrictEqual(ranged?.[0], { trending: 1 })
+    deepStrictEqual(ranged?.slice(1, 3), defaultWeights.slice(1, 3))
+    deepStrictEqual(ranged?.[3], { revisit: 1 })
+  })
+
+  it('are read as they are stated', () => {
+    deepStrictEqual(Object.keys(statedWeights(defaultWeights)).sort(), ['1', '2', '3-4', '5+'])
+    const again = rulesOf({ weights: statedWeights(defaultWeights) as Json }).weights ?? []
+    for (const [row, weights] of defaultWeights.entries()) {
+      for (const [name, weight] of Object.entries(again[row] ?? {})) {
+        ok(Math.abs(weight - (weights[name as keyof typeof weights] ?? 0)) < 0.02, name)
+      }
+    }
+  })
+
+  it('name the path of what is wrong', () => {
+    deepStrictEqual(pathsOf({ weights: 3 }), ['weights'])
+    deepStrictEqual(pathsOf({ weights: {} }), ['weights'])
+    deepStrictEqual(pathsOf({ weights: { trending: Number.NaN, revisit: -1, magic: 1 } }), [
+      ...['weights.trending', 'weights.revisit', 'weights.magic'],
+    ])
+    deepStrictEqual(pathsOf({ weights: { trending: 1 / 0, revisit: '1', 'two-steps': null } }), [
+      ...['weights.trending', 'weights.revisit', 'weights.two-steps'],
+    ])
+    deepStrictEqual(pathsOf({ weights: { trending: 0, revisit: 0 } }), ['weights'])
+    deepStrictEqual(pathsOf({ weights: { 1: { trending: 0 }, 2: [], '5+': {}, 6: {} } }), [
+      ...['weights.6', 'weights.1', 'weights.2', 'weights.5+'],
+    ])
+    deepStrictEqual(pathsOf({ kind: 'trending', weights: { trending: 1 } }), ['weights'])
+    deepStrictEqual(pathsOf({ kind: 'similar', weights: { trending: 1 } }), [])
   })
 })

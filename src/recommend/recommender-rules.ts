@@ -4,7 +4,9 @@
  */
 
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import type { BlendWeights } from './blend-weights.ts'
 import type { ItemFacts } from './item-facts.ts'
+import { parseWeights } from './parse-weights.ts'
 
 export const recommenderKinds = ['for-you', 'similar', 'trending', 'viewed-not-bought'] as const
 export type RecommenderKind = (typeof recommenderKinds)[number]
@@ -50,6 +52,8 @@ export interface RecommenderRules {
   readonly showsViewed: boolean
   /** Whether what the person has bought may come again. */
   readonly showsBought: boolean
+  /** Of the blend; absent: the shipped ones. */
+  readonly weights?: BlendWeights
 }
 
 export const defaultRules: RecommenderRules = {
@@ -77,7 +81,7 @@ const textLengthMax = 200
 const filterNames = ['items', 'categories', 'brands', 'tags'] as const
 const fieldNames = [
   ...['name', 'kind', 'include', 'exclude', 'pin', 'boost', 'price', 'locales', 'diversity'],
-  ...['maxPerCategory', 'maxPerBrand', 'viewed', 'bought'],
+  ...['maxPerCategory', 'maxPerBrand', 'viewed', 'bought', 'weights'],
 ]
 
 /** Reads the rules of a recommender, or says all that is wrong with them. */
@@ -97,6 +101,7 @@ export function parseRules(input: Json, name: string): ParsedRules {
   const locales = reader.texts(input['locales'], 'locales', listCountMax)
   const perCategoryMax = reader.count(input, 'maxPerCategory')
   const perBrandMax = reader.count(input, 'maxPerBrand')
+  const weights = reader.weights(input['weights'], kind)
   const rules: RecommenderRules = {
     kind,
     pins: reader.texts(input['pin'], 'pin', pinCountMax) ?? [],
@@ -110,6 +115,7 @@ export function parseRules(input: Json, name: string): ParsedRules {
     ...(locales === undefined ? {} : { locales }),
     ...(perCategoryMax === undefined ? {} : { perCategoryMax }),
     ...(perBrandMax === undefined ? {} : { perBrandMax }),
+    ...(weights === undefined ? {} : { weights }),
   }
   if (reader.faults.length > 0) return { kind: 'refused', faults: reader.faults }
   return { kind: 'rules', rules }
@@ -245,6 +251,15 @@ class Reader {
     if (currency === undefined) return { from, to }
     if (typeof currency === 'string' && /^[A-Z]{3}$/.test(currency)) return { from, to, currency }
     this.refuse('price.currency', 'must be three capitals, such as EUR')
+    return undefined
+  }
+
+  weights(input: Json | undefined, kind: RecommenderKind): BlendWeights | undefined {
+    if (input === undefined) return undefined
+    if (kind === 'for-you' || kind === 'similar') {
+      return parseWeights(input, 'weights', (path, says) => this.refuse(path, says))
+    }
+    this.refuse('weights', `is for kinds with a blend, for-you and similar; ${kind} has none`)
     return undefined
   }
 

@@ -3,6 +3,7 @@
  * I/O, so that the same interactions in the same order give the same answers.
  */
 
+import type { BlendWeights } from './blend-weights.ts'
 import type { ItemContent } from './item-contents.ts'
 import type { Transfer } from './transfer.ts'
 
@@ -25,6 +26,8 @@ export interface RecommendQuery {
   readonly excludeItemIds: ReadonlySet<string>
   /** Asked for each candidate at query time, so stock is never read from the index. */
   isAllowed(itemId: string): boolean
+  /** Of a blend, for this query; absent: its own. */
+  readonly weights?: BlendWeights
 }
 
 export interface Reason {

@@ -10,7 +10,7 @@
  * interactions.
  */
 
-import type { AlgorithmName } from '../algorithm.ts'
+import type { AlgorithmName } from '../algorithm-names.ts'
 import { type Blend, type BlendOptions, createBlend } from '../blend.ts'
 import { type BlendWeights, defaultWeights, onlyWeights } from '../blend-weights.ts'
 import type { RecommendQuery } from '../recommender.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { algorithmNames } from '../algorithm.ts'
+import { algorithmNames } from '../algorithm-names.ts'
 import { defaultWeights, rowOwnCounts } from '../blend-weights.ts'
 import { fitWeights, type WeightSample } from './fit-weights.ts'
 

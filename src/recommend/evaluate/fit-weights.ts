@@ -5,7 +5,7 @@
  * its parts. The likelihood never falls, nothing is to be tuned, and there is one optimum.
  */
 
-import { type AlgorithmName, algorithmNames } from '../algorithm.ts'
+import { type AlgorithmName, algorithmNames } from '../algorithm-names.ts'
 import { type BlendWeights, rowOwnCounts } from '../blend-weights.ts'
 
 /** What each algorithm gave to the item that came, in the order of `algorithmNames`. */

@@ -1,6 +1,6 @@
 /**
- * `attune evaluate`: how well, and how fast, each recommendation algorithm tells what sessions go
- * on with. Reads files alone; no server and no data directory is touched.
+ * `attune evaluate`: how well, and how fast, each recommendation algorithm tells what people go on
+ * with: on the company's own log, or on a folder of sessions, of which files alone are read.
  */
 
 import { createReadStream } from 'node:fs'
@@ -22,24 +22,29 @@ import {
   SessionParser,
   sessionItemCountMax,
 } from '../recommend/evaluate/parse-sessions.ts'
+import { statedWeights } from '../recommend/parse-weights.ts'
+import { evaluateLog, type LogFlags } from './evaluate-log.ts'
 import {
+  addDataFlags,
   createOutput,
   type Output,
-  type OutputFlags,
   readChoice,
   readWhole,
   refuseUse,
   showText,
 } from './output.ts'
+import {
+  createProgress,
+  roundFigures,
+  showFigures,
+  showWeights,
+  writeWeights,
+} from './show-evaluation.ts'
 
-interface EvaluateFlags extends OutputFlags {
-  readonly sessions: string
-  readonly algorithm: readonly EvaluatedName[]
-  readonly updated?: boolean
-  readonly excludeCurrent?: boolean
-  readonly weights: 'fitted' | 'shipped'
-  readonly days: number
-  readonly quiet?: boolean
+interface EvaluateFlags extends LogFlags {
+  /** Absent: the own log. */
+  readonly sessions?: string
+  readonly weights?: 'fitted' | 'shipped'
 }
 
 /** Those that views alone can feed; the others are evaluated where they are named. */
@@ -51,53 +56,89 @@ const namesByDefault: readonly EvaluatedName[] = [
 ]
 const daysDefault = 30
 const daysMax = 3_650
-const progressMs = 2_000
+const predictionsMax = 10_000_000
 
 export function addEvaluateCommand(program: Command, exit: (code: number) => void): void {
-  program
+  const command = program
     .command('evaluate')
-    .description('score the recommendation algorithms on sessions in time order')
-    .requiredOption('--sessions <dir>', 'folder with train.txt and test.txt, or both as .gz')
+    .description('score the recommendation algorithms on the own log, or on sessions')
+    .option('--sessions <dir>', 'instead of the own log: folder with train.txt and test.txt')
+    .option(
+      '--days <days>',
+      'the newest days are predicted, what lies before is learned; the last fifth of all',
+      readWhole(1, daysMax),
+    )
     .option('--algorithm <name...>', 'only these: blend, or one of its algorithms', readName, [])
-    .option('--updated', 'learn each test session after it was scored')
+    .option('--weights-of <file...>', 'also the blend with the weights of recommenders/NAME.yaml')
+    .option('--fit [file]', 'fit the weights of the blend, show them, and write a definition')
+    .option('--updated', 'learn what was predicted, each after it was scored')
     .option('--exclude-current', 'never answer the item that the person is at')
+    .option('--new', 'predict and answer only items that the person had not met')
+    .option(
+      '--predictions <count>',
+      'about so many, of some of the people; 20000',
+      readWhole(1, predictionsMax),
+    )
     .option(
       '--weights <which>',
-      'of the blend: fitted (on the last tenth of train) or shipped',
+      'of the blend on sessions: fitted (on the last tenth of train) or shipped',
       readChoice(['fitted', 'shipped'] as const),
-      'fitted',
     )
-    .option('--days <days>', 'days that the sessions cover', readWhole(1, daysMax), daysDefault)
-    .option('--json', 'print JSON, one value per line')
     .option('--quiet', 'tell no progress')
-    .option('--no-color', 'print without colours')
     .addHelpText('after', help)
-    .action(async (flags: EvaluateFlags) => {
-      const output = createOutput(flags)
-      const train = await readSessions(flags.sessions, 'train', output)
-      const test = await readSessions(flags.sessions, 'test', output)
-      if (train.sessions.length === 0) refuseUse(`${flags.sessions}: train has no session`)
-      const evaluator = new SessionEvaluator(
-        { monotonicMs: () => performance.now(), progress: createProgress(output, flags) },
-        { train: train.sessions, test: test.sessions },
-        {
-          daysCovered: flags.days,
-          isUpdated: flags.updated === true,
-          isCurrentExcluded: flags.excludeCurrent === true,
-          isFitted: flags.weights === 'fitted',
-          blend: {},
-        },
-      )
-      const names = flags.algorithm.length === 0 ? namesByDefault : new Set(flags.algorithm)
-      const evaluations: Evaluation[] = []
-      for (const name of names) {
-        const evaluation = roundFigures(evaluator.evaluate(name))
-        if (output.isJson) await output.json({ ...evaluation, ...howOf(flags) })
-        else evaluations.push(evaluation)
-      }
-      if (!output.isJson) await showTable(output, evaluations)
-      exit(0)
-    })
+  addDataFlags(command).action(async (flags: EvaluateFlags) => {
+    if (flags.sessions === undefined) {
+      if (flags.weights !== undefined) refuseUse('--weights is of --sessions; give --fit')
+      exit(await evaluateLog(flags))
+      return
+    }
+    if (flags.new || flags.predictions || flags.weightsOf) {
+      refuseUse('--new, --predictions and --weights-of are of the own log, not of --sessions')
+    }
+    await evaluateSessions(flags, flags.sessions)
+    exit(0)
+  })
+}
+
+async function evaluateSessions(flags: EvaluateFlags, folder: string): Promise<void> {
+  const output = createOutput(flags)
+  if (flags.fit !== undefined && flags.weights === 'shipped') {
+    refuseUse('--fit fits the weights, and --weights shipped does not')
+  }
+  const train = await readSessions(folder, 'train', output)
+  const test = await readSessions(folder, 'test', output)
+  if (train.sessions.length === 0) refuseUse(`${folder}: train has no session`)
+  const evaluator = new SessionEvaluator(
+    {
+      monotonicMs: () => systemClock.monotonicMs(),
+      progress: createProgress(output, 'sessions', flags.quiet === true),
+    },
+    { train: train.sessions, test: test.sessions },
+    {
+      daysCovered: flags.days ?? daysDefault,
+      isUpdated: flags.updated === true,
+      isCurrentExcluded: flags.excludeCurrent === true,
+      isFitted: flags.weights !== 'shipped',
+      blend: {},
+    },
+  )
+  const names = new Set(flags.algorithm.length === 0 ? namesByDefault : flags.algorithm)
+  if (flags.fit !== undefined) names.add('blend')
+  const evaluations: Evaluation[] = []
+  for (const name of names) {
+    const evaluation = roundFigures(evaluator.evaluate(name))
+    evaluations.push(evaluation)
+    if (output.isJson) await output.json({ ...shownOf(evaluation), ...howOf(flags) })
+  }
+  if (!output.isJson) await showFigures(output, evaluations)
+  const weights = evaluations.find((each) => each.weights !== undefined)?.weights
+  if (weights === undefined) return
+  if (!output.isJson) await showWeights(output, weights)
+  if (typeof flags.fit === 'string') await writeWeights(flags.fit, weights)
+}
+
+function shownOf({ weights, ...figures }: Evaluation) {
+  return weights === undefined ? figures : { ...figures, weights: statedWeights(weights) }
 }
 
 /** Collects a repeated option; several may follow one flag. */
@@ -161,34 +202,6 @@ function tellOddities(parsed: ParsedSessions, path: string, output: Output): voi
   if (isCut) output.progress(`${path}: only the first ${eventCount} items are taken`)
 }
 
-/** Tells how far it is and how fast, every two seconds and at the beginning of a step. */
-function createProgress(output: Output, flags: EvaluateFlags) {
-  let step = ''
-  let toldAtMs = 0
-  let startedAtMs = 0
-  let startedAt = 0
-  return (name: string, doneCount: number, allCount: number): void => {
-    if (flags.quiet === true) return
-    const nowMs = systemClock.monotonicMs()
-    if (name !== step) {
-      step = name
-      startedAtMs = nowMs
-      startedAt = doneCount
-    } else if (nowMs - toldAtMs < progressMs) return
-    toldAtMs = nowMs
-    const seconds = (nowMs - startedAtMs) / 1000
-    const rate = seconds < 0.1 ? '' : `, ${Math.round((doneCount - startedAt) / seconds)}/s`
-    output.progress(`${name}: ${doneCount} of ${allCount} sessions${rate}`)
-  }
-}
-
-function roundFigures(evaluation: Evaluation): Evaluation {
-  const rounded = Object.entries(evaluation).map(([name, value]) => {
-    return [name, typeof value === 'number' ? Math.round(value * 1e6) / 1e6 : value] as const
-  })
-  return { ...evaluation, ...Object.fromEntries(rounded) }
-}
-
 function howOf(flags: EvaluateFlags) {
   return {
     isUpdated: flags.updated === true,
@@ -196,34 +209,26 @@ function howOf(flags: EvaluateFlags) {
   }
 }
 
-async function showTable(output: Output, evaluations: readonly Evaluation[]): Promise<void> {
-  const titles = [
-    ...['algorithm', 'predictions', 'HR@20', 'MRR@20', 'recall', 'NDCG', 'coverage'],
-    ...['popularity', 'diversity', 'p50 us', 'p99 us'],
-  ]
-  const rows = evaluations.map((each) => [
-    each.algorithm,
-    String(each.predictions),
-    ...[each.hr20, each.mrr20, each.recall20, each.ndcg20, each.coverage].map((value) =>
-      value.toFixed(4),
-    ),
-    each.popularityBias.toFixed(2),
-    each.diversity.toFixed(4),
-    String(each.latencyUs.p50),
-    String(each.latencyUs.p99),
-  ])
-  await output.table([titles.map((title) => output.paint('bold', title)), ...rows])
-  const weights = evaluations.find((each) => each.weights !== undefined)?.weights
-  if (weights === undefined) return
-  await output.line('')
-  await output.line('Weights of the blend, for 1, 2, 3 to 4, and 5 or more own items:')
-  for (const row of weights) await output.line(JSON.stringify(row))
-}
-
 const help = `
-A session is a line of item ids, oldest first. For every prefix of every test session the next
-item is predicted among all items; the current item may be answered again unless excluded.
+On the own log: what people did is read from the state in the data directory, beside a running
+server too. The newest days are predicted from what lies before; each interaction from the past of
+its person, among all items. Weights are fitted on the last tenth of what lies before, so the
+predicted days are never looked at.
+
+  HR@20       share of the predictions whose item is among the first 20 answered
+  MRR@20      mean of 1 / place of it
+  recall      share of what the person went on to that is among the 20; NDCG the same, by place
+  coverage    share of the items that were answered to anybody
+  popularity  how popular the items answered are; 1 as the catalog on average
+  diversity   near 0 where a few items are answered to everybody
 
 Examples:
-  attune evaluate --sessions data/diginetica
-  attune evaluate --sessions data/diginetica --algorithm blend trending --updated --json`
+  attune evaluate --data-dir data --days 30
+  attune evaluate --data-dir data --days 30 --updated --new --fit fitted.yaml
+  attune evaluate --data-dir data --days 30 --algorithm blend --weights-of fitted.yaml --json
+
+With --sessions: a session is a line of item ids, oldest first, in train.txt and test.txt, or both
+as .gz. For every prefix of every test session the next item is predicted; --days are those that
+the sessions cover (${daysDefault}).
+
+  attune evaluate --sessions data/diginetica --algorithm blend two-steps --updated --json`

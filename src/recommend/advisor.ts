@@ -12,6 +12,7 @@
 
 import { categoriesOf, type Item, isInStock } from '../catalog/item.ts'
 import type { PersonView } from '../profile/person-view.ts'
+import type { ItemContent } from './item-contents.ts'
 import { FactTable, type ItemFacts } from './item-facts.ts'
 import { type DiverseCandidate, rankDiverse } from './rank-diverse.ts'
 import type {
@@ -127,21 +128,20 @@ export function createAdvisor(
     },
     follow(item) {
       facts.follow(item)
-      const { itemId, brand, price } = item
-      const categories = categoriesOf(item)
-      if (isInStock(item))
-        recommender.describe({
-          itemId,
-          categories,
-          price,
-          ...(brand === undefined ? {} : { brand }),
-        })
+      if (isInStock(item)) recommender.describe(contentOf(item))
     },
     advise(request) {
       const recommendations = new Answer(recommender, facts, request).make()
       return { recommendations, learnedCount: recommender.learnedCount }
     },
   }
+}
+
+/** Returns what the index knows of an item beside who met it. */
+export function contentOf(item: Item): ItemContent {
+  const { itemId, brand, price } = item
+  const categories = categoriesOf(item)
+  return { itemId, categories, price, ...(brand === undefined ? {} : { brand }) }
 }
 
 interface Candidate extends DiverseCandidate {

@@ -14,17 +14,10 @@ import type { AlgorithmName } from '../algorithm-names.ts'
 import { type Blend, type BlendOptions, createBlend } from '../blend.ts'
 import { type BlendWeights, defaultWeights, onlyWeights } from '../blend-weights.ts'
 import type { RecommendQuery } from '../recommender.ts'
-import { createCoverage } from './coverage.ts'
-import { createDiversity } from './diversity.ts'
 import { fitWeights, type WeightSample } from './fit-weights.ts'
-import { createHitRate } from './hit-rate.ts'
-import { Latency } from './latency.ts'
 import { answerCountMax } from './metric.ts'
-import { createNdcg } from './ndcg.ts'
 import type { Session } from './parse-sessions.ts'
-import { createPopularityBias } from './popularity-bias.ts'
-import { createRecall } from './recall.ts'
-import { createReciprocalRank } from './reciprocal-rank.ts'
+import { type Figures, ScoreBoard } from './score-board.ts'
 
 export interface EvaluateDeps {
   /** For latencies. */
@@ -47,17 +40,8 @@ export interface EvaluateOptions {
 /** `blend`, or one algorithm alone. */
 export type EvaluatedName = 'blend' | AlgorithmName
 
-export interface Evaluation {
+export interface Evaluation extends Figures {
   readonly algorithm: EvaluatedName
-  readonly predictions: number
-  readonly hr20: number
-  readonly mrr20: number
-  readonly recall20: number
-  readonly ndcg20: number
-  readonly coverage: number
-  readonly popularityBias: number
-  readonly diversity: number
-  readonly latencyUs: { readonly p50: number; readonly p99: number }
   /** Of the blend. */
   readonly weights?: BlendWeights
 }
@@ -154,41 +138,17 @@ export class SessionEvaluator {
   }
 
   #score(index: Blend, algorithm: EvaluatedName): Omit<Evaluation, 'weights'> {
-    const metrics = {
-      hr20: createHitRate(),
-      mrr20: createReciprocalRank(),
-      recall20: createRecall(),
-      ndcg20: createNdcg(),
-      coverage: createCoverage(this.#frequencies.size),
-      popularityBias: createPopularityBias(this.#frequencies),
-      diversity: createDiversity(this.#frequencies.size),
-    }
-    const latency = new Latency()
-    let predictions = 0
+    const board = new ScoreBoard(this.#frequencies)
     const { test, train } = this.#set
     for (const [line, session] of test.entries()) {
       if (line % progressEvery === 0) this.#deps.progress?.(algorithm, line, test.length)
       const activity = this.#activityOf(session, train.length + line)
       for (let next = 1; next < session.length; next++) {
-        const prediction = this.#predict(index, activity, next)
-        for (const metric of Object.values(metrics)) metric.observe(prediction)
-        latency.observe(prediction)
-        predictions += 1
+        board.observe(this.#predict(index, activity, next))
       }
       if (this.#options.isUpdated) this.#learn(index, session, train.length + line)
     }
-    return {
-      algorithm,
-      predictions,
-      hr20: metrics.hr20.value(),
-      mrr20: metrics.mrr20.value(),
-      recall20: metrics.recall20.value(),
-      ndcg20: metrics.ndcg20.value(),
-      coverage: metrics.coverage.value(),
-      popularityBias: metrics.popularityBias.value(),
-      diversity: metrics.diversity.value(),
-      latencyUs: { p50: latency.quantileUs(0.5), p99: latency.quantileUs(0.99) },
-    }
+    return { algorithm, ...board.figures() }
   }
 
   #predict(index: Blend, activity: RecommendQuery['activity'], next: number) {

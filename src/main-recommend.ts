@@ -54,9 +54,9 @@ async function run(data: RecommendWorkerData): Promise<void> {
   await follower.open()
   main.tell('opened')
   const incarnation = await follower.readIncarnation()
-  const { index, from } = openIndex(data, { follower, incarnation, logger })
+  const { index, from } = await openIndex(data, { follower, incarnation, logger })
   const advisor = createAdvisor(index)
-  await fill({ follower, advisor, logger }, from)
+  const hasErased = await fill({ follower, advisor, logger }, from)
   const given = {
     advisor,
     index,
@@ -64,6 +64,7 @@ async function run(data: RecommendWorkerData): Promise<void> {
     next: follower.next,
   }
   const keeper = new IndexKeeper({ ...deps, logger }, data.snapshot, given)
+  if (hasErased) keeper.dropSnapshot()
   for (const port of data.ports) {
     servePort(port, {
       learn: (message: LearnMessage) => keeper.learn(message),
@@ -93,14 +94,14 @@ async function run(data: RecommendWorkerData): Promise<void> {
 }
 
 /** Returns the index of the snapshot, and from where in the feed to go on; else an empty one. */
-function openIndex(
+async function openIndex(
   data: RecommendWorkerData,
   given: {
     readonly follower: FeedFollower
     readonly incarnation: string
     readonly logger: Logger
   },
-): { readonly index: Recommender; readonly from: readonly number[] | undefined } {
+): Promise<{ readonly index: Recommender; readonly from: readonly number[] | undefined }> {
   const { follower, logger } = given
   const options = { eventCountMax: data.eventCountMax }
   const index = createBlend(options)
@@ -112,12 +113,16 @@ function openIndex(
     const isAhead = next.some((number, partition) => number > (follower.next[partition] ?? 1))
     return isAhead ? 'is newer than the state' : undefined
   })
-  if (loaded.kind === 'loaded') return { index, from: loaded.place.next }
   if (loaded.kind === 'absent') return { index, from: undefined }
-  logger.warn({ says: loaded.says }, 'the snapshot of the index does not fit; learning all again')
+  const isWhole = loaded.kind === 'loaded' && (await follower.holdsFrom(loaded.place.next))
+  if (isWhole) return { index, from: loaded.place.next }
+  // Somebody may have been erased by what is gone.
+  const says = loaded.kind === 'unfit' ? loaded.says : 'is older than what the feed holds'
+  logger.warn({ says }, 'the snapshot of the index does not fit; learning all again')
   return { index: createBlend(options), from: undefined }
 }
 
+/** Tells whether somebody was erased on the way. */
 async function fill(
   {
     follower,
@@ -125,13 +130,25 @@ async function fill(
     logger,
   }: { readonly follower: FeedFollower; readonly advisor: Advisor; readonly logger: Logger },
   from: readonly number[] | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const startedAt = deps.clock.monotonicMs()
-  await follower.fill(advisor, from)
+  let hasErased = false
+  await follower.fill(
+    {
+      learn: (interactions) => advisor.learn(interactions),
+      follow: (item) => advisor.follow(item),
+      erase(profileIds) {
+        advisor.erase(profileIds)
+        hasErased = true
+      },
+    },
+    from,
+  )
   const { itemCount } = advisor.state()
   const tookMs = Math.round(deps.clock.monotonicMs() - startedAt)
   const isFromSnapshot = from !== undefined
   logger.info({ isFromSnapshot, itemCount, tookMs }, 'the index is filled')
+  return hasErased
 }
 
 /** Runs until `signal` aborts. A store that does not answer is asked again later. */
@@ -154,7 +171,11 @@ async function follow(
   while (!signal.aborted) {
     await deps.clock.sleep(followMs, signal)
     try {
-      await follower.catchUp(advisor)
+      await follower.catchUp({
+        learn: (interactions) => advisor.learn(interactions),
+        follow: (item) => advisor.follow(item),
+        erase: (profileIds) => keeper.erase(profileIds),
+      })
       await keeper.moveTo(follower.next)
     } catch (error) {
       if (!isRetryable(error)) throw error

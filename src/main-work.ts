@@ -190,6 +190,9 @@ function connectAdvisor(port: MessagePort, isFedHere: boolean): AdvisorPort {
     learn: (interactions, feed) => {
       if (isFedHere) caller.tell('learn', { interactions, feed } satisfies LearnMessage)
     },
+    erase: (erased, feed) => {
+      if (isFedHere) caller.tell('learn', { interactions: [], erased, feed } satisfies LearnMessage)
+    },
     follow: (item) => {
       if (isFedHere) caller.tell('follow', item)
     },

@@ -5,19 +5,24 @@
  * Order: nothing is learned while a snapshot is written, so that it is of one instant; what comes
  * meanwhile waits, in order, and is learned behind it. Questions are answered all the time. A
  * snapshot that cannot be written is told and changes nothing: the one of before and the feed
- * remain.
+ * remain. An erasure deletes the snapshot, which holds those who were erased; the next is written
+ * when one is due, and at a clean stop.
  */
+
+import { rmSync } from 'node:fs'
 
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { FeedPlace } from '../process/worker.ts'
 import type { Advisor } from '../recommend/advisor.ts'
 import type { Interaction, Recommender } from '../recommend/recommender.ts'
-import { type SnapshotPlace, saveSnapshot } from './index-snapshot.ts'
+import { besideOf, type SnapshotPlace, saveSnapshot } from './index-snapshot.ts'
 
 /** What the owner's thread tells of one commit. */
 export interface LearnMessage {
   readonly interactions: readonly Interaction[]
+  /** Profiles that are forgotten behind them. */
+  readonly erased?: readonly string[]
   readonly feed: FeedPlace
 }
 
@@ -41,6 +46,8 @@ export class IndexKeeper {
   #savedCount: number
   #saving: Promise<void> | undefined
   #flaggedCount = 0
+  /** Since the last snapshot somebody was erased; there is no file then. */
+  #hasErased = false
 
   constructor(
     deps: { readonly clock: Clock; readonly logger: Logger },
@@ -81,10 +88,32 @@ export class IndexKeeper {
     if (this.#isDue(1)) await this.save()
   }
 
+  /** Forgets profiles; for an index that is fed otherwise, not while a snapshot is written. */
+  erase(profileIds: readonly string[]): void {
+    this.#advisor.erase(profileIds)
+    this.dropSnapshot()
+  }
+
+  /** Deletes what is on the disk. */
+  dropSnapshot(): void {
+    this.#hasErased = true
+    try {
+      for (const path of [this.#options.path, besideOf(this.#options.path)]) {
+        rmSync(path, { force: true })
+      }
+    } catch (error) {
+      this.#deps.logger.warn(
+        { error: String(error) },
+        'the snapshot of the index cannot be deleted',
+      )
+    }
+  }
+
   /** Writes a last snapshot, if there is something in it. */
   async close(): Promise<void> {
     await this.#saving
-    if (this.#isDue(stopShare)) await this.save()
+    const isMissing = this.#hasErased && this.#options.everyCount > 0
+    if (isMissing || this.#isDue(stopShare)) await this.save()
   }
 
   save(): Promise<void> {
@@ -95,8 +124,9 @@ export class IndexKeeper {
     return this.#saving
   }
 
-  #take({ interactions, feed }: LearnMessage): void {
+  #take({ interactions, erased, feed }: LearnMessage): void {
     this.#advisor.learn(interactions)
+    if (erased !== undefined) this.erase(erased)
     this.#next[feed.partition] = feed.next
     this.#tellRobots()
   }
@@ -118,6 +148,7 @@ export class IndexKeeper {
       if (incarnation === '') return
       const place: SnapshotPlace = { incarnation, next: this.#next }
       const byteCount = await saveSnapshot(this.#options.path, place, this.#index)
+      this.#hasErased = false
       const tookMs = Math.round(clock.monotonicMs() - startedAt)
       logger.info({ learnedCount, byteCount, tookMs }, 'wrote a snapshot of the index')
     } catch (error) {

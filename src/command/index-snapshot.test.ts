@@ -194,6 +194,33 @@ describe('the keeper of the index', () => {
     assert.equal(index.learnedCount, 10)
   })
 
+  it('deletes the snapshot at an erasure, and writes one without those erased', async (t) => {
+    const { keeper, learn, read, path, folder } = await openKeeper(t, 10)
+    const ada = { profileId: 'user:ada', itemId: 'a', kind: 'view', occurredAtMs: startMs } as const
+    keeper.learn({ interactions: [ada], feed: { partition: 0, next: 2 } })
+    learn(0, 3, 9)
+    await keeper.save()
+    assert.ok((await readFile(path)).includes('user:ada'))
+    keeper.learn({ interactions: [], erased: ['user:ada'], feed: { partition: 0, next: 4 } })
+    assert.deepEqual(await readdir(folder), [])
+    await keeper.close()
+    assert.equal(read().kind, 'loaded')
+    assert.ok(!(await readFile(path)).includes('user:ada'))
+  })
+
+  it('erases behind a snapshot that is being written, and deletes that', async (t) => {
+    const { keeper, learn, read, index, folder } = await openKeeper(t, 10)
+    learn(0, 2, 10)
+    const saving = keeper.save()
+    keeper.learn({ interactions: [], erased: ['p'], feed: { partition: 0, next: 3 } })
+    await saving
+    assert.deepEqual(await readdir(folder), [])
+    assert.equal(index.erase(['p']), 0)
+    await keeper.close()
+    const last = read()
+    assert.deepEqual(last.kind === 'loaded' && last.place.next, [3, 1])
+  })
+
   it('writes none where it is told to, or nothing came', async (t) => {
     const off = await openKeeper(t, 0)
     off.learn(0, 2, 50)

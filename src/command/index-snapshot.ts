@@ -43,13 +43,18 @@ const pieceBytes = 4 * 1024 * 1024
 const kinds = ['number', 'lengths', 'text', 'i32', 'u8', 'f32', 'f64'] as const
 type Kind = (typeof kinds)[number]
 
+/** Returns where a snapshot is written before it gets its name. */
+export function besideOf(path: string): string {
+  return `${path}.writing`
+}
+
 /** Writes an index. It must not learn until this resolves. */
 export async function saveSnapshot(
   path: string,
   place: SnapshotPlace,
   index: Transferable,
 ): Promise<number> {
-  const beside = `${path}.writing`
+  const beside = besideOf(path)
   const handle = await open(beside, 'w', 0o600)
   try {
     const out = new Collected()

@@ -57,6 +57,9 @@ export async function readActivity(place: StatePlace, tell: Tell): Promise<ReadA
         contents.push(contentOf(item))
       }
     },
+    erase(profileIds) {
+      for (const profileId of profileIds) activity.erase(profileId)
+    },
     learn(interactions) {
       readCount += interactions.length
       tell('read', Math.min(readCount, entryCount), entryCount)

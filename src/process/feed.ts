@@ -2,8 +2,9 @@
  * The feed of a partition: what the recommendation index learns from, as entries of the state,
  * numbered by `feedNext` of the partition's meta.
  *
- * An entry holds the interactions of one applied event, or names an item that changed; the item
- * itself is read from its own key. The newest `feedCountMax` entries are kept: who follows reads
+ * An entry holds the interactions of one applied event, or names an item that changed, which is read
+ * from its own key; or it says which profiles of this partition were erased: what stands before it
+ * of them counts no more, and an index forgets them where it comes to it. The newest `feedCountMax` entries are kept: who follows reads
  * those behind the last one it knows, and who starts reads all.
  */
 
@@ -18,12 +19,15 @@ export const feedCountMax = 200_000
 
 type PackedInteraction = [profileId: string, itemId: string, kind: InteractionKind, atMs: number]
 /** An item is named by its id. */
-const feedCodec = jsonCodec<readonly PackedInteraction[] | string>()
+type PackedEntry = readonly PackedInteraction[] | string | { readonly erased: readonly string[] }
+const feedCodec = jsonCodec<PackedEntry>()
 
 export interface FeedEntry {
   readonly interactions: readonly Interaction[]
   /** An item that changed. */
   readonly itemId?: string
+  /** Profiles, by the keys that led them in this partition. */
+  readonly erased?: readonly string[]
 }
 
 /** Returns the key of an entry; keys order by number. */
@@ -59,10 +63,17 @@ export function feedItem(scope: FoldScope, itemId: string): void {
   push(scope, itemId)
 }
 
+/** Tells whoever learned of these profiles to forget them. */
+export function feedErasure(scope: FoldScope, profileIds: readonly string[]): void {
+  const number = push(scope, { erased: profileIds })
+  scope.effects.push({ kind: 'erased', number, profileIds })
+}
+
 /** Returns what one entry of the feed says. */
 export function decodeFeed(bytes: Uint8Array): FeedEntry {
   const entry = feedCodec.decode(bytes)
   if (typeof entry === 'string') return { interactions: [], itemId: entry }
+  if ('erased' in entry) return { interactions: [], erased: entry.erased }
   return {
     interactions: entry.map(([profileId, itemId, kind, occurredAtMs]) => ({
       profileId,
@@ -73,7 +84,7 @@ export function decodeFeed(bytes: Uint8Array): FeedEntry {
   }
 }
 
-function push({ meta, view }: FoldScope, entry: readonly PackedInteraction[] | string): number {
+function push({ meta, view }: FoldScope, entry: PackedEntry): number {
   const next = meta.feedNext++
   view.write(feedKey(next), entry, feedCodec)
   if (next > feedCountMax) view.remove(feedKey(next - feedCountMax))

@@ -19,6 +19,10 @@ class Listener implements FeedListener {
     this.learned.push(...interactions.map(({ itemId }) => itemId))
   }
 
+  erase(profileIds: readonly string[]): void {
+    this.learned.push(`erased ${profileIds.join()}`)
+  }
+
   follow({ itemId, price }: Item): void {
     this.prices.push(`${itemId} ${price}`)
   }
@@ -37,6 +41,11 @@ class Feeds {
 
   async view(partition: number, itemId: string, atMs: number): Promise<void> {
     const entry = encodeJson([['user:ada', itemId, 'view', startMs + atMs]])
+    await this.#commit(partition, [{ key: feedKey(this.#next[partition] ?? 1), value: entry }])
+  }
+
+  async erase(partition: number, profileIds: readonly string[]): Promise<void> {
+    const entry = encodeJson({ erased: profileIds })
     await this.#commit(partition, [{ key: feedKey(this.#next[partition] ?? 1), value: entry }])
   }
 
@@ -93,6 +102,37 @@ describe('a follower of the feeds', () => {
     assert.deepEqual(listener.learned.slice(4), ['new'])
     assert.deepEqual(listener.prices.slice(1), ['cup 5'], 'as it is now, once')
     assert.equal(follower.missedCount, 0)
+  })
+
+  it('tells of an erasure where it stands in its feed, while filling and afterwards', async () => {
+    const feeds = await new Feeds().open()
+    await feeds.view(0, 'before', 1)
+    await feeds.erase(0, ['user:ada'])
+    await feeds.view(0, 'after', 0)
+    await feeds.view(1, 'other', 5)
+    const follower = new FeedFollower(feeds.state, 2)
+    const listener = new Listener()
+    await follower.open()
+    await follower.fill(listener)
+    assert.deepEqual(listener.learned, ['before', 'erased user:ada', 'after', 'other'])
+    await feeds.view(0, 'again', 6)
+    await feeds.erase(0, ['user:ada', 'anonymous:x'])
+    await follower.catchUp(listener)
+    assert.deepEqual(listener.learned.slice(4), ['again', 'erased user:ada,anonymous:x'])
+  })
+
+  it('tells whether all behind a place is still there', async () => {
+    const feeds = await new Feeds().open()
+    for (let index = 1; index <= 3; index++) await feeds.view(0, `item ${index}`, index)
+    await feeds.drop(0, 1)
+    const follower = new FeedFollower(feeds.state, 2)
+    await follower.open()
+    assert.equal(await follower.holdsFrom([1, 1]), false)
+    assert.equal(await follower.holdsFrom([2, 1]), true)
+    assert.equal(await follower.holdsFrom([4, 1]), true)
+    await feeds.drop(0, 2)
+    await feeds.drop(0, 3)
+    assert.equal(await follower.holdsFrom([2, 1]), false)
   })
 
   it('goes on behind what was dropped before it was read, and counts it', async () => {

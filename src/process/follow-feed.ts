@@ -12,12 +12,13 @@ import type { Item } from '../catalog/item.ts'
 import type { Interaction } from '../recommend/recommender.ts'
 import type { Entry, StateReader } from '../state/state-store.ts'
 import { decodeFeed, feedKey, numberOf } from './feed.ts'
-import { mergeFeeds } from './merge-feeds.ts'
+import { type ErasedProfiles, mergeFeeds } from './merge-feeds.ts'
 import { metaKey } from './meta.ts'
 import { feedPrefix, itemCodec, itemPrefix, metaCodec } from './scope.ts'
 
 export interface FeedListener {
   learn(interactions: readonly Interaction[]): void
+  erase(profileIds: readonly string[]): void
   follow(item: Item): void
 }
 
@@ -61,6 +62,20 @@ export class FeedFollower {
   }
 
   /**
+   * Tells whether the feeds still hold all from these numbers on. Where they do not, an erasure may
+   * be among what is gone.
+   */
+  async holdsFrom(from: readonly number[]): Promise<boolean> {
+    const held = this.#next.map(async (end, partition) => {
+      const first = from[partition] ?? 1
+      if (first >= end) return true
+      const [oldest] = await this.#state.scan(partition, feedPrefix, feedKey(first - 1), 1)
+      return oldest?.key === feedKey(first)
+    })
+    return (await Promise.all(held)).every((isHeld) => isHeld)
+  }
+
+  /**
    * Tells all items, and all interactions up to where it was opened, in the order of time. `from`
    * are the numbers of the first entries to tell, where those before are known.
    */
@@ -68,8 +83,8 @@ export class FeedFollower {
     const pages = this.#next.map((end, partition) => {
       const entries = this.#scan(partition, feedPrefix, feedKey((from?.[partition] ?? 1) - 1))
       let expected = from?.[partition]
-      return async (): Promise<readonly Interaction[]> => {
-        const page: Interaction[] = []
+      return async (): Promise<readonly (Interaction | ErasedProfiles)[]> => {
+        const page: (Interaction | ErasedProfiles)[] = []
         while (page.length < scanCount) {
           const entry = await entries.next()
           if (entry.done === true || entry.value.key >= feedKey(end)) {
@@ -80,7 +95,9 @@ export class FeedFollower {
           const number = numberOf(entry.value.key)
           if (expected !== undefined) this.missedCount += number - expected
           if (expected !== undefined) expected = number + 1
-          page.push(...decodeFeed(entry.value.value).interactions)
+          const { interactions, erased } = decodeFeed(entry.value.value)
+          page.push(...interactions)
+          if (erased !== undefined) page.push({ erased })
         }
         return page
       }
@@ -90,7 +107,7 @@ export class FeedFollower {
         listener.follow(itemCodec.decode(value))
       }
     }
-    await mergeFeeds(pages, (interactions) => listener.learn(interactions))
+    await mergeFeeds(pages, listener)
   }
 
   /** Tells what has come since the last call. */
@@ -113,9 +130,10 @@ export class FeedFollower {
     for await (const { key, value } of this.#scan(partition, feedPrefix, feedKey(first - 1))) {
       if (key >= feedKey(end)) break
       readCount++
-      const { interactions, itemId } = decodeFeed(value)
+      const { interactions, itemId, erased } = decodeFeed(value)
       if (itemId !== undefined) changed.add(itemPrefix + itemId)
       if (interactions.length > 0) listener.learn(interactions)
+      if (erased !== undefined) listener.erase(erased)
     }
     const items = await this.#state.get(partition, [...changed])
     for (const bytes of items) if (bytes !== undefined) listener.follow(itemCodec.decode(bytes))

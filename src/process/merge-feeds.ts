@@ -6,17 +6,27 @@
 
 import type { Interaction } from '../recommend/recommender.ts'
 
-/** Answers the next interactions of one feed; none at its end. */
-export type ReadPage = () => Promise<readonly Interaction[]>
+/** Profiles that were erased, of one partition. */
+export interface ErasedProfiles {
+  readonly erased: readonly string[]
+}
+
+/** Answers what comes next in one feed; nothing at its end. */
+export type ReadPage = () => Promise<readonly (Interaction | ErasedProfiles)[]>
+
+export interface MergeListener {
+  learn(interactions: readonly Interaction[]): void
+  erase(profileIds: readonly string[]): void
+}
 
 /** Told at a time. */
 const batchCountMax = 1000
 
 export async function mergeFeeds(
   pages: readonly ReadPage[],
-  learn: (interactions: readonly Interaction[]) => void,
+  listener: MergeListener,
 ): Promise<void> {
-  const feeds: { readonly read: ReadPage; page: readonly Interaction[]; at: number }[] = []
+  const feeds: { readonly read: ReadPage; page: Awaited<ReturnType<ReadPage>>; at: number }[] = []
   for (const read of pages) {
     const page = await read()
     if (page.length > 0) feeds.push({ read, page, at: 0 })
@@ -27,15 +37,19 @@ export async function mergeFeeds(
     let oldestMs = Number.POSITIVE_INFINITY
     for (let index = 0; index < feeds.length; index++) {
       const feed = feeds[index]
-      const atMs = feed?.page[feed.at]?.occurredAtMs ?? Number.POSITIVE_INFINITY
+      const atMs = atMsOf(feed?.page[feed.at])
       if (atMs >= oldestMs) continue
       oldest = index
       oldestMs = atMs
     }
     const feed = feeds[oldest]
-    const interaction = feed?.page[feed.at]
-    if (feed === undefined || interaction === undefined) break
-    batch.push(interaction)
+    const step = feed?.page[feed.at]
+    if (feed === undefined || step === undefined) break
+    if (isErasure(step)) {
+      if (batch.length > 0) listener.learn(batch)
+      batch = []
+      listener.erase(step.erased)
+    } else batch.push(step)
     feed.at += 1
     if (feed.at === feed.page.length) {
       feed.page = await feed.read()
@@ -43,8 +57,18 @@ export async function mergeFeeds(
       if (feed.page.length === 0) feeds.splice(oldest, 1)
     }
     if (batch.length < batchCountMax) continue
-    learn(batch)
+    listener.learn(batch)
     batch = []
   }
-  if (batch.length > 0) learn(batch)
+  if (batch.length > 0) listener.learn(batch)
+}
+
+/** An erasure comes as soon as all before it in its feed has come. */
+function atMsOf(step: Interaction | ErasedProfiles | undefined): number {
+  if (step === undefined) return Number.POSITIVE_INFINITY
+  return isErasure(step) ? Number.NEGATIVE_INFINITY : step.occurredAtMs
+}
+
+function isErasure(step: Interaction | ErasedProfiles): step is ErasedProfiles {
+  return 'erased' in step
 }

@@ -46,6 +46,12 @@ export type Effect =
       readonly number: number
       readonly interactions: readonly Interaction[]
     }
+  | {
+      readonly kind: 'erased'
+      /** Of the entry of the feed. */
+      readonly number: number
+      readonly profileIds: readonly string[]
+    }
   | { readonly kind: 'item-changed'; readonly item: Item }
   | { readonly kind: 'found'; readonly finding: string }
   | { readonly kind: 'definitions-changed'; readonly hash: string; readonly version: number }

@@ -37,6 +37,8 @@ export interface FeedPlace {
 export interface AdvisorPort {
   /** `feed` tells up to which entry of which partition's feed they are. */
   learn(interactions: readonly Interaction[], feed: FeedPlace): void
+  /** Forgets profiles, behind all that was learned before. */
+  erase(profileIds: readonly string[], feed: FeedPlace): void
   follow(item: Item): void
   advise(request: AdviceRequest): Promise<Advice>
 }
@@ -124,8 +126,13 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 /** Tells everybody what a commit made true. */
 function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Published): void {
   // The index may live on another thread: one message for a commit, not one for each event.
-  const learned: Interaction[] = []
+  const { partition } = published
+  let learned: Interaction[] = []
   let next = 1
+  const tellLearned = (): void => {
+    if (learned.length > 0) deps.advisor.learn(learned, { partition, next })
+    learned = []
+  }
   for (const effect of published.effects) {
     switch (effect.kind) {
       case 'message-due':
@@ -138,6 +145,10 @@ function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Pu
         learned.push(...effect.interactions)
         next = effect.number + 1
         break
+      case 'erased':
+        tellLearned()
+        deps.advisor.erase(effect.profileIds, { partition, next: effect.number + 1 })
+        break
       case 'item-changed':
         deps.advisor.follow(effect.item)
         break
@@ -146,9 +157,7 @@ function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Pu
         break
     }
   }
-  if (learned.length > 0) {
-    deps.advisor.learn(learned, { partition: published.partition, next })
-  }
+  tellLearned()
   if (published.ownedEpoch !== undefined) {
     delivery?.owned(published.partition, published.ownedEpoch)
   }

@@ -80,6 +80,8 @@ export interface IndexState {
 export interface Advisor {
   learn(interactions: readonly Interaction[]): void
   follow(item: Item): void
+  /** Forgets profiles, by the ids under which they were learned. */
+  erase(profileIds: readonly string[]): void
   advise(request: AdviceRequest): Advice
   /** What was flagged and not learned; see `robot-guard.ts`. */
   readonly robots: Pick<RobotGuard, 'isFlagged'>
@@ -129,6 +131,10 @@ export function createAdvisor(
     follow(item) {
       facts.follow(item)
       if (isInStock(item)) recommender.describe(contentOf(item))
+    },
+    erase(profileIds) {
+      recommender.erase(profileIds)
+      for (const profileId of profileIds) robots.forget(profileId)
     },
     advise(request) {
       const recommendations = new Answer(recommender, facts, request).make()

@@ -30,6 +30,16 @@ export interface LearnedStep {
   readonly keyCount: number
 }
 
+/** One profile that is to leave no trace of its own. */
+export interface Erasure {
+  /** `hashText` of its id. */
+  readonly profileHash: number
+  /** Numbers of its sessions, as far as they are remembered. */
+  readonly sessions: readonly number[]
+  /** Of all items. */
+  readonly keys: Iterable<number>
+}
+
 export interface Algorithm {
   /** Absent where it reads what another learns. */
   learn?(step: LearnedStep): void
@@ -40,6 +50,8 @@ export interface Algorithm {
    * heaviest first.
    */
   score(ownItems: readonly OwnItem[], target: Candidates, nowMs: number): void
+  /** Forgets what it knows of one profile; absent where it knows nothing of any. */
+  erase?(erasure: Erasure): void
   /** Hands over what it has learned; see `transfer.ts`. */
   transfer(through: Transfer): void
 }

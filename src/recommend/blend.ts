@@ -21,6 +21,7 @@ import { CandidateHeap } from './candidate-heap.ts'
 import { Candidates } from './candidates.ts'
 import { CategoryTrends } from './category-trends.ts'
 import { CoVisitation, pairReachCount } from './co-visitation.ts'
+import { hashText } from './hash-text.ts'
 import { type ItemContent, ItemContents } from './item-contents.ts'
 import { ItemTable, slotOf } from './item-table.ts'
 import type { OwnItem } from './own-items.ts'
@@ -230,6 +231,17 @@ export class Blend implements Recommender {
       shares[index] = key < 0 ? 0 : this.#candidates.shareOf(slotOf(key))
     }
     return { row: weightRowOf(ownItems.length), shares }
+  }
+
+  erase(profileIds: readonly string[]): number {
+    let count = 0
+    for (const profileId of profileIds) {
+      const sessions = this.#sessions.erase(profileId)
+      const erasure = { profileHash: hashText(profileId), sessions, keys: this.#items.keys() }
+      for (const algorithm of this.#algorithms.values()) algorithm.erase?.(erasure)
+      count += sessions.length
+    }
+    return count
   }
 
   transfer(through: Transfer): void {

@@ -3,7 +3,7 @@
  * one, so what a session has bought so far is remembered for the sessions that bought last.
  */
 
-import type { Algorithm, LearnedStep } from './algorithm.ts'
+import type { Algorithm, Erasure, LearnedStep } from './algorithm.ts'
 import type { Candidates } from './candidates.ts'
 import type { ItemTable } from './item-table.ts'
 import { slotOf } from './item-table.ts'
@@ -53,6 +53,17 @@ export class BoughtTogether implements Algorithm {
 
   forget(slot: number): void {
     this.#pairs.forget(slot)
+  }
+
+  /** Pairs stay: they are of all people together. */
+  erase({ sessions }: Erasure): void {
+    for (const session of sessions) {
+      const place = session & (basketCountMax - 1)
+      if (this.#sessions[place] !== session + 1) continue
+      this.#sessions[place] = 0
+      this.#lengths[place] = 0
+      this.#keys.fill(0, place * basketLengthMax, (place + 1) * basketLengthMax)
+    }
   }
 
   score(ownItems: readonly OwnItem[], target: Candidates): void {

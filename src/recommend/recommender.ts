@@ -57,6 +57,11 @@ export interface Recommender {
   recommend(query: RecommendQuery): readonly Recommendation[]
   /** Number of interactions learned; evidence names it. */
   readonly learnedCount: number
+  /**
+   * Forgets what is known of profiles, by their ids as they were learned; returns how many sessions
+   * went. Counts over all people stay: nobody is found in them.
+   */
+  erase(profileIds: readonly string[]): number
   /** Hands over all that was learned; see `transfer.ts`. */
   transfer(through: Transfer): void
 }

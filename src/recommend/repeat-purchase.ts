@@ -6,8 +6,9 @@
  * the place of an older one; two people are taken for one with a chance of 2^-32 a look.
  */
 
-import type { Algorithm, LearnedStep } from './algorithm.ts'
+import type { Algorithm, Erasure, LearnedStep } from './algorithm.ts'
 import type { Candidates } from './candidates.ts'
+import { hashText } from './hash-text.ts'
 import type { OwnItem } from './own-items.ts'
 import type { Transfer } from './transfer.ts'
 import { growTo } from './typed-array.ts'
@@ -35,8 +36,8 @@ export class RepeatPurchase implements Algorithm {
       this.#apartMs = growTo(this.#apartMs, slot + 1)
     }
     this.#buys[slot] = (this.#buys[slot] ?? 0) + 1
-    const mark = hashPurchase(profileId, key)
-    const place = Math.imul(mark, 0x9e3779b1) >>> (32 - Math.log2(memoryCountMax))
+    const mark = hashPurchase(hashText(profileId), key)
+    const place = placeOf(mark)
     if (this.#marks[place] === mark) {
       const apartMs = atMs - (this.#boughtAtMs[place] ?? atMs)
       if (apartMs < apartMsMin) return
@@ -52,6 +53,17 @@ export class RepeatPurchase implements Algorithm {
     this.#buys[slot] = 0
     this.#repeats[slot] = 0
     this.#apartMs[slot] = 0
+  }
+
+  /** Counts of purchases and repeats stay: they are of all people together. */
+  erase({ profileHash, keys }: Erasure): void {
+    for (const key of keys) {
+      const mark = hashPurchase(profileHash, key)
+      const place = placeOf(mark)
+      if (this.#marks[place] !== mark) continue
+      this.#marks[place] = 0
+      this.#boughtAtMs[place] = 0
+    }
   }
 
   score(ownItems: readonly OwnItem[], target: Candidates, nowMs: number): void {
@@ -79,13 +91,13 @@ function dueShare(times: number): number {
   return times <= 1 ? times * times : 1 / times
 }
 
-/** FNV-1a over the profile, mixed with the item; never 0, which means none. */
-function hashPurchase(profileId: string, key: number): number {
-  let hash = 0x811c9dc5
-  for (let at = 0; at < profileId.length; at++) {
-    hash = Math.imul(hash ^ profileId.charCodeAt(at), 0x01000193)
-  }
-  hash = Math.imul(hash ^ key, 0x85ebca6b)
+function placeOf(mark: number): number {
+  return Math.imul(mark, 0x9e3779b1) >>> (32 - Math.log2(memoryCountMax))
+}
+
+/** The hash of the profile, mixed with the item; never 0, which means none. */
+function hashPurchase(profileHash: number, key: number): number {
+  let hash = Math.imul(profileHash ^ key, 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
   return (hash ^ (hash >>> 16)) | 0 || 1
 }

@@ -60,6 +60,11 @@ export class RobotGuard {
     return isSameHour && known % countLimit > this.#options.interactionsPerHourMax
   }
 
+  forget(profileId: string): void {
+    this.#counts.delete(profileId)
+    this.#countsBefore.delete(profileId)
+  }
+
   #keep(profileId: string, value: number): void {
     if (this.#counts.size >= this.#options.profileCountMax && !this.#counts.has(profileId)) {
       this.#countsBefore = this.#counts

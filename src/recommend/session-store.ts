@@ -11,11 +11,14 @@
  * sessions run on through 32 bits with wrap-around; only their distance from the newest is looked
  * at, so the number of a session that is no longer held is recognised.
  *
+ * Whose a session is stands beside it as a hash of the profile's id, so that an erasure finds it.
+ *
  * A session ends after 30 minutes without an interaction, whichever way the clock of the producer
  * jumped, so the lines of one order, which share their time, always lie in one session.
  */
 
 import { BlockArena, blockLengthFor } from './block-arena.ts'
+import { hashText } from './hash-text.ts'
 import { type Transfer, transferMap } from './transfer.ts'
 import { powerOfTwoFrom } from './typed-array.ts'
 
@@ -42,6 +45,7 @@ export class SessionStore {
   readonly #eventCountMax: number
   #records: Int32Array
   #lastAtMs: Float64Array
+  #owners: Int32Array
   readonly #arena = new BlockArena()
   #nextSession = 0
   #sessionCount = 0
@@ -71,6 +75,7 @@ export class SessionStore {
     const capacity = Math.min(1024, this.#sessionCountMax)
     this.#records = new Int32Array(capacity * recordLength)
     this.#lastAtMs = new Float64Array(capacity)
+    this.#owners = new Int32Array(capacity)
   }
 
   /**
@@ -134,9 +139,34 @@ export class SessionStore {
     return count
   }
 
+  /**
+   * Empties the sessions of a profile and returns their numbers. Of two profiles with one hash both
+   * lose theirs. Nobody goes on with what was emptied.
+   */
+  erase(profileId: string): readonly number[] {
+    this.#open.delete(profileId)
+    this.#openBefore.delete(profileId)
+    const owner = hashText(profileId)
+    const erased: number[] = []
+    for (let age = 1; age <= this.#sessionCount; age++) {
+      const session = this.sessionOfAge(age)
+      const place = this.placeOf(session)
+      if (this.#owners[place] !== owner) continue
+      const length = this.lengthOf(place)
+      const offset = this.#offsetOf(place)
+      // Read as what was met before, so as nothing; the block stays, to be given back in time.
+      if (length > 0) this.#arena.ints.fill(repeatBit, offset, offset + blockLengthFor(length))
+      this.#lastAtMs[place] = -Infinity
+      this.#owners[place] = 0
+      erased.push(session)
+    }
+    return erased
+  }
+
   transfer(through: Transfer): void {
     this.#records = through.array(this.#records)
     this.#lastAtMs = through.array(this.#lastAtMs)
+    this.#owners = through.array(this.#owners)
     this.#arena.transfer(through)
     this.#nextSession = through.number(this.#nextSession)
     this.#sessionCount = through.number(this.#sessionCount)
@@ -157,7 +187,7 @@ export class SessionStore {
         return before
       }
     }
-    const session = this.#begin()
+    const session = this.#begin(hashText(profileId))
     if (atMs - this.#openedAtMs > sessionGapMs || this.#open.size >= openCountMax) {
       this.#openBefore = this.#open
       this.#open = new Map()
@@ -167,13 +197,15 @@ export class SessionStore {
     return session
   }
 
-  #begin(): number {
+  #begin(owner: number): number {
     if (this.#sessionCount === this.#lastAtMs.length) {
       if (this.#sessionCount < this.#sessionCountMax) this.#growRing()
       else this.#forgetOldest()
     }
     const session = this.#nextSession
-    this.#lastAtMs[this.placeOf(session)] = -Infinity
+    const place = this.placeOf(session)
+    this.#lastAtMs[place] = -Infinity
+    this.#owners[place] = owner
     this.#nextSession = (session + 1) | 0
     this.#sessionCount += 1
     this.beganCount += 1
@@ -217,14 +249,16 @@ export class SessionStore {
 
   /** Doubles the ring; each session held comes to the place that its number has there. */
   #growRing(): void {
-    const [records, lastAtMs] = [this.#records, this.#lastAtMs]
+    const [records, lastAtMs, owners] = [this.#records, this.#lastAtMs, this.#owners]
     const mask = lastAtMs.length - 1
     this.#records = new Int32Array(records.length * 2)
     this.#lastAtMs = new Float64Array(lastAtMs.length * 2)
+    this.#owners = new Int32Array(owners.length * 2)
     for (let age = this.#sessionCount; age >= 1; age--) {
       const session = this.sessionOfAge(age)
       const [from, to] = [session & mask, this.placeOf(session)]
       this.#lastAtMs[to] = lastAtMs[from] ?? 0
+      this.#owners[to] = owners[from] ?? 0
       for (let field = 0; field < recordLength; field++) {
         this.#records[to * recordLength + field] = records[from * recordLength + field] ?? 0
       }

@@ -1,17 +1,22 @@
 /**
  * The recommendation index over restarts: a clean stop leaves a snapshot, a kill leaves the one of
- * before; either way the next start knows all that was acknowledged, each interaction once.
+ * before; either way the next start knows all that was acknowledged, each interaction once. Who was
+ * erased since does not come back with it.
  */
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { createApiKey } from '../../src/api/api-keys.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
+import { feedKey } from '../../src/process/feed.ts'
+import { decodeJson, encodeJson, metaKey, type PartitionMeta } from '../../src/process/meta.ts'
+import { personPrefix } from '../../src/profile/person.ts'
+import { openSqliteStateStore } from '../../src/state/sqlite-state-store.ts'
 import { waitUntil } from '../command/run-command.ts'
 import {
   freePort,
@@ -21,6 +26,8 @@ import {
 } from '../faults/server-process.ts'
 import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
 
+/** More than any server has. */
+const partitionCount = 256
 const waitMsMax = 60_000
 const environment = { ATTUNE_RECOMMEND__SNAPSHOT_EVERY_COUNT: '40' }
 
@@ -107,4 +114,41 @@ it('knows what was acknowledged after a stop, and after a kill', async (t) => {
   assert.equal(after.items[0]?.itemId, 'e')
   await waitUntil(() => third.said().includes('"isFromSnapshot":true'))
   assert.equal((await stopServerProcess(third)).code, 0)
+
+  // One of them is erased behind the snapshot, which has all of them still.
+  assert.ok((await readFile(snapshot)).includes('user:p0'))
+  await eraseFromFeed(dataDir, 'user:p0')
+  const fourth = await start()
+  await untilLearned(fourth, 72)
+  await waitUntil(() => fourth.said().includes('"isFromSnapshot":true'))
+  assert.ok(!existsSync(snapshot))
+  assert.equal((await stopServerProcess(fourth)).code, 0)
+  const last = await readFile(snapshot)
+  assert.ok(!last.includes('user:p0') && last.includes('user:p1'))
 })
+
+/** Writes an erasure into the feed of a state that no server has. */
+async function eraseFromFeed(dataDir: string, profileId: string): Promise<void> {
+  const state = await openSqliteStateStore({ dataDir })
+  try {
+    for (const partition of Array(partitionCount).keys()) {
+      const [bytes, person] = await state.get(partition, [metaKey, personPrefix + profileId])
+      if (bytes === undefined || person === undefined) continue
+      const meta = decodeJson<PartitionMeta>(bytes)
+      const head = await state.head(partition)
+      assert.equal(await state.acquire(partition, head.epoch + 1, 'test'), 'acquired')
+      const changes = [
+        { key: feedKey(meta.feedNext), value: encodeJson({ erased: [profileId] }) },
+        { key: metaKey, value: encodeJson({ ...meta, feedNext: meta.feedNext + 1 }) },
+      ]
+      const owner = { ...head, partition, epoch: head.epoch + 1, nonce: 'test' }
+      const commit = { ...owner, previousOffset: head.offset, changes }
+      assert.deepEqual(await state.commit([commit]), ['committed'])
+      await state.release(partition, owner.epoch, owner.nonce)
+      return
+    }
+    assert.fail(`no partition has ${profileId}`)
+  } finally {
+    await state.close()
+  }
+}

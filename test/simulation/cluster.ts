@@ -225,6 +225,7 @@ export class Cluster {
       renderer,
       advisor: {
         learn: (interactions) => advisor.learn(interactions),
+        erase: (profileIds) => advisor.erase(profileIds),
         follow: (item) => advisor.follow(item),
         advise: async (request) => advisor.advise(request),
       },

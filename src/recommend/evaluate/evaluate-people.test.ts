@@ -190,6 +190,21 @@ describe('PeopleActivity', () => {
     deepStrictEqual([...activity.peopleOf(['device'])], [activity.personAt(1)])
   })
 
+  it('leaves out what an erased profile did, and takes what it does afterwards', () => {
+    const activity = new PeopleActivity()
+    for (const each of [view('ann', 'a', 1), view('bob', 'b', 2)]) activity.add(each)
+    activity.erase('ann')
+    activity.erase('nobody')
+    activity.add(view('ann', 'c', 3))
+    activity.sort()
+    deepStrictEqual(
+      Array.from({ length: activity.count }, (_, place) => activity.at(place).itemId),
+      ['b', 'c'],
+    )
+    equal(activity.countPeople(), 2)
+    ok(!activity.profileIds.slice(0, 1).includes('ann'))
+  })
+
   it('keeps the newest where it is full', () => {
     const activity = new PeopleActivity(8)
     for (let minute = 0; minute < 20; minute++) activity.add(view('p', `i${minute}`, minute))

@@ -22,6 +22,7 @@ export class PeopleActivity {
   #itemNumbers = new Int32Array(1024)
   #kinds = new Uint8Array(1024)
   #atMs = new Float64Array(1024)
+  readonly #erased = new Set<number>()
   #order = new Uint32Array(0)
   /** By number of a profile: that of its owner; absent before `join`. */
   #owners: readonly number[] | undefined
@@ -39,8 +40,9 @@ export class PeopleActivity {
     return this.#droppedCount
   }
 
+  /** Of those in order; call `sort` before. */
   get count(): number {
-    return this.#count
+    return this.#order.length
   }
 
   /** Ids, by their number. */
@@ -71,6 +73,12 @@ export class PeopleActivity {
     this.#owners = owners.map((owner) => this.#profiles.of(owner))
   }
 
+  /** Leaves out what was added of a profile so far. */
+  erase(profileId: string): void {
+    const number = this.#profiles.take(profileId)
+    if (number !== undefined) this.#erased.add(number)
+  }
+
   /** Returns the numbers of the people behind some ids, as far as they are known. */
   peopleOf(profileIds: Iterable<string>): ReadonlySet<number> {
     const wanted = new Set(profileIds)
@@ -82,12 +90,15 @@ export class PeopleActivity {
   }
 
   countPeople(): number {
-    const profiles = new Set(this.#profileNumbers.subarray(0, this.#count))
+    const profiles = new Set<number>()
+    for (const row of this.#order) profiles.add(this.#profileNumbers[row] ?? 0)
     return new Set([...profiles].map((profile) => this.#ownerOf(profile))).size
   }
 
   sort(): void {
-    this.#order = Uint32Array.from({ length: this.#count }, (_, row) => row)
+    const rows = Uint32Array.from({ length: this.#count }, (_, row) => row)
+    const isKept = (row: number): boolean => !this.#erased.has(this.#profileNumbers[row] ?? 0)
+    this.#order = this.#erased.size === 0 ? rows : rows.filter(isKept)
     if (this.#isSorted) return
     const atMs = this.#atMs
     this.#order.sort((left, right) => (atMs[left] ?? 0) - (atMs[right] ?? 0) || left - right)
@@ -127,7 +138,7 @@ export class PeopleActivity {
   /** Returns the first place at or behind an instant. */
   placeFrom(atMs: number): number {
     let low = 0
-    let high = this.#count
+    let high = this.count
     while (low < high) {
       const middle = (low + high) >>> 1
       if (this.atMsAt(middle) < atMs) low = middle + 1
@@ -160,6 +171,15 @@ export class PeopleActivity {
 
 /** Gives texts numbers from 0. */
 class Numbers {
+  /** Forgets a text and returns its number, which no other gets. */
+  take(text: string): number | undefined {
+    const number = this.#numbers.get(text)
+    if (number === undefined) return undefined
+    this.#numbers.delete(text)
+    this.texts[number] = ''
+    return number
+  }
+
   readonly texts: string[] = []
   readonly #numbers = new Map<string, number>()
 

@@ -1,7 +1,8 @@
 /**
  * Recommendations as they may be shown: what the index advises, joined with the catalog of this
  * moment. Price and stock come from the catalog alone, so what sold out, went or changed its price
- * since the index heard of it is left out here; a few more are asked for to make up for it.
+ * since the index heard of it is left out here; a few more are asked for to make up for it, and
+ * where those do not suffice the index is asked again, a bounded number of times.
  *
  * Several slots of one message are filled one after the other, and none shows what another shows.
  */
@@ -13,6 +14,7 @@ import {
   type Advice,
   type AdviceRequest,
   type AdvisedItem,
+  adviceCountMax,
   adviceRequestOf,
 } from '../recommend/advisor.ts'
 import { factsOf } from '../recommend/item-facts.ts'
@@ -51,8 +53,9 @@ export interface FilledSlot extends RecommendedItems {
   readonly name: string
 }
 
-/** Asked for besides, in place of those that cannot be sold any more. */
+/** Asked for besides, in place of those that cannot be sold any more; twice as many each round. */
 const spareCount = 5
+const roundCountMax = 4
 
 /** Answers one query. */
 export async function recommendItems(
@@ -60,20 +63,43 @@ export async function recommendItems(
   request: AdviceRequest,
 ): Promise<RecommendedItems> {
   if (request.countMax <= 0) return { items: [], named: new Map(), learnedCount: 0 }
-  const countMax = request.countMax + spareCount
-  const { recommendations, learnedCount } = await deps.advise({ ...request, countMax })
-  const itemIds = recommendations.flatMap(({ itemId, reason }) => [itemId, reason.itemId ?? itemId])
-  const named = await (deps.readItems?.(itemIds) ?? findItems(deps.place, itemIds))
-  const { rules = defaultRules, nowMs, currency = '' } = request
   const items: RecommendedItem[] = []
-  for (const advised of recommendations) {
-    const item = named.get(advised.itemId)
-    if (item === undefined || !isAvailable(item, nowMs)) continue
-    if (!fitsRules(rules, factsOf(item), currency)) continue
-    items.push({ advised, item })
-    if (items.length === request.countMax) break
+  const named = new Map<string, Item>()
+  const advisedIds = new Set<string>()
+  let learnedCount = 0
+  for (let round = 0; round < roundCountMax; round++) {
+    const missing = request.countMax - items.length
+    const countMax = Math.min(adviceCountMax, missing + spareCount * 2 ** round)
+    const excludeItemIds = [...request.excludeItemIds, ...advisedIds]
+    const advice = await deps.advise({ ...request, countMax, excludeItemIds })
+    learnedCount = Math.max(learnedCount, advice.learnedCount)
+    const fresh = advice.recommendations.filter(({ itemId }) => !advisedIds.has(itemId))
+    for (const { itemId } of fresh) advisedIds.add(itemId)
+    items.push(...(await findShown(deps, request, { advised: fresh, named })).slice(0, missing))
+    const mayBeMore = fresh.length > 0 && advice.recommendations.length >= countMax
+    if (items.length >= request.countMax || !mayBeMore) break
   }
   return { items, named, learnedCount }
+}
+
+/** Returns those that can be sold now and fit; adds what the catalog says of them to `named`. */
+async function findShown(
+  deps: RecommendDeps,
+  request: AdviceRequest,
+  {
+    advised,
+    named,
+  }: { readonly advised: readonly AdvisedItem[]; readonly named: Map<string, Item> },
+): Promise<readonly RecommendedItem[]> {
+  const itemIds = advised.flatMap(({ itemId, reason }) => [itemId, reason.itemId ?? itemId])
+  const found = await (deps.readItems?.(itemIds) ?? findItems(deps.place, itemIds))
+  for (const [itemId, item] of found) named.set(itemId, item)
+  const { rules = defaultRules, nowMs, currency = '' } = request
+  return advised.flatMap((each) => {
+    const item = found.get(each.itemId)
+    const isShown = item !== undefined && isAvailable(item, nowMs)
+    return isShown && fitsRules(rules, factsOf(item), currency) ? [{ advised: each, item }] : []
+  })
 }
 
 /** Fills the slots of one message for a person, in their order. */

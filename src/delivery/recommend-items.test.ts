@@ -1,0 +1,81 @@
+import { deepStrictEqual, equal, ok } from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Item } from '../catalog/item.ts'
+import { type AdviceRequest, createAdvisor } from '../recommend/advisor.ts'
+import { createBlend } from '../recommend/blend.ts'
+import { createMemoryStateStore } from '../state/memory-state-store.ts'
+import { recommendItems } from './recommend-items.ts'
+
+const nowMs = 1_800_000_000_000
+const ids = Array.from({ length: 120 }, (_, nth) => `i${nth}`)
+const place = { state: createMemoryStateStore(), workspace: 'default', partitionCount: 4 }
+
+function itemOf(itemId: string, stockCount: number): Item {
+  return { itemId, name: itemId, price: 1, stockCount, updatedAtMs: 1 }
+}
+
+/** An index that has not heard that all but some items are sold out. */
+function openShop(soldOut: ReadonlySet<string>) {
+  const advisor = createAdvisor(createBlend())
+  for (const itemId of ids) advisor.follow(itemOf(itemId, 1))
+  const views = ids.map((itemId) => ({ profileId: itemId, itemId, occurredAtMs: nowMs - 1 }))
+  for (const view of views) advisor.learn([{ ...view, kind: 'view' }])
+  const asked: AdviceRequest[] = []
+  const deps = {
+    place,
+    advise: async (request: AdviceRequest) => {
+      asked.push(request)
+      return advisor.advise(request)
+    },
+    readItems: async (itemIds: readonly string[]) =>
+      new Map(itemIds.map((itemId) => [itemId, itemOf(itemId, soldOut.has(itemId) ? 0 : 1)])),
+  }
+  return { deps, asked }
+}
+
+const ask = (countMax: number): AdviceRequest => ({
+  ...{ activity: [], excludeItemIds: ['i0'], nowMs, countMax },
+})
+
+describe('recommendItems', () => {
+  it('answers as many as asked for where many sold out since the index heard', async () => {
+    const { deps, asked } = openShop(new Set())
+    const first = await recommendItems(deps, ask(10))
+    equal(first.items.length, 10)
+    equal(asked.length, 1, 'once, where nothing sold out')
+    const gone = new Set(first.items.map(({ item }) => item.itemId))
+    for (const itemId of ids.filter((_, nth) => nth % 2 === 0)) gone.add(itemId)
+    for (const count of [10, 30]) {
+      const later = openShop(gone)
+      const { items } = await recommendItems(later.deps, ask(count))
+      const found = items.map(({ item }) => item.itemId)
+      equal(new Set(found).size, count)
+      ok(found.every((itemId) => !gone.has(itemId) && itemId !== 'i0'))
+      ok(later.asked.length <= 4)
+    }
+  })
+
+  it('ends where there are no more, and asks a bounded number of times', async () => {
+    const few = new Set(ids.slice(3))
+    const { deps, asked } = openShop(few)
+    const { items } = await recommendItems(deps, ask(100))
+    deepStrictEqual(items.map(({ item }) => item.itemId).sort(), ['i1', 'i2'])
+    ok(asked.length <= 4)
+    const same = await deps.advise(ask(20))
+    const kept = same.recommendations.slice(0, 3).map(({ itemId }) => itemId)
+    let count = 0
+    const stubborn = {
+      ...openShop(new Set(ids.filter((itemId) => !kept.includes(itemId)))).deps,
+      advise: async () => {
+        count += 1
+        return same
+      },
+    }
+    const again = await recommendItems(stubborn, ask(15))
+    deepStrictEqual(
+      again.items.map(({ item }) => item.itemId),
+      kept,
+    )
+    ok(count <= 4)
+  })
+})

@@ -145,9 +145,13 @@ export function createAdvisor(
 
 /** Returns what the index knows of an item beside who met it. */
 export function contentOf(item: Item): ItemContent {
-  const { itemId, brand, price } = item
+  const { itemId, brand, currency, price } = item
   const categories = categoriesOf(item)
-  return { itemId, categories, price, ...(brand === undefined ? {} : { brand }) }
+  return {
+    ...{ itemId, categories, price },
+    ...(brand === undefined ? {} : { brand }),
+    ...(currency === undefined ? {} : { currency }),
+  }
 }
 
 interface Candidate extends DiverseCandidate {

@@ -164,6 +164,17 @@ describe('similar-content', () => {
     assert.deepEqual(shareOf(index, 'a', ['near', 'far', 'chair']), [0.6667, 0.3333, 0])
   })
 
+  it('compares no prices in two currencies', () => {
+    const index = alone('similar-content')
+    visit(index, 'a', 0)
+    const categories = ['Lamps']
+    index.describe({ itemId: 'a', categories, price: 100, currency: 'EUR' })
+    index.describe({ itemId: 'near', categories, price: 80, currency: 'EUR' })
+    index.describe({ itemId: 'same', categories, price: 100, currency: 'JPY' })
+    // 0.5 x 0.9 to 0.5 x 0.75, as where a price is not known.
+    assert.deepEqual(shareOf(index, 'a', ['near', 'same']), [0.5455, 0.4545])
+  })
+
   it('takes prices that are no numbers, and an item that moved', () => {
     const index = alone('similar-content')
     visit(index, 'a', 0)

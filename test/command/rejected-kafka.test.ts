@@ -66,4 +66,9 @@ it('replays on Kafka, once, and lists nothing after', async (t) => {
     const { events = [] } = await ask<{ events?: readonly unknown[] }>(server, path, key)
     return events.length === 3
   })
+  // Another command that reads what lies elsewhere.
+  const evaluated = await runCommand(['evaluate', ...given])
+  assert.equal(evaluated.code, 1)
+  assert.match(evaluated.stderr, /^3 interactions of 1 people, 0 devices/m)
+  assert.match(evaluated.stderr, /too little to tell: 3 interactions/)
 })

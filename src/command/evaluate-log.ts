@@ -16,6 +16,7 @@ import {
 } from '../recommend/evaluate/evaluate-people.ts'
 import type { EvaluatedName } from '../recommend/evaluate/evaluate-sessions.ts'
 import { statedWeights } from '../recommend/parse-weights.ts'
+import type { InteractionKind } from '../recommend/recommender.ts'
 import { parseRules } from '../recommend/recommender-rules.ts'
 import { type DataReader, withStores } from './data-reader.ts'
 import { createOutput, type Output, type OutputFlags, refuseUse, showTime } from './output.ts'
@@ -37,6 +38,7 @@ export interface LogFlags extends OutputFlags {
   readonly updated?: boolean
   readonly excludeCurrent?: boolean
   readonly new?: boolean
+  readonly of?: InteractionKind
   readonly fit?: string | true
   readonly weightsOf?: readonly string[]
   readonly predictions?: number
@@ -83,6 +85,7 @@ export async function evaluateLog(flags: LogFlags): Promise<number> {
       isUpdated: flags.updated === true,
       isCurrentExcluded: flags.excludeCurrent === true,
       isNewOnly: flags.new === true,
+      ...(flags.of === undefined ? {} : { only: flags.of }),
       isFitted: flags.fit !== undefined,
       predictionCountMax: flags.predictions ?? predictionCountMax,
       blend: { eventCountMax: values['recommend.eventCountMax'] },
@@ -216,6 +219,7 @@ function howOf(flags: LogFlags, { testFrom, count }: PeopleSplit, testFromMs: nu
     isUpdated: flags.updated === true,
     isCurrentExcluded: flags.excludeCurrent === true,
     isNewOnly: flags.new === true,
+    ...(flags.of === undefined ? {} : { only: flags.of }),
     learnedCount: testFrom,
     testCount: count - testFrom,
     testFromMs,

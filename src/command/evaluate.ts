@@ -23,6 +23,7 @@ import {
   sessionItemCountMax,
 } from '../recommend/evaluate/parse-sessions.ts'
 import { statedWeights } from '../recommend/parse-weights.ts'
+import { interactionKinds } from '../recommend/recommender.ts'
 import { evaluateLog, type LogFlags } from './evaluate-log.ts'
 import {
   addDataFlags,
@@ -75,6 +76,11 @@ export function addEvaluateCommand(program: Command, exit: (code: number) => voi
     .option('--exclude-current', 'never answer the item that the person is at')
     .option('--new', 'predict and answer only items that the person had not met')
     .option(
+      '--of <kind>',
+      `predict only interactions of this kind: ${interactionKinds.join(', ')}`,
+      readChoice(interactionKinds),
+    )
+    .option(
       '--predictions <count>',
       'about so many, of some of the people; 20000',
       readWhole(1, predictionsMax),
@@ -92,8 +98,8 @@ export function addEvaluateCommand(program: Command, exit: (code: number) => voi
       exit(await evaluateLog(flags))
       return
     }
-    if (flags.new || flags.predictions || flags.weightsOf) {
-      refuseUse('--new, --predictions and --weights-of are of the own log, not of --sessions')
+    if (flags.new || flags.of || flags.predictions || flags.weightsOf) {
+      refuseUse('--new, --of, --predictions and --weights-of are of the own log, not of --sessions')
     }
     await evaluateSessions(flags, flags.sessions)
     exit(0)
@@ -226,6 +232,7 @@ Examples:
   attune evaluate --data-dir data --days 30
   attune evaluate --data-dir data --days 30 --updated --new --fit fitted.yaml
   attune evaluate --data-dir data --days 30 --algorithm blend --weights-of fitted.yaml --json
+  attune evaluate --data-dir data --days 30 --updated --of purchase --new
 
 With --sessions: a session is a line of item ids, oldest first, in train.txt and test.txt, or both
 as .gz. For every prefix of every test session the next item is predicted; --days are those that

@@ -139,6 +139,16 @@ describe('PeopleEvaluator', () => {
     ok((isNew?.mrr20 ?? 0) >= 0.75, `${isNew?.mrr20}`)
   })
 
+  it('predicts interactions of one kind from all that came before', () => {
+    const bought = walks(100).flatMap((each) =>
+      each.itemId === 'c' ? [each, { ...each, kind: 'purchase' as const }] : [each],
+    )
+    const { split, lines } = evaluate(bought, { only: 'purchase' })
+    deepStrictEqual([split.predictableCount, lines[0]?.predictions], [20, 20])
+    equal(evaluate(bought, { only: 'cart' }).lines[0]?.predictions, 0)
+    equal(evaluate(bought, { only: 'view' }).lines[0]?.predictions, 40)
+  })
+
   it('predicts nothing of robots, and of more than is wanted only some people', () => {
     const all = evaluate(walks(100)).lines[0]?.predictions
     equal(all, 40)

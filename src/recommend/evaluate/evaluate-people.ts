@@ -14,7 +14,7 @@ import { assert } from '../../lib/assert.ts'
 import { type Blend, type BlendOptions, createBlend } from '../blend.ts'
 import { type BlendWeights, defaultWeights } from '../blend-weights.ts'
 import type { ItemContent } from '../item-contents.ts'
-import { interactionKinds, type RecommendQuery } from '../recommender.ts'
+import { type InteractionKind, interactionKinds, type RecommendQuery } from '../recommender.ts'
 import { fitWeights, type WeightSample } from './fit-weights.ts'
 import { answerCountMax } from './metric.ts'
 import type { PeopleActivity } from './people-activity.ts'
@@ -35,6 +35,8 @@ export interface PeopleOptions {
   readonly isCurrentExcluded: boolean
   /** Predict only items that the person had not met, and answer no others. */
   readonly isNewOnly: boolean
+  /** Predict only interactions of this kind; absent: all. */
+  readonly only?: InteractionKind
   readonly isFitted: boolean
   /** Of more, so many people are taken that it is about this. */
   readonly predictionCountMax: number
@@ -213,9 +215,15 @@ export class PeopleEvaluator {
   }
 
   #isAsked(past: Past, place: number): boolean {
+    if (!this.#isOfKind(place)) return false
     if (!this.#options.isNewOnly) return true
     const first = this.#activity.itemAt(place) * kindCount
     return !interactionKinds.some((_, kind) => past.has(first + kind))
+  }
+
+  #isOfKind(place: number): boolean {
+    const { only } = this.#options
+    return only === undefined || interactionKinds[this.#activity.kindAt(place)] === only
   }
 
   #metIn(past: Past): ReadonlySet<string> {
@@ -249,7 +257,7 @@ export class PeopleEvaluator {
     for (let place = 0; place < this.#activity.count; place++) {
       const person = this.#activity.personAt(place)
       if (this.#options.unasked.has(person)) continue
-      if (place >= testFrom && met.has(person)) count += 1
+      if (place >= testFrom && met.has(person) && this.#isOfKind(place)) count += 1
       met.add(person)
     }
     return count

@@ -109,6 +109,7 @@ async function measureBytes(state: StateStore): Promise<void> {
     const tick = index % 100 === 0 ? [{ ...owner(0, recordedAtMs), kind: 'tick' as const }] : []
     await log.append([...tick, record])
   }
+  await log.append([{ ...owner(0, startMs + 90 * dayMs), kind: 'tick' }])
   await foldAll(log, state)
   let bytes = 0
   let stepBytes = 0

@@ -5,8 +5,8 @@
  * time as now; then the record is applied. A timer may set another that is due too: cascades are
  * included.
  *
- * Fold time = max(previous, min(recordedAt, the owner's last word + 60 s)). Nothing here reads a
- * clock.
+ * Fold time = max(previous, min(recordedAt, the owner's word + 60 s)): of the last word, or of the
+ * next one where the record lies further ahead (see `owner-word.ts`). Nothing here reads a clock.
  */
 
 import { applyItemUpdate, type ItemUpdate } from '../catalog/item.ts'
@@ -94,14 +94,15 @@ export interface TimerLimits {
 /**
  * Moves fold time to that of `record` and fires due timers, within the limits. Answers false where
  * more are due: commit with the offset unchanged and call again. The record itself is not applied.
+ * `wordMs` is the time of the owner's next word, where the record is bounded by it.
  */
 export async function foldTimers(
   scope: FoldScope,
   record: LogRecord,
-  { timerCountMax, changeCountMax }: TimerLimits,
+  { timerCountMax, changeCountMax, wordMs = 0 }: TimerLimits & { readonly wordMs?: number },
 ): Promise<boolean> {
   const { meta, view } = scope
-  const targetMs = foldTimeOf(meta, record)
+  const targetMs = foldTimeOf(meta, record, wordMs)
   scope.offset = record.offset
   for (let fired = 0; ; fired++) {
     const key = await view.firstTimer()
@@ -197,7 +198,7 @@ async function applyRecord(
   }
 }
 
-function foldTimeOf(meta: PartitionMeta, record: LogRecord): number {
+function foldTimeOf(meta: PartitionMeta, record: LogRecord, wordMs: number): number {
   const isOwners = record.kind === 'owner' || record.kind === 'tick'
   if (isOwners) {
     const { epoch } = record.skeleton as OwnerSkeleton
@@ -207,7 +208,8 @@ function foldTimeOf(meta: PartitionMeta, record: LogRecord): number {
   }
   const recordedAtMs = Math.floor(record.recordedAtMs)
   // Before the first owner there is no word to bound by.
-  const boundMs = meta.ownerMs === 0 ? recordedAtMs : meta.ownerMs + aheadMsMax
+  const spokenMs = Math.max(meta.ownerMs, wordMs)
+  const boundMs = spokenMs === 0 ? recordedAtMs : spokenMs + aheadMsMax
   return Math.max(meta.foldMs, Math.min(recordedAtMs, boundMs))
 }
 

@@ -31,6 +31,7 @@ import { createFillState, fillKey } from './fill-state.ts'
 import { type FoldSources, foldRecord, foldTimers, readLists } from './fold.ts'
 import { checkRules, foldRulesVersion } from './fold-rules.ts'
 import { createMeta, metaKey } from './meta.ts'
+import { OwnerWord } from './owner-word.ts'
 import { PartitionView } from './partition-view.ts'
 import {
   computedCodec,
@@ -90,6 +91,7 @@ export class PartitionFold {
   readonly #deps: FoldDeps
   readonly #options: FoldOptions
   readonly #view: PartitionView
+  readonly #word: OwnerWord
   #scope: FoldScope | undefined
   #head: Head | undefined
   /** Offset of the last record folded; at most the pieces of timers lie ahead of it. */
@@ -108,6 +110,7 @@ export class PartitionFold {
     this.#options = options
     this.partition = options.partition
     this.#view = new PartitionView(deps.state, options.partition)
+    this.#word = new OwnerWord(deps.log, options.partition)
   }
 
   /** Reads where the state stands. Rejects with RULES_DIFFER where other rules made it. */
@@ -116,6 +119,7 @@ export class PartitionFold {
     this.#cursor = head.offset
     this.#lastRecordId = head.lastRecordId
     this.#view.discard()
+    this.#word.reset()
     this.#isTorn = true
     await this.#view.load([metaKey, computedKey, fillKey])
     const { workspace, partitionCount, extraTraits } = this.#options
@@ -156,14 +160,24 @@ export class PartitionFold {
     return this.#head?.offset ?? 0
   }
 
+  /** True where the next record waits for the owner's word on time: only a tick lets it go on. */
+  get isAwaitingWord(): boolean {
+    return this.#word.awaitedBehind !== undefined
+  }
+
+  /** Offset behind which there is something to fold. */
+  get awaits(): number {
+    return this.#word.awaitedBehind ?? this.#cursor
+  }
+
   async firstTimer(): Promise<string | undefined> {
     return await this.#view.firstTimer()
   }
 
   /**
    * Folds records in order until `shouldPause`, which is asked after each `loadCount`, or until the
-   * commit is large enough. Answers how many were folded. Where one fails, nothing since the last
-   * commit is: read from the cursor again.
+   * commit is large enough, or one awaits the owner's word. Answers how many were folded. Where one
+   * fails, nothing since the last commit is: read from the cursor again.
    */
   async fold(records: readonly LogRecord[], shouldPause: () => boolean): Promise<number> {
     if (this.stopped !== undefined) return 0
@@ -184,7 +198,7 @@ export class PartitionFold {
           return done
         }
         try {
-          if (!(await this.#foldOne(record))) return done
+          if (!(await this.#foldOne(record, records))) return done
         } catch (error) {
           const isAlone = this.#cursor === this.committedOffset
           this.#forget()
@@ -238,10 +252,15 @@ export class PartitionFold {
     this.#head = { epoch, nonce, offset, lastRecordId, incarnation }
   }
 
-  /** Answers false where timers are left: commit what there is, then fold the same record again. */
-  async #foldOne(record: LogRecord): Promise<boolean> {
+  /**
+   * Answers false where timers are left, or the owner's word has not come: commit what there is,
+   * then fold the same record again.
+   */
+  async #foldOne(record: LogRecord, page: readonly LogRecord[]): Promise<boolean> {
     assert(record.offset > this.#cursor, 'records come in the order of their offsets')
-    if (!(await foldTimers(this.scope, record, timerLimits))) return false
+    const wordMs = await this.#word.find(this.scope.meta, record, page)
+    if (wordMs === undefined) return false
+    if (!(await foldTimers(this.scope, record, { ...timerLimits, wordMs }))) return false
     if (this.#skips.has(record.offset)) {
       this.scope.meta.counts.skipped++
       this.#view.write(metaKey, this.scope.meta, metaCodec)

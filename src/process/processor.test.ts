@@ -180,6 +180,7 @@ async function foldToEnd(
     const records = await log.read(partition, fold.cursor, countMax)
     if (records.length === 0) break
     await fold.fold(records, () => false)
+    assert.equal(fold.isAwaitingWord, false)
     const { commit } = fold.takeCommit({ epoch: 1, nonce: 'n' }, 'test')
     assert.deepEqual(await state.commit([commit]), ['committed'])
     fold.committed(commit)
@@ -251,6 +252,7 @@ describe('the fold', () => {
     const world = await new World().open()
     await world.event('Product Added', 0)
     await world.event('Product Viewed', 400 * 86_400_000, { occurredAtMs: startMs })
+    await world.tick(0)
     await world.fold()
     assert.deepEqual(await world.messages(), [])
     const partition = partitionOf('default', 'user:ada', partitionCount)

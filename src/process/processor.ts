@@ -265,13 +265,13 @@ class Processor {
       if (records.length === 0) break
       const folded = await fold.fold(records, shouldPause)
       count += folded
-      if (folded < records.length) return true
+      if (folded < records.length) return count > 0 || !fold.isAwaitingWord
     }
     return count > 0
   }
 
-  #hasMore({ partition, cursor }: PartitionFold): boolean {
-    return this.#deps.log.hasMore(partition, cursor)
+  #hasMore({ partition, awaits }: PartitionFold): boolean {
+    return this.#deps.log.hasMore(partition, awaits)
   }
 
   async #read(fold: PartitionFold, countMax: number): ReturnType<EventLog['read']> {

@@ -113,6 +113,8 @@ export async function rebuildPartition(
         never,
       )
       if (fold.hasChanges()) await commit()
+      // The state lies behind this record, so whoever made it found the word that it awaits.
+      else if (fold.isAwaitingWord) throw wordIsMissing(partition, fold.cursor)
       recordCount += count
       options.onFolded?.(count)
     }
@@ -218,6 +220,11 @@ async function commitDeletes(
 async function commitOne(rebuilt: StateStore, commit: PartitionCommit): Promise<void> {
   const [answer] = await rebuilt.commit([commit])
   assert(answer === 'committed', `nobody else commits to the store of a rebuild, ${answer}`)
+}
+
+function wordIsMissing(partition: number, offset: number): OperatingError {
+  const says = `rebuild partition ${partition} behind offset ${offset}`
+  return new OperatingError('LOG_MISMATCH', `${says}: the log lacks an owner's word on time`)
 }
 
 function isRulesDiffer(cause: unknown): boolean {

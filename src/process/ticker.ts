@@ -1,4 +1,7 @@
-/** The owner's word on time: ticks where a timer is due and nothing arrives. */
+/**
+ * The owner's word on time: ticks where a timer is due and nothing arrives, and where a record has
+ * come so long after the last word that it waits for the next.
+ */
 
 import type { Clock } from '../lib/clock.ts'
 import { isRetryable } from '../lib/errors.ts'
@@ -38,7 +41,7 @@ export async function appendTicks(
     // Where the owner's own clock is behind, ticking faster would not move it: one per `tickMs`.
     const nextTickMs = meta.ownerMs + tickMs
     const isBehind = meta.foldMs > nextTickMs && nowMs >= nextTickMs
-    if (dueMs <= nowMs || isBehind) ticking.push(owned)
+    if (dueMs <= nowMs || isBehind || owned.fold.isAwaitingWord) ticking.push(owned)
     else nextDueMs = Math.min(nextDueMs, dueMs)
   }
   if (ticking.length === 0) return nextDueMs

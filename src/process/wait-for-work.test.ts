@@ -29,7 +29,7 @@ function createWait() {
     yield []
   }
   const assignment = new Assignment(assign())
-  const fold = { partition: 0, cursor: 0 } as Owned['fold']
+  const fold = { partition: 0, awaits: 0 } as Owned['fold']
   const owned = [{ fold } as Owned]
   const abort = new AbortController()
   const wait = async (waitMs = foreverMs): Promise<void> =>

@@ -27,7 +27,7 @@ export async function waitForWork(
   await Promise.race([
     log.wait(
       folds.map(({ partition }) => partition),
-      folds.map(({ cursor }) => cursor),
+      folds.map(({ awaits }) => awaits),
       woken.signal,
     ),
     clock.sleep(waitMs, woken.signal),

@@ -36,14 +36,18 @@ export function readNaively(log: readonly LogRecord[]): NaivePartition {
   const seen = new Map<string, number>()
   const arrived = new Set<string>()
   let [foldMs, ownerMs, epoch, duplicateCount] = [0, 0, 0, 0]
-  const records = log.map((record): NaiveRecord => {
+  const records = log.map((record, index): NaiveRecord => {
     const epochBefore = epoch
     const recordEpoch = numberOf(record.skeleton, 'epoch')
     const isOwners = record.kind === 'owner' || record.kind === 'tick'
     const isInForce = record.kind === 'owner' ? recordEpoch > epoch : recordEpoch === epoch
     if (isOwners && isInForce) ownerMs = Math.max(ownerMs, record.recordedAtMs)
     if (!isOwners || isInForce) {
-      const boundMs = ownerMs === 0 ? record.recordedAtMs : ownerMs + aheadMs
+      const isFar = ownerMs > 0 && record.recordedAtMs > ownerMs + aheadMs
+      // Only an owner's next word can tell whether it is the record's clock that is wrong.
+      const wordMs = isFar ? nextWordMs(log.slice(index + 1), epoch) : 0
+      const spokenMs = Math.max(ownerMs, wordMs)
+      const boundMs = spokenMs === 0 ? record.recordedAtMs : spokenMs + aheadMs
       foldMs = Math.max(foldMs, Math.min(record.recordedAtMs, boundMs))
     }
     if (record.kind === 'owner' && isInForce) epoch = recordEpoch
@@ -62,6 +66,14 @@ export function readNaively(log: readonly LogRecord[]): NaivePartition {
     return { record, foldMs, epochBefore, isSkipped, isNewEvent, isRepeat }
   })
   return { records, foldMs, ownerMs, epoch, duplicateCount }
+}
+
+function nextWordMs(log: readonly LogRecord[], epoch: number): number {
+  const word = log.find(({ kind, skeleton }) => {
+    const spoken = numberOf(skeleton, 'epoch')
+    return (kind === 'tick' && spoken === epoch) || (kind === 'owner' && spoken > epoch)
+  })
+  return word?.recordedAtMs ?? 0
 }
 
 export function outboxIdOf({ outbox }: LogRecord): string | undefined {

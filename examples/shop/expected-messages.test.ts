@@ -52,9 +52,13 @@ describe('countMessagesDue', () => {
 
   it('counts the reminder and the thanks where the order came after the email', () => {
     const expected = countMessagesDue([named(0), added(10), ordered(300)], times)
+    const due = expected.byPerson.get('ada') ?? []
     assert.deepEqual(
-      expected.byPerson.get('ada')?.map(({ campaign }) => campaign),
-      ['cart-reminder', 'thank-you'],
+      due.map(({ campaign, exitAtMs }) => [campaign, exitAtMs]),
+      [
+        ['cart-reminder', 300],
+        ['thank-you', undefined],
+      ],
     )
   })
 

@@ -19,7 +19,7 @@
 
 /** What this program needs to know of a Segment call; all may be missing or wrong. */
 export interface SentCall {
-  /** When the collector accepted it, or when it happened if it is of the past. */
+  /** When the log took it, which is when it counts from; of the past, when it happened. */
   readonly sentAtMs: number
   readonly isBackfill?: boolean
   readonly call: {
@@ -49,6 +49,11 @@ export interface DueMessage {
   readonly person: string
   readonly startedAtMs: number
   readonly dueAtMs: number
+  /**
+   * When what ends the campaign came after the message was due: one that was not handed over by
+   * then must not be any more.
+   */
+  exitAtMs?: number
 }
 
 export interface ExpectedMessages {
@@ -108,7 +113,7 @@ function sift(sentCalls: readonly SentCall[]) {
   let invalid = 0
   for (const sent of inOrder) {
     const id = sent.call.messageId
-    if (!isValid(sent.call)) invalid++
+    if (!isValidCall(sent.call)) invalid++
     else if (id !== undefined && seen.has(id)) duplicates++
     else {
       if (id !== undefined) seen.add(id)
@@ -118,7 +123,8 @@ function sift(sentCalls: readonly SentCall[]) {
   return { valid, duplicates, invalid }
 }
 
-function isValid(call: SentCall['call']): boolean {
+/** Tells whether a call has what its kind must have. */
+export function isValidCall(call: SentCall['call']): boolean {
   if (!isText(call.userId) && !isText(call.anonymousId)) return false
   if (call.type !== 'track') return true
   const properties = call.properties ?? {}
@@ -159,8 +165,10 @@ function walk(
       due.push({ campaign, startedAtMs, dueAtMs: startedAtMs + waitMs })
       startedAtMs = undefined
     }
-    if (isExit(sent, events)) startedAtMs = undefined
-    else if (isStart(sent, events)) startedAtMs ??= sent.sentAtMs
+    if (isExit(sent, events)) {
+      startedAtMs = undefined
+      for (const message of due) message.exitAtMs ??= sent.sentAtMs
+    } else if (isStart(sent, events)) startedAtMs ??= sent.sentAtMs
   }
   if (startedAtMs !== undefined) due.push({ campaign, startedAtMs, dueAtMs: startedAtMs + waitMs })
   return { due, tightestMs }

@@ -4,7 +4,8 @@
  */
 
 import type { Clock } from '../lib/clock.ts'
-import type { AcknowledgedCall, DemoTarget } from './demo-world.ts'
+import type { AcknowledgedCall } from './demo-times.ts'
+import type { DemoTarget } from './demo-world.ts'
 
 export interface FreshnessProbe {
   look(call: AcknowledgedCall): void

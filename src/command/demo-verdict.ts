@@ -1,15 +1,16 @@
 /**
- * Judges a demo run: what was due against what came, the state against its log, the bytes against
- * their evidence.
+ * Judges a demo run: what was acknowledged against what the log has, what was due against what
+ * came, the state against its log, the bytes against their evidence.
  */
 
-import type { ExpectedMessages } from '../../examples/shop/expected-messages.ts'
+import type { DueMessage, ExpectedMessages } from '../../examples/shop/expected-messages.ts'
 import { type Message, messagePrefix } from '../campaign/message.ts'
 import type { MailCatcher } from '../catcher/mail-catcher.ts'
 import { explainMessage } from '../delivery/explain.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { percentileOf } from '../lib/percentile.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import type { LoggedCalls } from './demo-times.ts'
 import { compareWithRebuild } from './rebuild-state.ts'
 import type { RunningServer } from './server.ts'
 
@@ -17,6 +18,7 @@ export interface DemoResult {
   readonly server: RunningServer
   readonly catcher: MailCatcher
   readonly expected: ExpectedMessages
+  readonly logged: LoggedCalls
   readonly events: number
   readonly eventsPerSecond: number
   readonly freshnessMs: { readonly p50: number; readonly p99: number; readonly count: number }
@@ -32,7 +34,7 @@ const scanCount = 1000
 const mismatchCountMax = 10
 
 export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
-  const { server, catcher, expected } = result
+  const { server, catcher, expected, logged } = result
   const messages = await readMessages(server)
   const received = receivedByMessage(catcher)
   const isUnknown = (id: string): boolean => messages.get(id)?.state.kind === 'unknown'
@@ -40,7 +42,8 @@ export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
     ([id, mails]) => mails.count > 1 && !isUnknown(id),
   ).length
   const unknownMessages = [...messages.keys()].filter(isUnknown).length
-  const mismatches = findMismatches(expected, messages, received)
+  const overtaken = findOvertaken(expected, messages)
+  const mismatches = findMismatches(expected, { messages, received, overtaken })
   const lost = sumOf(mismatches, ({ due, received: came }) => due - came)
   const unexpected = sumOf(mismatches, ({ due, received: came }) => came - due)
   const handOver = [...received].flatMap(([id, mails]) => {
@@ -54,12 +57,15 @@ export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
     events: result.events,
     rejected: await countRejected(server),
     duplicates: counts.duplicates,
+    lostEvents: logged.lostCount,
+    eventsAtOddTimes: logged.oddTimeCount,
     profiles: counts.people,
     messagesDue: expected.messagesDue,
     messagesReceived: received.size,
     duplicateMessages,
     lostMessages: lost,
     unexpectedMessages: unexpected,
+    overtakenMessages: overtaken.size,
     unknownMessages,
     eventsPerSecond: result.eventsPerSecond,
     triggerToHandoverMs: { p50: percentileOf(handOver, 0.5), p99: percentileOf(handOver, 0.99) },
@@ -74,6 +80,8 @@ export async function judgeDemo(result: DemoResult): Promise<DemoFigures> {
     ...(mismatches.length === 0 ? {} : { mismatches: mismatches.slice(0, mismatchCountMax) }),
   }
   const isGood =
+    logged.lostCount === 0 &&
+    logged.oddTimeCount === 0 &&
     lost === 0 &&
     duplicateMessages === 0 &&
     unexpected === 0 &&
@@ -115,11 +123,38 @@ interface Mismatch {
   readonly received: number
 }
 
-function findMismatches(
+/**
+ * Returns the messages that are due and must not come all the same: the fold refused the hand-over
+ * since the campaign had ended for the person, and what ended it came before.
+ */
+function findOvertaken(
   expected: ExpectedMessages,
   messages: ReadonlyMap<string, Message>,
-  received: ReadonlyMap<string, Received>,
+): ReadonlySet<DueMessage> {
+  const overtaken = new Set<DueMessage>()
+  for (const { state, personKey, campaign } of messages.values()) {
+    if (state.kind !== 'refused' || state.reason !== 'exit') continue
+    const due = (expected.byPerson.get(personKey.replace(/^user:/, '')) ?? []).find(
+      (one) =>
+        one.campaign === campaign &&
+        !overtaken.has(one) &&
+        one.exitAtMs !== undefined &&
+        one.exitAtMs <= state.atMs,
+    )
+    if (due !== undefined) overtaken.add(due)
+  }
+  return overtaken
+}
+
+function findMismatches(
+  expected: ExpectedMessages,
+  given: {
+    readonly messages: ReadonlyMap<string, Message>
+    readonly received: ReadonlyMap<string, Received>
+    readonly overtaken: ReadonlySet<DueMessage>
+  },
 ): readonly Mismatch[] {
+  const { messages, received, overtaken } = given
   const slots = new Map<
     string,
     { person: string; campaign: string; due: number; received: number }
@@ -131,7 +166,10 @@ function findMismatches(
     return slot
   }
   for (const [person, list] of expected.byPerson) {
-    for (const { campaign } of list) slotOf(`user:${person}`, campaign).due++
+    for (const message of list) {
+      const slot = slotOf(`user:${person}`, message.campaign)
+      if (!overtaken.has(message)) slot.due++
+    }
   }
   for (const id of received.keys()) {
     const message = messages.get(id)

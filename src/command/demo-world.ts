@@ -32,6 +32,7 @@ import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
 import { partitionOf } from '../log/record.ts'
 import { type DemoShop, demoOverlay, readDemoShop, shopFolder } from './demo-shop.ts'
+import type { AcknowledgedCall } from './demo-times.ts'
 import { startDemoWorkers } from './demo-workers.ts'
 import { initStores } from './init-stores.ts'
 import { pickPort } from './pick-port.ts'
@@ -133,16 +134,18 @@ export async function prepareDemo(deps: DemoDeps, options: DemoOptions): Promise
   return { shop, catcher, apiKey, dataDir, url, isOtherPort, server, workerSettings, close }
 }
 
-/** Opens a server of the demo in this process; `close` ends server and catcher. */
-export async function openDemo(
-  deps: ServerDeps,
-  options: DemoOptions & { readonly extraRoutes?: ExtraRoutes },
-): Promise<{
+export interface OpenDemo {
   readonly setup: DemoSetup
   readonly server: RunningServer
   readonly target: DemoTarget
   close(): Promise<void>
-}> {
+}
+
+/** Opens a server of the demo in this process; `close` ends server and catcher. */
+export async function openDemo(
+  deps: ServerDeps,
+  options: DemoOptions & { readonly extraRoutes?: ExtraRoutes },
+): Promise<OpenDemo> {
   const setup = await prepareDemo(deps, options)
   const { extraRoutes } = options
   const withRoutes = { ...setup.server, ...(extraRoutes === undefined ? {} : { extraRoutes }) }
@@ -236,11 +239,6 @@ export async function waitFolded(
     if (lagCount === 0) return
     await clock.sleep(lookMs, signal)
   }
-}
-
-/** A call of a shopper, with when it was sent and when it was known to be safe. */
-export interface AcknowledgedCall extends SentCall {
-  readonly acknowledgedAtMs: number
 }
 
 export interface ShopperRun {

@@ -5,7 +5,7 @@
  */
 
 /** One test file may take this long; a file of fault tests starts and kills whole servers. */
-const fileMsMax = process.argv[1]?.endsWith('.faults-test.ts') === true ? 900_000 : 420_000
+const fileMsMax = process.argv[1]?.endsWith('.faults-test.ts') === true ? 900_000 : 600_000
 
 if (process.env['NODE_TEST_CONTEXT'] !== undefined) {
   const fileMs = Number(process.env['ATTUNE_TEST_FILE_MS'] ?? fileMsMax)

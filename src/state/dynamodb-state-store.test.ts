@@ -156,14 +156,18 @@ function describeReads(): void {
     const rest = Array.from({ length: 30 }, (_, n) => `person/rest-${n}`)
     const people = Array.from({ length: 45 }, (_, n) => `person/${n}`)
     const common = [...people, ...Array.from({ length: 45 }, (_, n) => `feed/${n}`)]
+    const commitsPerRead = 6
     let isWriting = true
+    let isReading = true
     const write = async (): Promise<void> => {
       for (let offset = 1; offset <= 24; offset++) {
         const keys = offset % 2 === 0 ? [...common, ...rest] : common
         const changes = keys.map((key) => ({ key, value: Buffer.from([offset]) }))
         await store.commit([aCommit({ previousOffset: offset - 1, offset, changes })])
-        // A fold has work to do too; a scan needs such a gap.
+        // A fold has work to do too; a scan needs such a gap, now and then one as long as itself.
         await systemClock.sleep((offset % 4) * 30)
+        while (isReading && readCount < Math.floor(offset / commitsPerRead))
+          await systemClock.sleep(5)
       }
       isWriting = false
     }
@@ -185,7 +189,10 @@ function describeReads(): void {
         readCount++
       }
     }
-    await Promise.all([write(), read()])
+    const reading = read().finally(() => {
+      isReading = false
+    })
+    await Promise.all([write(), reading])
     assert.ok(readCount > 3, `only ${readCount} reads`)
   })
 }

@@ -82,7 +82,9 @@ it('fills a new trait from the past, and goes on with what comes', async (t) => 
     })
   await waitFor('spent', 32.5)
   await waitFor('places', 3)
-  assert.deepEqual(computed?.['often'], { ...computed?.['often'], value: 'p1', isExact: true })
+  // Of two visits to one place the second may come by way of the device a moment later.
+  await waitFor('often', 'p1')
+  assert.equal(computed?.['often']?.isExact, true)
   await send(again, order('ada', 7.25))
   await send(again, { event: 'Seen', anonymousId: 'device-1', properties: { place: 'p9' } })
   await waitFor('spent', 39.75)

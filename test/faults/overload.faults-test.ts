@@ -35,8 +35,9 @@ const batchCount = 100
 const paddingBytes = 300
 const socketCount = 600
 const answerMsMax = 60_000
-const quietMsMax = 120_000
-const reopenMsMax = 60_000
+const quietMsMax = 300_000
+/** The fold, which gives way to intake, may have much to catch up with first. */
+const reopenMsMax = 300_000
 /** What the heap holds that has not been collected yet. */
 const headroom = 1.2
 const hasStrace = spawnSync('strace', ['-V']).status === 0

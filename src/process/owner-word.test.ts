@@ -109,6 +109,7 @@ describe('an event long after the last word of the owner', () => {
         ...{ log: log as EventLog, state, clock, definitionsOf, random: systemRandom },
         logger: silentLogger,
         freshness: createFreshness(new SharedArrayBuffer(8)),
+        openScratch: createMemoryStateStore,
         publish: () => {},
         drain: async () => {},
         lost: () => {},

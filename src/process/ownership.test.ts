@@ -203,6 +203,7 @@ describe('ownership', () => {
 
   it('folds again what the store has lost, all of it or its newest commits', async (t) => {
     const world = new World(t)
+    const empty = world.state.snapshot()
     const owner = world.start()
     owner.assign([0, 1])
     await until(() => owner.owned.size === 2)
@@ -213,7 +214,7 @@ describe('ownership', () => {
     world.state.restore(snapshot)
     await world.happen(1)
     await until(async () => (await topics(world)) === hash)
-    world.state.restore({ partitions: new Map() })
+    world.state.restore(empty)
     await world.happen(1)
     await until(async () => (await topics(world)) === hash)
     await until(() => owner.owned.size === 2)

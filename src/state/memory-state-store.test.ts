@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { compareKeys } from './key-order.ts'
 import { createMemoryStateStore } from './memory-state-store.ts'
 import { aCommit, describeStateStore } from './state-store.contract.ts'
+import type { StateStore } from './state-store.ts'
 
 describeStateStore('memory', async () => createMemoryStateStore())
 
@@ -32,6 +33,40 @@ it('goes back to a snapshot, whole, as often as asked', async () => {
     assert.equal(store.count(0), 1)
   }
 })
+
+it('goes back to any snapshot, older and newer ones than the last, as copies would', async () => {
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ key: fc.constantFrom('a', 'b', 'c'), value: fc.nat(3) }) },
+    { weight: 1, arbitrary: fc.constant('snapshot' as const) },
+    { weight: 1, arbitrary: fc.record({ restore: fc.nat(9) }) },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+      const store = createMemoryStateStore()
+      await store.acquire(0, 1, 'n1')
+      const snapshots = [{ taken: store.snapshot(), expected: await whole(store) }]
+      for (const each of steps) {
+        if (each === 'snapshot') {
+          snapshots.push({ taken: store.snapshot(), expected: await whole(store) })
+        } else if ('restore' in each) {
+          const { taken, expected } = snapshots[each.restore % snapshots.length] ?? assert.fail()
+          store.restore(taken)
+          assert.deepEqual(await whole(store), expected)
+        } else {
+          const { offset: previousOffset } = await store.head(0)
+          const value = each.value === 0 ? undefined : new Uint8Array([each.value])
+          const given = { previousOffset, offset: previousOffset + 1 }
+          await store.commit([aCommit({ ...given, changes: [{ key: each.key, value }] })])
+        }
+      }
+    }),
+    { numRuns: 200 },
+  )
+})
+
+async function whole(store: StateStore) {
+  return { head: await store.head(0), entries: await store.scan(0, '', '', 9) }
+}
 
 it('orders keys as their UTF-8 bytes do', () => {
   const key = fc.string({ unit: 'binary', maxLength: 4 })

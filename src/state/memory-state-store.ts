@@ -6,6 +6,7 @@
 
 import { assertCommitFits, compareKeys, rangeOf } from './key-order.ts'
 import {
+  type Change,
   type CommitAnswer,
   type Entry,
   type Head,
@@ -17,7 +18,20 @@ import {
 
 /** Made by `snapshot`; later commits do not change it. */
 export interface MemoryStateSnapshot {
-  readonly partitions: ReadonlyMap<number, MemoryPartition>
+  readonly version: Version
+}
+
+/** A state that was. Whoever holds one holds what came behind it, and the way back. */
+interface Version {
+  next: Version | undefined
+  /** Takes the state of `next` back to this one. */
+  readonly undo: Undo[]
+}
+
+interface Undo {
+  readonly partition: number
+  readonly head: Head
+  readonly values: readonly Change[]
 }
 
 export interface MemoryStateStore extends StateStore {
@@ -35,7 +49,22 @@ interface MemoryPartition {
 }
 
 export function createMemoryStateStore(): MemoryStateStore {
-  let partitions = new Map<number, MemoryPartition>()
+  const partitions = new Map<number, MemoryPartition>()
+  let newest: Version = { next: undefined, undo: [] }
+  let hasSnapshots = false
+
+  const moveOn = (undo: Undo): void => {
+    if (!hasSnapshots) return
+    newest.undo.push(undo)
+    newest.next = { next: undefined, undo: [] }
+    newest = newest.next
+  }
+
+  const setHead = (partition: number, head: Head): void => {
+    const target = partitionAt(partition)
+    moveOn({ partition, head: target.head, values: [] })
+    target.head = head
+  }
 
   const partitionAt = (partition: number): MemoryPartition => {
     const known = partitions.get(partition)
@@ -68,45 +97,69 @@ export function createMemoryStateStore(): MemoryStateStore {
       const target = partitionAt(partition)
       const isOwn = epoch === target.head.epoch && nonce === target.head.nonce
       if (epoch <= target.head.epoch && !isOwn) return 'fenced'
-      target.head = { ...target.head, epoch, nonce }
+      setHead(partition, { ...target.head, epoch, nonce })
       return 'acquired'
     },
     async release(partition, epoch, nonce) {
       const target = partitionAt(partition)
       if (epoch === target.head.epoch && nonce === target.head.nonce) {
-        target.head = { ...target.head, nonce: '' }
+        setHead(partition, { ...target.head, nonce: '' })
       }
     },
     async commit(commits) {
       for (const commit of commits) assertCommitFits(commit)
-      return commits.map((commit) => applyCommit(partitionAt(commit.partition), commit))
+      return commits.map((commit) => applyCommit(partitionAt(commit.partition), commit, moveOn))
     },
     async close() {},
-    snapshot: () => ({ partitions: copyOf(partitions) }),
+    snapshot() {
+      hasSnapshots = true
+      return { version: newest }
+    },
     restore(snapshot) {
-      partitions = copyOf(snapshot.partitions)
+      const undone: Undo[] = []
+      for (let at = snapshot.version; at.next !== undefined; at = at.next) undone.push(...at.undo)
+      // Going back is one more change: what was snapshot before it, or behind, is there still.
+      for (const { partition, head, values } of undone.reverse()) {
+        const target = partitionAt(partition)
+        const before = { partition, head: target.head, values: change(target, values) }
+        target.head = head
+        moveOn(before)
+      }
     },
     count: (partition) => partitionAt(partition).keys.length,
   }
 }
 
-function applyCommit(target: MemoryPartition, commit: PartitionCommit): CommitAnswer {
+function applyCommit(
+  target: MemoryPartition,
+  commit: PartitionCommit,
+  moveOn: (undo: Undo) => void,
+): CommitAnswer {
   const { epoch, nonce, offset, lastRecordId, incarnation } = commit
   if (epoch !== target.head.epoch || nonce !== target.head.nonce) return 'fenced'
   if (isRepeat(target.head, commit)) return 'committed'
   if (commit.previousOffset !== target.head.offset) return 'moved'
-  for (const { key, value } of commit.changes) {
-    const isKnown = target.values.has(key)
-    if (value === undefined) {
-      if (isKnown) target.keys.splice(placeOf(target.keys, key), 1)
-      target.values.delete(key)
-    } else {
-      if (!isKnown) target.keys.splice(placeOf(target.keys, key), 0, key)
-      target.values.set(key, value.slice())
-    }
-  }
+  const changes = commit.changes.map(({ key, value }) => ({ key, value: value?.slice() }))
+  moveOn({ partition: commit.partition, head: target.head, values: change(target, changes) })
   target.head = { epoch, nonce, offset, lastRecordId, incarnation }
   return 'committed'
+}
+
+/** Changes values, and returns what takes them back. Values are never changed in place. */
+function change(target: MemoryPartition, changes: readonly Change[]): readonly Change[] {
+  const before: Change[] = []
+  for (const { key, value } of changes) {
+    const known = target.values.get(key)
+    before.push({ key, value: known })
+    if (value === undefined) {
+      if (known !== undefined) target.keys.splice(placeOf(target.keys, key), 1)
+      target.values.delete(key)
+    } else {
+      if (known === undefined) target.keys.splice(placeOf(target.keys, key), 0, key)
+      target.values.set(key, value)
+    }
+  }
+  return before.reverse()
 }
 
 /** Returns the index of the first key at or above `key`. */
@@ -119,14 +172,4 @@ function placeOf(keys: readonly string[], key: string): number {
     else high = middle
   }
   return low
-}
-
-/** Values are never changed in place, so that only the tables are copied. */
-function copyOf(partitions: ReadonlyMap<number, MemoryPartition>): Map<number, MemoryPartition> {
-  return new Map(
-    Array.from(partitions, ([partition, { head, keys, values }]) => [
-      partition,
-      { head, keys: [...keys], values: new Map(values) },
-    ]),
-  )
 }

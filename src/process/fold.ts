@@ -105,7 +105,7 @@ export async function foldTimers(
   const targetMs = foldTimeOf(meta, record, wordMs)
   scope.offset = record.offset
   for (let fired = 0; ; fired++) {
-    const key = await view.firstTimer()
+    const key = view.knowsFirstTimer() ? view.earliestTimer() : await view.firstTimer()
     if (key === undefined || dueMsOf(key) > targetMs) break
     const isFull = fired > 0 && view.changeCount >= changeCountMax
     if (fired >= timerCountMax || isFull) return false

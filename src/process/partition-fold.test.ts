@@ -47,6 +47,8 @@ describe('a partition fold', () => {
     const fold = await openFold(log, faulty)
     await foldPage(fold, log, 4)
     await commitFold(fold, state)
+    // Nothing is known of what was committed: as behind a crash.
+    await fold.open(await state.head(0))
     // What a page needs is read ahead; then it fails inside a record, and where it begins again.
     reads = ['good', 'bad', 'bad', 'bad']
     for (let attempt = 0; attempt < 3; attempt++) {

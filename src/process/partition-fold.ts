@@ -170,8 +170,18 @@ export class PartitionFold {
     return this.#word.awaitedBehind ?? this.#cursor
   }
 
+  /** Reads where needed; then `earliestTimer` answers. */
   async firstTimer(): Promise<string | undefined> {
     return await this.#view.firstTimer()
+  }
+
+  knowsFirstTimer(): boolean {
+    return this.#view.knowsFirstTimer()
+  }
+
+  /** Returns the earliest timer as far as it is known, or undefined where there is none. */
+  earliestTimer(): string | undefined {
+    return this.#view.earliestTimer()
   }
 
   /**

@@ -8,6 +8,10 @@
  * Timers are keys too (`timer/<due>/<who>/<what>`), ordered by time. The earliest ones are kept in
  * memory across commits, in pieces of `timerPageCount`, so that neither start-up nor a record reads
  * all of them.
+ *
+ * Of the families in `keptFamilies` the newest values stay decoded behind a commit: whoever does
+ * something does the next thing soon, and would be read and decoded again for each. That is as if
+ * the batch went on, so the state is the same; what is not committed must be discarded.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -24,12 +28,18 @@ export interface Codec<Value> {
   decode(bytes: Uint8Array): Value
 }
 
+/** Families with keys that come again soon. */
+const keptFamilies = ['person/', 'trait/', 'message/'] as const
+/** Entries kept behind a commit, and their stored bytes; decoded they take several times that. */
+export const keptCountMax = 512
+const keptBytesMax = 1024 * 1024
+
 interface Cached {
-  readonly bytes: Uint8Array | undefined
+  bytes: Uint8Array | undefined
   value: unknown
   isDecoded: boolean
   /** Set when the value must be written; returns its bytes, or undefined to delete. */
-  encode?: () => Uint8Array | undefined
+  encode?: (() => Uint8Array | undefined) | undefined
 }
 
 /**
@@ -71,6 +81,9 @@ export class PartitionView {
   readonly partition: number
   readonly #state: StateReader
   readonly #cache = new Map<string, Cached>()
+  /** As committed, and not asked for since; the longest unused first. */
+  readonly #kept = new Map<string, Cached>()
+  #keptBytes = 0
   /** Earliest timers, in order; complete up to `#timersKnownTo`. */
   #timers: string[] | undefined
   /** Greatest timer key that was read from the store; undefined when all were. */
@@ -84,7 +97,7 @@ export class PartitionView {
 
   /** Makes `keys` readable. Keys that are already here keep what the fold did to them. */
   async load(keys: readonly string[]): Promise<void> {
-    const missing = keys.filter((key) => !this.#cache.has(key))
+    const missing = keys.filter((key) => !this.#has(key))
     if (missing.length === 0) return
     const values = await this.#state.get(this.partition, missing)
     missing.forEach((key, index) => {
@@ -94,7 +107,7 @@ export class PartitionView {
 
   /** Takes a key for one that the store does not have, without a read. */
   loadAbsent(key: string): void {
-    if (this.#cache.has(key)) return
+    if (this.#has(key)) return
     this.#cache.set(key, { bytes: undefined, value: undefined, isDecoded: true })
   }
 
@@ -122,7 +135,10 @@ export class PartitionView {
   }
 
   write<Value>(key: string, value: Value, codec: Codec<Value>): void {
-    const cached = this.#cache.get(key) ?? { bytes: undefined, value, isDecoded: true }
+    const known = this.#cache.get(key)
+    // Written in place: what encodes it is there.
+    if (known?.encode !== undefined && known.value === value) return
+    const cached = known ?? { bytes: undefined, value, isDecoded: true }
     cached.value = value
     cached.isDecoded = true
     if (cached.encode === undefined) this.#changeCount++
@@ -183,8 +199,7 @@ export class PartitionView {
       const end = page.length < countMax ? undefined : page.at(-1)?.key
       const keys = new Set<string>()
       for (const { key, value: bytes } of page) {
-        if (!this.#cache.has(key))
-          this.#cache.set(key, { bytes, value: undefined, isDecoded: false })
+        if (!this.#has(key)) this.#cache.set(key, { bytes, value: undefined, isDecoded: false })
         if (this.#isKept(key)) keys.add(key)
       }
       for (const [key, { encode, value }] of this.#cache) {
@@ -200,12 +215,18 @@ export class PartitionView {
 
   /** Returns the earliest timer, or undefined where there is none. */
   async firstTimer(): Promise<string | undefined> {
-    if (
-      this.#timers === undefined ||
-      (this.#timers.length === 0 && this.#timersKnownTo !== undefined)
-    ) {
-      await this.#readTimers(this.#timersKnownTo ?? '')
-    }
+    if (!this.knowsFirstTimer()) await this.#readTimers(this.#timersKnownTo ?? '')
+    return this.#timers?.[0]
+  }
+
+  /** Tells whether the earliest timer is in memory. */
+  knowsFirstTimer(): boolean {
+    const { length = 0 } = this.#timers ?? {}
+    return this.#timers !== undefined && (length > 0 || this.#timersKnownTo === undefined)
+  }
+
+  /** Returns the earliest timer that is in memory. */
+  earliestTimer(): string | undefined {
     return this.#timers?.[0]
   }
 
@@ -243,12 +264,47 @@ export class PartitionView {
     return this.#changeCount
   }
 
-  /** Returns all changes since the last call, and forgets what was read. */
+  /** Returns all changes since the last call, and forgets most of what was read. */
   takeChanges(): Change[] {
-    const changes = [...this.#changes()]
+    const changes: Change[] = []
+    for (const [key, cached] of this.#cache) {
+      if (cached.encode !== undefined) {
+        cached.bytes = cached.encode()
+        cached.encode = undefined
+        changes.push({ key, value: cached.bytes })
+      }
+      if (keptFamilies.some((family) => key.startsWith(family))) this.#keep(key, cached)
+    }
     this.#cache.clear()
     this.#changeCount = 0
+    for (const [key, cached] of this.#kept) {
+      if (this.#kept.size <= keptCountMax && this.#keptBytes <= keptBytesMax) break
+      this.#drop(key, cached)
+    }
     return changes
+  }
+
+  /** Tells whether a key is readable; one that was kept is from now on. */
+  #has(key: string): boolean {
+    if (this.#cache.has(key)) return true
+    const kept = this.#kept.get(key)
+    if (kept === undefined) return false
+    this.#drop(key, kept)
+    this.#cache.set(key, kept)
+    return true
+  }
+
+  #keep(key: string, cached: Cached): void {
+    // A key may have been written without a look at what was kept.
+    const before = this.#kept.get(key)
+    if (before !== undefined) this.#drop(key, before)
+    this.#keptBytes += cached.bytes?.length ?? 0
+    this.#kept.set(key, cached)
+  }
+
+  #drop(key: string, { bytes }: Cached): void {
+    this.#keptBytes -= bytes?.length ?? 0
+    this.#kept.delete(key)
   }
 
   /** Returns the family of a changed key whose change is such; encodes all of them. */
@@ -267,6 +323,8 @@ export class PartitionView {
 
   discard(): void {
     this.#cache.clear()
+    this.#kept.clear()
+    this.#keptBytes = 0
     this.#changeCount = 0
     this.#timers = undefined
     this.#timersKnownTo = undefined

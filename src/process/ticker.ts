@@ -32,11 +32,12 @@ export async function appendTicks(
     const isOnItsWay = fold.scope.meta.ownerMs < Math.floor(tickedAtMs)
     return isOwner && fold.stopped === undefined && !isOnItsWay
   })
-  // Mostly from memory; side by side where each is a round trip.
-  const timers = await Promise.all(ready.map(({ fold }) => fold.firstTimer()))
-  for (const [index, owned] of ready.entries()) {
+  // Mostly in memory; side by side where each is a round trip.
+  const unread = ready.filter(({ fold }) => !fold.knowsFirstTimer())
+  if (unread.length > 0) await Promise.all(unread.map(({ fold }) => fold.firstTimer()))
+  for (const owned of ready) {
     const { meta } = owned.fold.scope
-    const timer = timers[index]
+    const timer = owned.fold.earliestTimer()
     const dueMs = timer === undefined ? Number.POSITIVE_INFINITY : dueMsOf(timer)
     // Where the owner's own clock is behind, ticking faster would not move it: one per `tickMs`.
     const nextTickMs = meta.ownerMs + tickMs

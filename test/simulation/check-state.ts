@@ -23,6 +23,8 @@ import { type NaivePartition, numberOf, outboxIdOf, textOf } from './naive-log.t
 import type { Scene } from './simulate.ts'
 import { partitionCount, workspace } from './world-definitions.ts'
 
+const reopenShare = 0.1
+
 /** Names that outcomes of messages add to totals. */
 const outcomeNames = new Set([
   'Email Opened',
@@ -85,7 +87,7 @@ async function checkRebuild(scene: Scene, partition: number): Promise<void> {
 }
 
 async function rebuild(
-  { log, blobs }: Scene,
+  { log, blobs, random }: Scene,
   partition: number,
   countMax: number,
   shouldPause: () => boolean,
@@ -108,6 +110,8 @@ async function rebuild(
     const { commit } = fold.takeCommit(owner, log.identity.incarnation)
     await state.commit([commit])
     fold.committed(commit)
+    // What the fold kept in memory is forgotten now and then, as by a crash.
+    if (random.unit() < reopenShare) await fold.open(await state.head(partition))
   }
   return await hashPartition(state, partition)
 }

@@ -24,17 +24,18 @@ export async function confirmFreshness(
   { pendingCount, isBusy }: ConfirmOptions,
 ): Promise<void> {
   const atMs = deps.clock.nowMs()
-  const asks = owned
-    .filter(({ mark, isMarking }) => mark === undefined && isMarking !== true)
-    .map((each) => setMark(deps.log, each, atMs))
-  const asked = Promise.all(asks)
+  const asks: Promise<void>[] = []
+  for (const each of owned) {
+    if (each.mark !== undefined || each.isMarking === true) continue
+    asks.push(setMark(deps.log, each, atMs))
+  }
+  const asked = asks.length === 0 ? undefined : Promise.all(asks)
   // A log on this machine answers from memory: no timer is set for it.
-  const isAsking = (): boolean => owned.some(({ isMarking }) => isMarking === true)
-  for (let turn = 0; turn < promiseTurnCount && isAsking(); turn++) await Promise.resolve()
-  if (isAsking() && isBusy) {
+  for (let turn = 0; turn < promiseTurnCount && isAsking(owned); turn++) await Promise.resolve()
+  if (isAsking(owned) && isBusy) {
     // A question that fails is asked again by a later turn.
-    asked.catch(() => undefined)
-  } else if (isAsking()) {
+    asked?.catch(() => undefined)
+  } else if (isAsking(owned)) {
     // Where the answer takes longer the fold goes on, and finds the mark in a later turn.
     const late = new AbortController()
     await Promise.race([asked, deps.clock.sleep(askMsMax, late.signal)])
@@ -49,6 +50,10 @@ export async function confirmFreshness(
     deps.freshness.confirm(fold.partition, mark.atMs)
     each.mark = undefined
   }
+}
+
+function isAsking(owned: readonly Owned[]): boolean {
+  return owned.some(({ isMarking }) => isMarking === true)
 }
 
 async function setMark(log: EventLog, owned: Owned, atMs: number): Promise<void> {

@@ -127,7 +127,7 @@ class Processor {
   async turn(signal: AbortSignal): Promise<void> {
     await this.#takeAndGiveUp()
     const isFolding = await this.#round()
-    await this.#forwarder.run()
+    if (this.#forwarder.hasWaiting()) await this.#forwarder.run()
     const pendingCount = (partition: number): number => this.#forwarder.pendingCount(partition)
     const isBusy = isFolding && this.#owned.some(({ fold }) => this.#hasMore(fold))
     await confirmFreshness(this.#deps, this.#owned, { pendingCount, isBusy })
@@ -223,15 +223,15 @@ class Processor {
    * done.
    */
   async #round(): Promise<boolean> {
-    const { clock } = this.#deps
-    const deadlineMs = clock.monotonicMs() + this.#options.batchMsMax
-    const shouldPause = (): boolean => clock.monotonicMs() >= deadlineMs
+    const deadlineMs = this.#deps.clock.monotonicMs() + this.#options.batchMsMax
+    const shouldPause = (): boolean => this.#deps.clock.monotonicMs() >= deadlineMs
     const inTurn = [...this.#owned.slice(this.#next), ...this.#owned.slice(0, this.#next)]
     let isBusy = false
     for (let turn = 0; turn < inTurn.length && !(turn > 0 && shouldPause()); ) {
       const some = inTurn.slice(turn, turn + this.#options.sideBySideCount)
       turn += some.length
       this.#next = (this.#next + some.length) % inTurn.length
+      if (!some.some(({ fold }) => this.#hasMore(fold))) continue
       // All have ended before one's failure is looked at: a fold is never run twice at a time.
       const folded = await Promise.allSettled(
         some.map((owned) => this.#foldAndCommit(owned, shouldPause)),

@@ -18,11 +18,12 @@ export async function waitForWork(
 ): Promise<void> {
   const { owned, assignment, waitMs } = given
   const folds = owned.map(({ fold }) => fold).filter((fold) => fold.stopped === undefined)
+  // Own ticks and entries of the outbox are there already: nothing to set up.
+  const hasMore = folds.some(({ partition, awaits }) => log.hasMore(partition, awaits))
+  if (hasMore || signal.aborted) return
   const woken = new AbortController()
   const wake = (): void => woken.abort('woken')
   signal.addEventListener('abort', wake, { once: true })
-  // An abort before the listener was there is not told again.
-  if (signal.aborted) wake()
   assignment.onChange(wake)
   await Promise.race([
     log.wait(

@@ -6,6 +6,7 @@
 import { assert } from '../lib/assert.ts'
 import { commitCountMax, keyBytesMax, type PartitionCommit, valueBytesMax } from './state-store.ts'
 
+const asciiLast = 0x7f
 const surrogateFirst = 0xd800
 const surrogateLast = 0xdfff
 const codePointLast = 0x10ffff
@@ -56,6 +57,9 @@ function rankOf(unit: number): number {
 }
 
 function behindPrefix(prefix: string): string {
+  const unit = prefix.charCodeAt(prefix.length - 1)
+  // A prefix mostly ends with a separator.
+  if (unit < asciiLast) return prefix.slice(0, -1) + String.fromCharCode(unit + 1)
   const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0)
   while (points.at(-1) === codePointLast) points.pop()
   const last = points.pop()

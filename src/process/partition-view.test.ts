@@ -59,7 +59,11 @@ describe('the view of a partition', () => {
     await countUp('person/a')
     view.discard()
     assert.equal(await countUp('person/a'), 2)
-    assert.deepEqual(reads, ['person/a', 'person/a'])
+    // A commit that the store refuses has been taken from the view.
+    view.takeChanges()
+    view.discard()
+    assert.equal(await countUp('person/a'), 2)
+    assert.deepEqual(reads, ['person/a', 'person/a', 'person/a'])
   })
 
   it('knows that a key was deleted, or written without a look', async () => {

@@ -33,6 +33,8 @@ const keptFamilies = ['person/', 'trait/', 'message/'] as const
 /** Entries kept behind a commit, and their stored bytes; decoded they take several times that. */
 export const keptCountMax = 512
 const keptBytesMax = 1024 * 1024
+/** They come in two generations of this share: no entry has to be moved when it is used. */
+const generationShare = 0.5
 
 interface Cached {
   bytes: Uint8Array | undefined
@@ -40,6 +42,8 @@ interface Cached {
   isDecoded: boolean
   /** Set when the value must be written; returns its bytes, or undefined to delete. */
   encode?: (() => Uint8Array | undefined) | undefined
+  /** As counted in the generation that it was put into last. */
+  keptBytes?: number
 }
 
 /**
@@ -81,8 +85,9 @@ export class PartitionView {
   readonly partition: number
   readonly #state: StateReader
   readonly #cache = new Map<string, Cached>()
-  /** As committed, and not asked for since; the longest unused first. */
-  readonly #kept = new Map<string, Cached>()
+  /** As committed: those of the newest commits, and those of the generation before. */
+  #kept = new Map<string, Cached>()
+  #keptBefore = new Map<string, Cached>()
   #keptBytes = 0
   /** Earliest timers, in order; complete up to `#timersKnownTo`. */
   #timers: string[] | undefined
@@ -277,34 +282,29 @@ export class PartitionView {
     }
     this.#cache.clear()
     this.#changeCount = 0
-    for (const [key, cached] of this.#kept) {
-      if (this.#kept.size <= keptCountMax && this.#keptBytes <= keptBytesMax) break
-      this.#drop(key, cached)
-    }
     return changes
   }
 
   /** Tells whether a key is readable; one that was kept is from now on. */
   #has(key: string): boolean {
     if (this.#cache.has(key)) return true
-    const kept = this.#kept.get(key)
+    const kept = this.#kept.get(key) ?? this.#keptBefore.get(key)
     if (kept === undefined) return false
-    this.#drop(key, kept)
     this.#cache.set(key, kept)
     return true
   }
 
   #keep(key: string, cached: Cached): void {
-    // A key may have been written without a look at what was kept.
     const before = this.#kept.get(key)
-    if (before !== undefined) this.#drop(key, before)
-    this.#keptBytes += cached.bytes?.length ?? 0
-    this.#kept.set(key, cached)
-  }
-
-  #drop(key: string, { bytes }: Cached): void {
-    this.#keptBytes -= bytes?.length ?? 0
-    this.#kept.delete(key)
+    const bytes = cached.bytes?.length ?? 0
+    this.#keptBytes += bytes - (before?.keptBytes ?? 0)
+    cached.keptBytes = bytes
+    if (before !== cached) this.#kept.set(key, cached)
+    const isFull = this.#kept.size >= keptCountMax * generationShare
+    if (!isFull && this.#keptBytes < keptBytesMax * generationShare) return
+    this.#keptBefore = this.#kept
+    this.#kept = new Map()
+    this.#keptBytes = 0
   }
 
   /** Returns the family of a changed key whose change is such; encodes all of them. */
@@ -324,6 +324,7 @@ export class PartitionView {
   discard(): void {
     this.#cache.clear()
     this.#kept.clear()
+    this.#keptBefore.clear()
     this.#keptBytes = 0
     this.#changeCount = 0
     this.#timers = undefined

@@ -90,7 +90,7 @@ function stillFilling(state: StateReader): StateReader {
         if (keys[index] === metaKey) return withWaiting(bytes)
         if (keys[index] !== computedKey) return bytes
         const { traits, ...rest } = decodeInForce(bytes)
-        const unfilled = traits.map(({ readyAtMs: _, ...trait }) => trait)
+        const unfilled = traits.map((trait) => ({ ...trait, readyAtMs: undefined }))
         return encodeJson({ ...rest, traits: unfilled })
       })
     },

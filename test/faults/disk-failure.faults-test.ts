@@ -23,7 +23,7 @@ import { compareWithSeen, examineDataDir } from './verify-data-dir.ts'
 
 const exitFailed = 70
 const errorMsMax = 40_000
-/** The log's thread is called stuck after 10 s, looked at every half second; long before a minute. */
+/** The log's thread is called stuck after 10 s, looked at each half second; far below a minute. */
 const stuckMsMax = 40_000
 const stuckMicroseconds = 60_000_000
 const hasStrace = spawnSync('strace', ['-V']).status === 0

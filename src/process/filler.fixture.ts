@@ -175,6 +175,7 @@ export class Cluster {
       if (records.length > 0) isDone = false
       await fold.fold(records, () => false)
       if (fold.hasChanges()) await this.#commit(owned)
+      if (fold.isAwaitingWord) await this.#tick(owned)
     }
     if (random.unit() < 0.7) await this.#forwarder.run()
     const isPending = partitions.some((each) => this.#forwarder.pendingCount(each) > 0)
@@ -182,6 +183,10 @@ export class Cluster {
     const given = { peopleCountMax: 3, isBusy: false }
     const isEvaluating = await appendContinue({ log: this.log, recordOf }, this.owneds, given)
     return isDone && !isPending && !isFilling && !isEvaluating
+  }
+
+  async #tick({ fold: { partition }, epoch, nonce }: Owned): Promise<void> {
+    await this.append('tick', `control:${partition}`, { epoch, nonce }, { partition })
   }
 
   async #commit({ fold, epoch, nonce }: Owned): Promise<void> {

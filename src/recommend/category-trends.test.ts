@@ -44,14 +44,10 @@ describe('CategoryTrends', () => {
           plain.learn(slot)
         }
         for (const category of [1, 2, 3]) {
-          assert.deepEqual(
-            [...trends.heaviestOf(category)].sort(),
-            plain.of(category),
-            `${category}`,
-          )
+          assert.deepEqual(inOrder(trends.heaviestOf(category)), plain.of(category), `${category}`)
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 40 },
     )
   })
 })
@@ -74,7 +70,7 @@ class PlainLists {
 
   of(category: number): readonly number[] {
     const list = this.#lists.get(category) ?? []
-    return list.filter((slot) => this.#isOf(category, slot)).sort()
+    return inOrder(list.filter((slot) => this.#isOf(category, slot)))
   }
 
   #lift(category: number, slot: number): void {
@@ -92,4 +88,8 @@ class PlainLists {
     if (slot < 0) return false
     return this.#contents.narrowOf(slot) === category || this.#contents.wideOf(slot) === category
   }
+}
+
+function inOrder(slots: readonly number[]): readonly number[] {
+  return slots.toSorted((left, right) => left - right)
 }

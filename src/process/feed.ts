@@ -2,7 +2,7 @@
  * The feed of a partition: what the recommendation index learns from, as entries of the state,
  * numbered by `feedNext` of the partition's meta.
  *
- * An entry holds the interactions of one applied event, or names an item that changed, which is
+ * An entry holds the interactions of one applied event; or it names an item that changed, which is
  * read from its own key; or it says which profiles of this partition were erased: what stands
  * before it of them counts no more, and an index forgets them where it comes to it. The newest
  * `feedCountMax` entries are kept: who follows reads those behind the last one it knows, and who

@@ -86,6 +86,14 @@ describe('erasing a profile', () => {
     deepStrictEqual([...saysOf(index, 'session-neighbours', 'a')].sort(), ['a', 'c', 'd'])
   })
 
+  it('finds its sessions after the ring has grown', () => {
+    const index = createBlend()
+    learnAll(index, done('ann', ['a', 'b']))
+    for (let nth = 0; nth < 1500; nth++) learnAll(index, done(`p${nth}`, ['x', 'y']))
+    equal(index.erase(['ann']), 1)
+    deepStrictEqual(saysOf(index, 'session-neighbours', 'a'), [])
+  })
+
   it('leaves no item that it alone had met, at any limits (property)', () => {
     const history = fc.array(someInteraction, { maxLength: 80 })
     fc.assert(

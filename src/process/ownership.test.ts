@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
-import { silentLogger } from '../lib/logger.ts'
+import { type Logger, silentLogger } from '../lib/logger.ts'
 import { systemRandom } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-log.ts'
@@ -21,6 +21,7 @@ const handOverMsMax = 300
 interface StartGiven {
   readonly state?: StateStore
   readonly drain?: () => Promise<void>
+  readonly logger?: Logger
   readonly options?: Partial<ProcessorOptions>
 }
 
@@ -50,7 +51,7 @@ class World {
         openScratch: createMemoryStateStore,
         clock: systemClock,
         random: systemRandom,
-        logger: silentLogger,
+        logger: given.logger ?? silentLogger,
         freshness: createFreshness(new SharedArrayBuffer(8 * partitionCount)),
         publish: ({ partition, ownedEpoch }) => {
           if (ownedEpoch !== undefined) owner.owned.set(partition, ownedEpoch)
@@ -172,6 +173,31 @@ describe('ownership', () => {
     await world.happen(1)
     assert.deepEqual([...first.owned.keys()], [1])
     assert.deepEqual([...second.owned.keys()], [0])
+  })
+
+  it('tells of a partition that was taken over as it was meant, never as an error', async (t) => {
+    const world = new World(t)
+    const said: string[] = []
+    const logger: Logger = {
+      info: (_fields, event) => said.push(`info ${event}`),
+      warn: (_fields, event) => said.push(`warn ${event}`),
+      error: (_fields, event) => said.push(`error ${event}`),
+    }
+    // Delivery ends for neither within the bound.
+    const drained = Promise.withResolvers<void>()
+    t.after(() => drained.resolve())
+    const first = world.start({ logger, drain: () => drained.promise })
+    first.assign([0, 1])
+    await until(() => first.owned.size === 2)
+    first.assign([0])
+    const second = world.start()
+    second.assign([1])
+    await until(() => said.length === 1)
+    assert.deepEqual(said, ['info taken over by the next owner'])
+    // Still wanted by the first: two words of the log that do not fit.
+    second.assign([0, 1])
+    await until(() => said.length === 2)
+    assert.deepEqual(said, ['info taken over by the next owner', 'warn owned by another'])
   })
 
   it('folds what delivery left in the log before it releases a partition', async (t) => {

@@ -31,6 +31,7 @@ import { type Owned, Ownership } from './ownership.ts'
 import { loadCount, type PartitionFold } from './partition-fold.ts'
 import type { ProcessorOptions } from './processor-options.ts'
 import { type Effect, outboxPrefix } from './scope.ts'
+import { tellNotOwned } from './tell-not-owned.ts'
 import { appendTicks } from './ticker.ts'
 import { waitForWork } from './wait-for-work.ts'
 import { createWaitingCommit, type WaitingCommit } from './waiting-commit.ts'
@@ -193,9 +194,8 @@ class Processor {
   #refuseOrThrow(partition: number, error: unknown): void {
     const { handOverMsMax } = this.#options
     if (handOverMsMax === 0 || !(error instanceof OperatingError) || error.retryable) throw error
-    const { code, message, remedy } = error
-    this.#deps.logger.error({ code, partition, cause: message, remedy }, 'not owned')
-    if (code !== 'OWNER_FENCED') this.#deps.reportStopped(partition, { offset: 0, says: message })
+    const stopped = tellNotOwned(this.#deps.logger, error, this.#assignment.placeOf(partition))
+    if (stopped !== undefined) this.#deps.reportStopped(partition, stopped)
     this.#assignment.putOff(partition, this.#deps.clock.monotonicMs())
   }
 

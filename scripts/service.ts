@@ -50,7 +50,7 @@ export interface Service {
 
 const host = '127.0.0.1'
 const saidCountMax = 60
-const startMsMax = 60_000
+const startMsMax = 180_000
 const stopMsMax = 10_000
 const pollMs = 50
 /** Systems give ports from 32768 on (Linux) to connections and to whoever asks for any port. */

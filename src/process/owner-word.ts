@@ -22,7 +22,9 @@ interface FoundWord {
   readonly atMs: number
 }
 
-const scanCount = 1000
+/** Records of the first read ahead, since a word is mostly near, and of one at most. */
+const scanCountMin = 16
+const scanCountMax = 1000
 
 export class OwnerWord {
   readonly #log: EventLog
@@ -59,7 +61,9 @@ export class OwnerWord {
     }
     const isAgain = waiting?.offset === record.offset
     let at = isAgain ? waiting.scannedTo : record.offset
-    for (let page = given; ; page = await this.#log.read(this.#partition, at, scanCount)) {
+    let countMax = scanCountMin
+    for (let page = given; ; page = await this.#log.read(this.#partition, at, countMax)) {
+      if (page !== given) countMax = Math.min(2 * countMax, scanCountMax)
       const word = page.find((each) => each.offset > at && isNextWord(meta, each))
       if (word !== undefined) {
         const atMs = Math.floor(word.recordedAtMs)

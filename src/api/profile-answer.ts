@@ -9,14 +9,17 @@ import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-
 import { timeText } from '../lib/time-text.ts'
 import { partitionOf } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
+import { viewCart } from '../profile/cart.ts'
 import { computedKey, decodeInForce } from '../profile/computed/computed-trait.ts'
+import { viewHabits } from '../profile/habit/view-habits.ts'
 import { externalKeyPattern, isDeviceKey, isUserKey } from '../profile/identity-key.ts'
 import { decodePerson, type PersonTraits, personPrefix, traitPrefix } from '../profile/person.ts'
 import type { Activity, PersonView } from '../profile/person-view.ts'
 import { keysOf, shownKeys } from '../profile/ties.ts'
-import { cartOf, recentItems, settleTraits, viewPerson } from '../profile/view-person.ts'
+import { recentItems, settleTraits, viewPerson } from '../profile/view-person.ts'
 import type { ApiDeps } from './api-deps.ts'
 import { type ApiProblem, encodeProblem, problemHeaders } from './problem.ts'
+import { showCartState, showHabits } from './shown-habits.ts'
 import { showComputed, showTraits } from './shown-traits.ts'
 
 export type ProfileDeps = Pick<ApiDeps, 'place' | 'clock' | 'freshness' | 'changes'>
@@ -286,6 +289,7 @@ export function showProfile(
   computedTraits?: Record<string, unknown>,
 ): Record<string, unknown> {
   const view = viewPerson(person, traits)
+  const cart = viewCart(view.activity)
   return {
     id: person.key,
     version: person.version,
@@ -308,11 +312,13 @@ export function showProfile(
       change: isEntry === 1 ? 'entered' : 'left',
       at: timeText(atMs),
     })),
-    cart: cartOf(view.activity).map(({ itemId, quantity, addedAtMs }) => ({
+    cart: cart.lines.map(({ itemId, quantity, addedAtMs }) => ({
       itemId,
       quantity,
       addedAt: timeText(addedAtMs),
     })),
+    cartState: showCartState(cart),
+    ...showHabits(viewHabits(person.parts)),
     recentViews: recentItems(view.activity, 'Product Viewed', recentCountMax).map(
       ({ itemId, occurredAtMs }) => ({ itemId, at: timeText(occurredAtMs) }),
     ),

@@ -8,8 +8,8 @@
  */
 
 import { type Item, isAvailable } from '../catalog/item.ts'
+import { cartOf } from '../profile/cart.ts'
 import type { Activity } from '../profile/person-view.ts'
-import { cartOf } from '../profile/view-person.ts'
 import {
   type Advice,
   type AdviceRequest,

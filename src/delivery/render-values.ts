@@ -8,10 +8,12 @@
 import { currentPrice, type Item } from '../catalog/item.ts'
 import type { Event } from '../event/event.ts'
 import type { Json, JsonObject } from '../lib/json.ts'
+import { viewCart } from '../profile/cart.ts'
 import { viewComputed } from '../profile/computed/view-computed.ts'
 import type { PersonView } from '../profile/person-view.ts'
-import { cartOf, recentItems, viewPerson } from '../profile/view-person.ts'
+import { recentItems, viewPerson } from '../profile/view-person.ts'
 import type { AdvisedItem } from '../recommend/advisor.ts'
+import { habitValues } from './habit-values.ts'
 import { type FoundPerson, findItems } from './read-state.ts'
 import {
   type FilledSlot,
@@ -52,7 +54,8 @@ const orderLineCountMax = 20
 export async function buildValues(deps: ValueDeps, request: ValueRequest): Promise<BuiltValues> {
   const { found } = request
   const view = viewPerson(found.person, found.traits, found.inForce)
-  const cart = cartOf(view.activity)
+  const basket = viewCart(view.activity)
+  const cart = basket.lines
   const recent = recentItems(view.activity, 'Product Viewed', recentCountMax)
   const order = lastOrder(view)
   const filled = await fillSlots(deps, view.activity, {
@@ -74,6 +77,7 @@ export async function buildValues(deps: ValueDeps, request: ValueRequest): Promi
       traits: traitsAt(found, view, request.nowMs),
       segments: view.memberships,
       cart: cart.map(({ itemId, quantity }) => ({ ...shown(itemId), quantity })),
+      ...habitValues(found.person, basket, request.nowMs),
       recent_views: recent.map(({ itemId = '' }) => shown(itemId)),
       last_order: order.map(({ itemId, quantity }) => ({ ...shown(itemId), quantity })),
     },

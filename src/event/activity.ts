@@ -31,22 +31,25 @@ const moneyMax = 1e12
  * Returns the entries of an event; none for identify, group and alias, which say who a person is.
  * Each has those of the properties `keep` that are texts, numbers, truth values or lists of them.
  */
-export function activityOf(event: Event, keep: readonly string[] = []): readonly EventActivity[] {
-  const entries = entriesOf(event)
-  if (keep.length === 0) return entries.map(({ entry }) => entry)
-  return entries.map(({ entry, product }) => {
+export function activityOf(
+  event: Event,
+  keep: readonly string[] = [],
+  lines: readonly ActivityLine[] = linesOf(event),
+): readonly EventActivity[] {
+  if (keep.length === 0) return lines.map(({ entry }) => entry)
+  return lines.map(({ entry, product }) => {
     const properties = keptProperties(event, { entry, product }, keep)
     return Object.keys(properties).length === 0 ? entry : { ...entry, properties }
   })
 }
 
 /** An entry, with the product of the event that it was read from. */
-interface Line {
+export interface ActivityLine {
   readonly entry: EventActivity
   readonly product?: JsonObject | undefined
 }
 
-function keptProperties(event: Event, line: Line, keep: readonly string[]): JsonObject {
+function keptProperties(event: Event, line: ActivityLine, keep: readonly string[]): JsonObject {
   const { itemId } = line.entry
   const items = event.stamped?.items ?? {}
   const stamped = itemId !== undefined && Object.hasOwn(items, itemId) ? items[itemId] : undefined
@@ -73,12 +76,13 @@ function isKept(value: Json): boolean {
   return typeof value === 'string' ? value.length <= keptLengthMax : typeof value !== 'object'
 }
 
-function entriesOf(event: Event): readonly Line[] {
+/** Returns the entries of an event, before properties are kept with them. */
+export function linesOf(event: Event): readonly ActivityLine[] {
   if (event.type === 'identify' || event.type === 'group' || event.type === 'alias') return []
   const properties = event.properties ?? {}
   const { name, occurredAtMs } = event
   const stamped = name.startsWith('Order ') ? undefined : event.stamped?.items
-  const entries: Line[] = []
+  const entries: ActivityLine[] = []
   if (Array.isArray(properties.products)) {
     for (const product of properties.products as readonly Json[]) {
       if (!isJsonObject(product)) continue

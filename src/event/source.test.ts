@@ -22,6 +22,7 @@ describe('parseSource', () => {
       },
       eventsPerSecondMax: 500,
       keepIp: true,
+      sessionIdleMinutes: 0,
     })
     assert.deepEqual(parsed, {
       kind: 'source',
@@ -53,6 +54,7 @@ describe('parseSource', () => {
         },
         eventsPerSecondMax: 500,
         keepIp: true,
+        sessionIdleMinutes: 0,
       },
     })
   })
@@ -71,6 +73,8 @@ describe('parseSource', () => {
     ],
     ['an origin that is a star', { ...good, allowedOrigins: ['*'] }, '/allowedOrigins/0'],
     ['a rate of nothing', { ...good, eventsPerSecondMax: 0 }, '/eventsPerSecondMax'],
+    ['a pause of two days', { ...good, sessionIdleMinutes: 2880 }, '/sessionIdleMinutes'],
+    ['a broken pause', { ...good, sessionIdleMinutes: 1.5 }, '/sessionIdleMinutes'],
     ['a rate that is text', { ...good, eventsPerSecondMax: '9' }, '/eventsPerSecondMax'],
     ['addresses that are kept perhaps', { ...good, keepIp: 'yes' }, '/keepIp'],
     ['an unknown name', { ...good, writeKey: 'x' }, '/writeKey'],

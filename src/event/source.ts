@@ -23,6 +23,11 @@ export interface Source {
   readonly keepIp?: boolean
   /** What `POST /v1/hooks/<name of the source>` takes. */
   readonly webhook?: WebhookDefinition
+  /**
+   * How long after an event its session is over, if nothing more happens; 0 where events of the
+   * source are no visits. Absent means 30 minutes, and 0 for webhooks.
+   */
+  readonly sessionIdleMinutes?: number
   /** Set where the pixels of the source must be signed. */
   readonly pixelSecret?: SecretRef
 }
@@ -34,6 +39,9 @@ export type ParsedSource =
 const writeKeyCountMax = 20
 const originCountMax = 100
 const eventsPerSecondLimit = 10_000_000
+const sessionIdleMinutesMax = 1_440
+/** As in Google Analytics. */
+export const sessionIdleMsDefault = 30 * 60_000
 const sourceFields = [
   'name',
   'writeKeys',
@@ -41,6 +49,7 @@ const sourceFields = [
   'trackingPlan',
   'eventsPerSecondMax',
   'keepIp',
+  'sessionIdleMinutes',
   'webhook',
   'pixel',
 ] as const
@@ -61,7 +70,8 @@ export function parseSource(input: unknown): ParsedSource {
   const writeKeys = parseWriteKeys(input, webhook, faults)
   const allowedOrigins = parseOrigins(input.allowedOrigins, faults)
   const trackingPlan = parseTrackingPlan(input.trackingPlan, faults)
-  const eventsPerSecondMax = parseRate(input.eventsPerSecondMax, faults)
+  const eventsPerSecondMax = parseWhole(input, faults, rateField)
+  const sessionIdleMinutes = parseWhole(input, faults, idleField)
   const keepIp = input.keepIp ?? false
   if (typeof keepIp !== 'boolean') faults.push({ path: '/keepIp', says: 'Must be true or false.' })
   const pixelSecret = parsePixel(input.pixel, faults)
@@ -73,10 +83,17 @@ export function parseSource(input: unknown): ParsedSource {
     ...(trackingPlan === undefined ? {} : { trackingPlan }),
     ...(eventsPerSecondMax === undefined ? {} : { eventsPerSecondMax }),
     ...(keepIp === true ? { keepIp } : {}),
+    ...(sessionIdleMinutes === undefined ? {} : { sessionIdleMinutes }),
     ...(webhook === undefined ? {} : { webhook }),
     ...(pixelSecret === undefined ? {} : { pixelSecret }),
   }
   return { kind: 'source', source }
+}
+
+/** Returns for how long an event of the source keeps its session open; 0 where it is no visit. */
+export function sessionIdleMsOf({ sessionIdleMinutes, webhook }: Source): number {
+  if (sessionIdleMinutes !== undefined) return sessionIdleMinutes * 60_000
+  return webhook === undefined ? sessionIdleMsDefault : 0
 }
 
 /** A source of signed webhooks needs no write key; any other has one at least. */
@@ -114,13 +131,23 @@ function parsePixel(input: unknown, faults: DefinitionFault[]): SecretRef | unde
   return secret
 }
 
-function parseRate(input: unknown, faults: DefinitionFault[]): number | undefined {
-  if (input === undefined || input === null) return undefined
-  if (Number.isInteger(input) && Number(input) >= 1 && Number(input) <= eventsPerSecondLimit) {
-    return Number(input)
-  }
-  const says = `Must be a whole number of 1 to ${eventsPerSecondLimit}.`
-  faults.push({ path: '/eventsPerSecondMax', says })
+interface WholeField {
+  readonly name: 'eventsPerSecondMax' | 'sessionIdleMinutes'
+  readonly min: number
+  readonly max: number
+}
+const rateField: WholeField = { name: 'eventsPerSecondMax', min: 1, max: eventsPerSecondLimit }
+const idleField: WholeField = { name: 'sessionIdleMinutes', min: 0, max: sessionIdleMinutesMax }
+
+function parseWhole(
+  input: JsonObject,
+  faults: DefinitionFault[],
+  { name, min, max }: WholeField,
+): number | undefined {
+  const value = input[name]
+  if (value === undefined || value === null) return undefined
+  if (Number.isInteger(value) && Number(value) >= min && Number(value) <= max) return Number(value)
+  faults.push({ path: `/${name}`, says: `Must be a whole number of ${min} to ${max}.` })
   return undefined
 }
 

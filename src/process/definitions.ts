@@ -7,6 +7,7 @@
  */
 
 import { type Campaign, parseCampaign } from '../campaign/campaign.ts'
+import { parseSource, sessionIdleMsDefault, sessionIdleMsOf } from '../event/source.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
 import {
@@ -66,6 +67,8 @@ export interface CompiledDefinitions {
   readonly computed: readonly ComputedTrait[]
   /** By name of a trait: sources whose word about it counts more, the first most. */
   readonly traitPriorities: ReadonlyMap<string, readonly string[]>
+  /** For how long an event keeps its session open; 0 of a source whose events are no visits. */
+  sessionIdleMsOf(sourceId: string): number
   campaignsStartedByEvent(event: string): readonly Campaign[]
   campaignsStartedBySegment(crossing: {
     readonly segment: string
@@ -113,6 +116,7 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
     trigger.kind === 'segment-exit' ? [trigger.segment] : [],
   )
   const byExit = groupBy(campaigns, ({ exits }) => exits)
+  const idleMs = readIdleMs(document)
   const definitions: CompiledDefinitions = {
     hash,
     segmentHashes,
@@ -126,12 +130,25 @@ export function compileDefinitions(document: DefinitionsDocument, hash: string):
     identity,
     computed,
     traitPriorities: priorities,
+    sessionIdleMsOf: (sourceId) => idleMs.get(sourceId) ?? sessionIdleMsDefault,
     campaignsStartedByEvent: (event) => byEvent.get(event) ?? [],
     campaignsStartedBySegment: ({ segment, isEntry }) =>
       (isEntry ? bySegment : bySegmentLeft).get(segment) ?? [],
     campaignsExitedBy: (event) => byExit.get(event) ?? [],
   }
   return { kind: 'compiled', definitions }
+}
+
+/** By source; what is wrong with one is told where its file is read. */
+function readIdleMs({ sources }: DefinitionsDocument): ReadonlyMap<string, number> {
+  const ofSources = sources.flatMap((content): (readonly [string, number])[] => {
+    const parsed = parseSource(content)
+    return parsed.kind === 'refused'
+      ? []
+      : [[parsed.source.sourceId, sessionIdleMsOf(parsed.source)]]
+  })
+  // What became of an email is no visit.
+  return new Map([...ofSources, ['delivery', 0]])
 }
 
 /** A description says nothing of who is in the segment. */

@@ -5,7 +5,7 @@
  * end an enrollment, but start none.
  */
 
-import { activityOf } from '../event/activity.ts'
+import { activityOf, linesOf } from '../event/activity.ts'
 import type { Event, EventSkeleton } from '../event/event.ts'
 import { assert } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
@@ -31,6 +31,7 @@ import { applyComputed, namesChangedBy } from './computed-stage.ts'
 import { type Crossing, updateAllMemberships, updateMemberships } from './evaluate-segments.ts'
 import { feedInteractions } from './feed.ts'
 import { findOddities, noteFindings } from './finding.ts'
+import { applyHabits } from './habit-stage.ts'
 import { linkStated } from './link-identity.ts'
 import { decodeJson } from './meta.ts'
 import { isStale } from './pending.ts'
@@ -273,17 +274,16 @@ function applyActivity(
   part: ProfilePart,
   { record, event }: { readonly record: LogRecord; readonly event: Event },
 ): readonly PackedActivity[] {
-  const isActivity = !identityTypes.has(event.type)
   const eventRef = eventRefOf(record)
   const keep = definitions.plan.propertiesOf(event.name)
-  const activity = isActivity
-    ? activityOf(event, keep).map((entry) => ({ ...entry, eventRef }))
-    : []
+  const lines = identityTypes.has(event.type) ? [] : linesOf(event)
+  const activity = activityOf(event, keep, lines).map((entry) => ({ ...entry, eventRef }))
   const value = activity.reduce((sum, entry) => sum + (entry.value ?? 0), 0)
   addToTotals(person, part, { name: event.name, occurredAtMs: event.occurredAtMs, value })
   if (activity.length > 0) {
     part.activity = appendActivity(part.activity, activity)
     cutActivity(person)
+    applyHabits(definitions, person, part, { event, order: eventRef, lines })
   }
   return activity
 }

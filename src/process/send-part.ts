@@ -9,6 +9,7 @@
 import type { LogRecord } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
 import { decodeComputed } from '../profile/computed/computed-pack.ts'
+import { settleHabits } from '../profile/habit/habit-pack.ts'
 import { mergePart } from '../profile/merge-part.ts'
 import {
   cutActivity,
@@ -211,6 +212,7 @@ function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonT
     scope.meta.counts.traitsDropped += droppedCount
   }
   cutActivity(person)
+  settleHabits(person.parts)
   const { seen, isCut } = mergeSeen(person.seen, joined.seen, scope.nowMs)
   person.seen = seen
   if (isCut) scope.meta.counts.horizonCut++

@@ -243,7 +243,7 @@ function spansOf(bytes: Buffer): readonly Span[] {
 }
 
 /** Cuts at a character's border, so that what is stored is valid UTF-8. */
-function cutText(text: string, bytesMax: number): Buffer {
+export function cutText(text: string, bytesMax: number): Buffer {
   const bytes = Buffer.from(text)
   if (bytes.length <= bytesMax) return bytes
   let end = bytesMax

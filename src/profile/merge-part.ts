@@ -1,6 +1,7 @@
 /** Joins parts of two persons who turn out to be one. Pure. */
 
 import { appendActivity, decodeActivity, emptyPack } from './activity-pack.ts'
+import { mergeHabits } from './habit/habit-pack.ts'
 import {
   countNames,
   findPart,
@@ -27,6 +28,8 @@ export function mergePart(person: Person, part: ProfilePart): void {
   } else {
     for (const [name, total] of Object.entries(part.totals)) addTotal(known.totals, name, total)
     known.activity = mergeActivity(known.activity, part.activity)
+    const habits = mergeHabits(known.habits, part.habits)
+    if (habits !== undefined) known.habits = habits
   }
   foldNames(person.parts, known ?? part)
 }

@@ -5,6 +5,7 @@
 
 import type { Json, JsonObject } from '../lib/json.ts'
 import type { TimedValue } from './computed/view-computed.ts'
+import type { HabitPart } from './habit/habit-pack.ts'
 
 /**
  * What a person did with one item, or once without any item. Retained for the longest window,
@@ -43,6 +44,8 @@ export interface PersonView {
    * time.
    */
   readonly activity: readonly Activity[]
+  /** From which `viewHabits` makes sessions and affinities, for whoever looks at them. */
+  readonly habitParts?: readonly HabitPart[]
   /** By event name. */
   readonly totals: Readonly<Record<string, EventTotal>>
   /** Names of the segments the person is in. */

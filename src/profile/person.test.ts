@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { createSeededRandom } from '../lib/random.ts'
 import { valueBytesMax } from '../state/state-store.ts'
 import { appendActivity, decodeActivity, emptyPack } from './activity-pack.ts'
+import { habitBytesMax } from './habit/habit-pack.ts'
 import {
   activityBytesMax,
   addToTotals,
@@ -54,6 +55,7 @@ describe('the limits of a person', () => {
     for (const key of keys(20)) noteRefusal(person, { key, reason: 'person-full', atMs: 1 })
     person.stated = Object.fromEntries(keys(statedCountMax).map((key) => [key, 1]))
     person.claimants = keys(100)
+    for (const part of person.parts) part.habits = new Uint8Array(habitBytesMax / partCountMax)
     assert.ok(encodePerson(person).length < valueBytesMax, `${encodePerson(person).length} bytes`)
   })
 
@@ -76,7 +78,7 @@ describe('the limits of a person', () => {
     short[0] = 1
     const before = decodePerson(short)
     assert.equal(lookUpSeen(before.seen, { id, contentHash: 8 }, 60_000), 'repeat')
-    assert.equal(encodePerson(before)[0], 4)
+    assert.equal(encodePerson(before)[0], 5)
   })
 
   it('cut the oldest activity of the largest part, and nothing under the limit', () => {

@@ -54,6 +54,8 @@ export interface ProfilePart {
   activity: Uint8Array
   /** States of computed traits, packed (computed/computed-pack.ts); absent where there are none. */
   computed?: Uint8Array
+  /** Sessions and affinities: see habit/habit-pack.ts. Absent where there are none. */
+  habits?: Uint8Array
 }
 
 /** By identity key, then by name. */
@@ -136,8 +138,10 @@ export function createPerson(key: string, nowMs: number): Person {
   }
 }
 
-const layoutVersion = 4
-/** Had no states of computed traits. */
+const layoutVersion = 5
+/** Had no habits. */
+const layoutWithoutHabits = 4
+/** Had no states of computed traits either. */
 const layoutWithoutComputed = 3
 /** Had no steps either. */
 const layoutWithoutSteps = 2
@@ -147,7 +151,8 @@ const prefixBytes = 5
 
 /**
  * Layout: u8 version | u32 head bytes | head (JSON, without what follows) | u32 bytes, ids seen |
- * u32 bytes, steps | per part u32 bytes, activity | per part u32 bytes, states of computed traits.
+ * u32 bytes, steps | per part u32 bytes, activity | per part u32 bytes, states of computed traits |
+ * per part u32 bytes, habits.
  */
 export function encodePerson(person: Person): Uint8Array {
   const head = JSON.stringify({
@@ -161,6 +166,7 @@ export function encodePerson(person: Person): Uint8Array {
     person.steps,
     ...person.parts.map(({ activity }) => activity),
     ...person.parts.map(({ computed = emptyPack }) => computed),
+    ...person.parts.map(({ habits = emptyPack }) => habits),
   ]
   const headBytes = Buffer.byteLength(head)
   const packBytes = packs.reduce((sum, pack) => sum + 4 + pack.length, 0)
@@ -199,10 +205,14 @@ export function decodePerson(source: Uint8Array): Person {
   const steps = layout <= layoutWithoutSteps ? emptyPack : readPack()
   const activities = head.parts.map(readPack)
   const states = head.parts.map(() => (layout <= layoutWithoutComputed ? emptyPack : readPack()))
+  const habitPacks = head.parts.map(() => (layout <= layoutWithoutHabits ? emptyPack : readPack()))
   const parts = head.parts.map(([key, totals], index) => {
     const part: ProfilePart = { key, totals, activity: activities[index] ?? emptyPack }
     const computed = states[index] ?? emptyPack
-    return computed.length === 0 ? part : { ...part, computed }
+    const habits = habitPacks[index] ?? emptyPack
+    if (computed.length > 0) part.computed = computed
+    if (habits.length > 0) part.habits = habits
+    return part
   })
   return { ...head, claimed: upgradeClaimed(head.claimed), seen, steps, parts }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { appendActivity, emptyPack } from './activity-pack.ts'
+import { cartOf } from './cart.ts'
 import {
   addToTotals,
   createPerson,
@@ -10,7 +11,7 @@ import {
   type ProfilePart,
   totalNameCountMax,
 } from './person.ts'
-import { cartOf, currentTraits, recentItems, viewPerson } from './view-person.ts'
+import { currentTraits, recentItems, viewPerson } from './view-person.ts'
 
 function aPart(key: string, at: number, name = 'Product Viewed') {
   const activity = appendActivity(emptyPack, [
@@ -29,7 +30,7 @@ describe('a person', () => {
   it('survives being stored, with all parts', () => {
     const person = {
       ...createPerson('user:ada', 5),
-      parts: [aPart('user:ada', 3), aPart('anonymous:x', 1)],
+      parts: [{ ...aPart('user:ada', 3), habits: Buffer.from('habits') }, aPart('anonymous:x', 1)],
     }
     assert.deepEqual(decodePerson(encodePerson(person)), {
       ...person,

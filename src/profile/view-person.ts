@@ -42,6 +42,7 @@ export function viewPerson(
       totals ??= mergedTotals(person)
       return totals
     },
+    habitParts: person.parts,
     memberships: Object.keys(person.memberships),
     withdrawn: person.withdrawn,
   }
@@ -123,34 +124,6 @@ function mergedTotals(person: Person): Readonly<Record<string, EventTotal>> {
     }
   }
   return totals
-}
-
-export interface CartLine {
-  readonly itemId: string
-  readonly quantity: number
-  readonly addedAtMs: number
-}
-
-/**
- * Returns what lies in the cart: added, less removed, emptied by an order; the newest line last.
- */
-export function cartOf(activity: readonly Activity[]): readonly CartLine[] {
-  const lines = new Map<string, CartLine>()
-  for (const { name, itemId, quantity = 1, occurredAtMs } of activity) {
-    if (name === 'Order Completed') lines.clear()
-    if (itemId === undefined) continue
-    const before = lines.get(itemId)
-    if (name === 'Product Added') {
-      lines.delete(itemId)
-      const sum = (before?.quantity ?? 0) + quantity
-      lines.set(itemId, { itemId, quantity: sum, addedAtMs: occurredAtMs })
-    } else if (name === 'Product Removed' && before) {
-      const rest = before.quantity - quantity
-      if (rest > 0) lines.set(itemId, { ...before, quantity: rest })
-      else lines.delete(itemId)
-    }
-  }
-  return [...lines.values()]
 }
 
 /** Returns the different items of events named `name`, newest first, at most `countMax`. */

@@ -15,6 +15,7 @@ import { unreachable } from '../lib/assert.ts'
 import { murmur3 } from '../lib/hash.ts'
 import { isCountMatch, judgeTest, type Verdict } from './condition.ts'
 import { type Facts, type Happening, isMeant } from './facts.ts'
+import { judgeProfile } from './profile-field.ts'
 import type { EventRule, Rule, SplitRule, TraitRule } from './rule.ts'
 import { judgeSequence } from './sequence.ts'
 import { judgeTimed } from './timed-trait.ts'
@@ -113,6 +114,8 @@ function judge(rule: Rule, facts: Facts, nowMs: number): Verdict {
       return judgeSequence(rule, facts, nowMs)
     case 'trait':
       return judgeTrait(rule, facts, nowMs)
+    case 'profile':
+      return judgeProfile(rule, facts, nowMs)
     case 'segment':
       return forEver(facts.memberships.has(rule.segment))
     case 'consent':

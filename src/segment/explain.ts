@@ -10,6 +10,7 @@ import { timeText } from '../lib/time-text.ts'
 import type { Verdict } from './condition.ts'
 import { hasConsent, isInSplit, joinVerdicts, judgeEvent, judgeTrait, placeOf } from './evaluate.ts'
 import type { Facts } from './facts.ts'
+import { judgeProfile } from './profile-field.ts'
 import type { EventFilter, EventRule, Rule, SequenceRule, TraitTest } from './rule.ts'
 import { judgeSequence } from './sequence.ts'
 
@@ -58,6 +59,10 @@ export function explainRule(rule: Rule, facts: Facts, nowMs: number): RuleExplan
       const verdict = shown(judgeTrait(rule, facts, nowMs))
       return { kind, says, ...verdict, ...(saw === undefined ? {} : { saw }) }
     }
+    case 'profile': {
+      const { saw, ...verdict } = judgeProfile(rule, facts, nowMs)
+      return { kind, says, ...shown(verdict), ...(saw === undefined ? {} : { saw }) }
+    }
     case 'split': {
       const saw = Math.floor(placeOf(rule, facts) * 1000) / 1000
       return { kind, says, isMet: isInSplit(rule, facts), saw }
@@ -84,6 +89,8 @@ export function describeRule(rule: Rule): string {
       return 'this does not hold'
     case 'trait':
       return `trait ${rule.trait} ${testWords(rule.tests)}`
+    case 'profile':
+      return `profile ${rule.field} ${testWords(rule.tests)}`
     case 'event':
       return eventWords(rule)
     case 'sequence':

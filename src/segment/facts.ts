@@ -9,7 +9,9 @@
 
 import type { Json } from '../lib/json.ts'
 import { valueAt } from '../lib/json.ts'
+import { type Cart, viewCart } from '../profile/cart.ts'
 import type { TimedValue } from '../profile/computed/view-computed.ts'
+import { type HabitView, viewHabits } from '../profile/habit/view-habits.ts'
 import type { Activity, PersonView } from '../profile/person-view.ts'
 import { isTestMet } from './condition.ts'
 import type { EventFilter } from './rule.ts'
@@ -32,6 +34,8 @@ export class Facts {
   /** As far as they are evaluated: changed by `evaluateSegments` on its way. */
   readonly memberships: Set<string>
   readonly isListed: (list: string) => boolean
+  #habits: HabitView | undefined
+  #cart: Cart | undefined
   #byName: ReadonlyMap<string, readonly Happening[]> | undefined
 
   /** `isListed` tells of a list by its name; without it nobody is on any. */
@@ -50,6 +54,16 @@ export class Facts {
   /** A computed trait, which goes before a stated one of the same name. */
   timedTrait(name: string): TimedValue | undefined {
     return this.view.computed?.(name)
+  }
+
+  get habits(): HabitView {
+    this.#habits ??= viewHabits(this.view.habitParts ?? [])
+    return this.#habits
+  }
+
+  get cart(): Cart {
+    this.#cart ??= viewCart(this.view.activity)
+    return this.#cart
   }
 
   /** The value of a stated trait, or of a dotted path into one; undefined where there is none. */

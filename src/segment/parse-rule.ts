@@ -11,6 +11,7 @@
  */
 
 import { isJsonObject, type JsonObject } from '../lib/json.ts'
+import { isProfileField, profileFieldNames } from './profile-field.ts'
 import { readTests } from './read-comparison.ts'
 import { readEvent, readSequence } from './read-event.ts'
 import { type Rule, ruleLimits } from './rule.ts'
@@ -23,6 +24,7 @@ export type ParsedRule =
 /** What a rule asks of a person; `all`, `any` and `not` join these. */
 export const conditionForms = [
   'trait',
+  'profile',
   'event',
   'sequence',
   'segment',
@@ -115,6 +117,8 @@ function readCondition(
       const tests = readTests(reader, input, path, { others: ['trait'], of: 'a trait' })
       return trait === undefined ? undefined : { kind: 'trait', trait, tests }
     }
+    case 'profile':
+      return readProfile(reader, input, path)
     case 'event':
       return readEvent(reader, input, path)
     case 'sequence':
@@ -138,6 +142,15 @@ function readCondition(
     case 'split':
       return readSplit(reader, input, path)
   }
+}
+
+function readProfile(reader: RuleReader, input: JsonObject, path: string): Rule | undefined {
+  const field = reader.readName(input['profile'], `${path}/profile`)
+  const tests = readTests(reader, input, path, { others: ['profile'], of: 'a field' })
+  if (field === undefined) return undefined
+  if (isProfileField(field)) return { kind: 'profile', field, tests }
+  const known = profileFieldNames.join(', ')
+  return reader.fault(`${path}/profile`, `is no field of a profile; they are ${known}`)
 }
 
 function readSplit(reader: RuleReader, input: JsonObject, path: string): Rule | undefined {

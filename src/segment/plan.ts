@@ -54,6 +54,7 @@ export interface SegmentAnswer extends RuleAnswer {
  */
 export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
   const byEvent = new Map<string, number[]>()
+  const ofAnyEvent: number[] = []
   const byTrait = new Map<string, number[]>()
   const bySegment = new Map<string, number[]>()
   const byConsent = new Map<string, number[]>()
@@ -64,6 +65,7 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
     placeByName.set(segment.name, place)
     const names = namesOf(segment.rule)
     for (const name of names.events) enter(byEvent, name, place)
+    if (names.isOfAnyEvent) ofAnyEvent.push(place)
     for (const name of names.segments) enter(bySegment, name, place)
     for (const name of names.consents) enter(byConsent, name, place)
     // Who leaves all mail leaves each topic.
@@ -80,7 +82,10 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
   const dependents = (name: string): readonly number[] => bySegment.get(name) ?? none
   const touched = (change: Change): ReadonlySet<number> => {
     const places = new Set<number>()
-    for (const name of change.events ?? []) addAll(places, byEvent.get(name))
+    for (const name of change.events ?? []) {
+      addAll(places, byEvent.get(name))
+      addAll(places, ofAnyEvent)
+    }
     for (const name of change.traits ?? []) addAll(places, byTrait.get(name))
     for (const name of change.segments ?? []) addAll(places, bySegment.get(name))
     for (const name of change.consents ?? []) addAll(places, byConsent.get(name))

@@ -110,10 +110,18 @@ export interface SplitRule {
   readonly toPercent: number
 }
 
+/** Tests of a field of the profile: see profile-field.ts. */
+export interface ProfileRule {
+  readonly kind: 'profile'
+  readonly field: string
+  readonly tests: readonly TraitTest[]
+}
+
 export type Rule =
   | { readonly kind: 'all' | 'any'; readonly rules: readonly Rule[] }
   | { readonly kind: 'not'; readonly rule: Rule }
   | TraitRule
+  | ProfileRule
   | EventRule
   | SequenceRule
   | SegmentRule

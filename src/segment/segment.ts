@@ -6,6 +6,7 @@
 
 import { isJsonObject } from '../lib/json.ts'
 import { parseRule } from './parse-rule.ts'
+import { eventsOfField } from './profile-field.ts'
 import { eventFiltersOf, partsOfRule, type Rule } from './rule.ts'
 import type { RuleFault } from './rule-reader.ts'
 
@@ -30,6 +31,8 @@ export interface RuleNames {
   /** As written, so a dotted path stays one. */
   readonly traits: readonly string[]
   readonly events: readonly string[]
+  /** True where any event may matter. */
+  readonly isOfAnyEvent: boolean
   readonly segments: readonly string[]
   readonly consents: readonly string[]
   readonly lists: readonly string[]
@@ -76,8 +79,14 @@ export function namesOf(rule: Rule): RuleNames {
     lists: new Set<string>(),
   }
   const properties = new Map<string, Set<string>>()
+  let isOfAnyEvent = false
   for (const part of partsOfRule(rule)) {
     if (part.kind === 'trait') names.traits.add(part.trait)
+    if (part.kind === 'profile') {
+      const some = eventsOfField(part.field)
+      if (some === undefined) isOfAnyEvent = true
+      for (const event of some ?? []) names.events.add(event)
+    }
     if (part.kind === 'segment') names.segments.add(part.segment)
     if (part.kind === 'consent') names.consents.add(part.topic)
     if (part.kind === 'list') names.lists.add(part.list)
@@ -94,6 +103,7 @@ export function namesOf(rule: Rule): RuleNames {
   return {
     traits: [...traits],
     events: [...events],
+    isOfAnyEvent,
     segments: [...segments],
     consents: [...consents],
     lists: [...lists],

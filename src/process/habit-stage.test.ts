@@ -7,6 +7,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom, type Random, systemRandom } from '../lib/random.ts'
 import { actionWeights } from '../profile/habit/affinity-pack.ts'
+import { openHabits } from '../profile/habit/habit-pack.ts'
+import { decodeSessions, sessionCountMax } from '../profile/habit/session-pack.ts'
 import { viewHabits } from '../profile/habit/view-habits.ts'
 import { interactionKindOf } from '../recommend/advisor.ts'
 import { kindWeights } from '../recommend/own-items.ts'
@@ -108,6 +110,22 @@ describe('habits over partitions', () => {
       kindWeights[kind],
     ])
     assert.deepEqual(actionWeights, Object.fromEntries(weights))
+  })
+
+  it('of two who join keep the newest sessions alone, and count all', async () => {
+    const world = await new Partitions(definitions).open()
+    const random = createSeededRandom(1)
+    for (let hour = 0; hour < 6; hour++) {
+      const anonymousId = hour % 2 === 0 ? 'd1' : 'd2'
+      const event = { type: 'track', name: 'Product Viewed', anonymousId } as const
+      await world.event({ ...event, eventId: `e${hour}` }, hour * 60 * minuteMs)
+    }
+    for (const { event, atMs } of logins) await world.event(event, atMs + 360 * minuteMs)
+    await world.settle(random)
+    const { parts = [] } = (await world.people()).get('user:u') ?? {}
+    assert.equal(viewHabits(parts).sessionCount, 6)
+    const spans = parts.flatMap(({ habits }) => decodeSessions(openHabits(habits).sessions).spans)
+    assert.equal(spans.length, sessionCountMax)
   })
 
   it('count visits by the pause of their source, and none of tills, hooks and emails', async () => {

@@ -63,6 +63,7 @@ describe('parseSegments', () => {
       {
         traits: ['address.city'],
         events: [],
+        isOfAnyEvent: false,
         segments: ['buyers'],
         consents: [],
         lists: [],

@@ -145,7 +145,10 @@ export async function copyDataDir(world: World, name: string): Promise<string> {
   return copy
 }
 
-/** Appends a record of a kind that this version does not fold; returns its offset. */
+/**
+ * Appends a record of a kind that this version does not fold; returns its offset. It is of no time
+ * that would have to wait for the word of an owner.
+ */
 export async function appendUnfoldable(dataDir: string, partition: number): Promise<number> {
   const thread = await startLogThread(dataDir)
   const log = await openSqliteEventLog({ dataDir, stream: 'events', port: thread.connect() })
@@ -155,7 +158,7 @@ export async function appendUnfoldable(dataDir: string, partition: number): Prom
       key: `control:${partition}`,
       kind: 'continue',
       id: systemRandom.bytes(16),
-      recordedAtMs: systemClock.nowMs(),
+      recordedAtMs: 0,
       isBackfill: false,
       keyId: 0,
       skeleton: {},

@@ -27,8 +27,6 @@ export interface Arrival {
   readonly campaign?: string | undefined
   /** Host from which the person came; absent where it is the site itself. */
   readonly referrer?: string | undefined
-  /** Names of the query of the page they came to. */
-  hasQuery(name: string): boolean
 }
 
 const paidIds = ['gclid', 'gbraid', 'wbraid', 'dclid', 'msclkid', 'ttclid', 'twclid', 'li_fat_id']
@@ -60,19 +58,21 @@ const socialNames: ReadonlySet<string> = new Set([
   ...['reddit', 'tiktok', 'youtube', 'vk', 'snapchat', 'bluesky'],
 ])
 
-/** Returns the channel of an arrival. Total. */
-export function channelOf(arrival: Arrival): Channel {
-  const { source, medium, campaign, referrer } = arrival
+/** Returns the channel of an arrival; `hasQuery` tells of the page they came to. Total. */
+export function channelOf(
+  { source, medium, campaign, referrer }: Arrival,
+  hasQuery: (name: string) => boolean,
+): Channel {
   const isOf = (form: RegExp): boolean => form.test(medium?.toLowerCase() ?? '')
   const name = source?.toLowerCase() ?? ''
-  if (isOf(paidMedium) || paidIdsAll.some((id) => arrival.hasQuery(id))) return 'paid'
+  if (isOf(paidMedium) || paidIdsAll.some(hasQuery)) return 'paid'
   if (source !== undefined || medium !== undefined || campaign !== undefined) {
     if (isOf(emailForm) || emailForm.test(name)) return 'email'
     if (isOf(socialMedium) || socialNames.has(name) || isListed(socialHosts, name)) return 'social'
     if (isOf(/^organic$/) || searchName.test(name) || searchHost.test(name)) return 'search'
     return isOf(referralMedium) ? 'referral' : 'other'
   }
-  if (arrival.hasQuery('fbclid')) return 'social'
+  if (hasQuery('fbclid')) return 'social'
   if (referrer === undefined) return 'direct'
   if (isListed(mailHosts, referrer)) return 'email'
   if (isListed(socialHosts, referrer)) return 'social'

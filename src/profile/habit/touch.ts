@@ -8,8 +8,9 @@
 
 import type { Event } from '../../event/event.ts'
 import { isJsonObject, type Json, type JsonObject } from '../../lib/json.ts'
-import { cutText } from '../activity-pack.ts'
+import { type Address, parseAddress } from './address.ts'
 import { type Channel, channelOf, channels } from './channel.ts'
+import { writeText } from './desk.ts'
 
 export interface Touch {
   readonly channel: Channel
@@ -38,6 +39,17 @@ type TextName = (typeof texts)[number]
 const textBytesMax = 64
 export const touchBytesMax = 200
 
+type Given = { -readonly [Name in TextName]?: string }
+
+/** By which names a tag goes in the context and in a query. */
+const tagNames: readonly (readonly [TextName, string, string])[] = [
+  ['source', 'source', 'utm_source'],
+  ['medium', 'medium', 'utm_medium'],
+  ['campaign', 'name', 'utm_campaign'],
+  ['term', 'term', 'utm_term'],
+  ['content', 'content', 'utm_content'],
+]
+
 /**
  * Returns what an event says of where its person came from; undefined where it names neither page
  * nor campaign.
@@ -46,38 +58,43 @@ export function readTouch({ type, context, properties }: Event): Touch | undefin
   const page = objectOf(context?.['page'])
   const own = type === 'page' ? objectOf(properties) : undefined
   const tags = objectOf(context?.['campaign'])
-  const url = parseUrl(textOf(own?.['url']) ?? textOf(page?.['url']))
-  const path = url?.pathname ?? textOf(own?.['path']) ?? textOf(page?.['path'])
+  const address = addressOf(own, page, 'url')
+  const path = address?.path ?? textOf(own?.['path']) ?? textOf(page?.['path'])
   if (path === undefined && tags === undefined) return undefined
-  const from = parseUrl(textOf(own?.['referrer']) ?? textOf(page?.['referrer']))
-  const referrer = from === undefined || isSameSite(from, url) ? undefined : hostOf(from)
-  const query = url?.searchParams
-  const tag = (name: string): string | undefined => {
-    const utm = query?.get(`utm_${name === 'name' ? 'campaign' : name}`) ?? undefined
-    return textOf(tags?.[name]) ?? (utm === '' ? undefined : utm)
+  const from = addressOf(own, page, 'referrer')
+  const hasQuery = address !== undefined && address.query !== ''
+  const query = hasQuery ? new URLSearchParams(address.query) : undefined
+  const given: Given = {}
+  if (from !== undefined && !isSameSite(from, address)) given.referrer = from.host
+  if (tags !== undefined || query !== undefined) {
+    for (const [name, inContext, inQuery] of tagNames) {
+      const tag = textOf(tags?.[inContext]) ?? textOf(query?.get(inQuery))
+      if (tag !== undefined) given[name] = tag
+    }
   }
-  const given: Record<TextName, string | undefined> = {
-    referrer,
-    source: tag('source'),
-    medium: tag('medium'),
-    campaign: tag('name'),
-    term: tag('term'),
-    content: tag('content'),
-    landingPage: path,
-  }
-  const channel = channelOf({ ...given, hasQuery: (name) => query?.has(name) === true })
-  return { channel, ...withoutAbsent(given) }
+  if (path !== undefined) given.landingPage = path
+  const channel = channelOf(given, (name) => query?.has(name) === true)
+  return { channel, ...given }
 }
 
 export function encodeTouch(touch: Touch): Uint8Array {
-  const pieces: Uint8Array[] = [Uint8Array.of(channels.indexOf(touch.channel))]
+  const bytes = Buffer.alloc(touchBytesMax)
+  return bytes.subarray(0, writeTouch(bytes, 0, touch))
+}
+
+/** Writes a packed touch; returns where it ends. */
+export function writeTouch(bytes: Buffer, from: number, touch: Touch): number {
+  bytes[from] = channels.indexOf(touch.channel)
+  let at = from + 1
   let room = touchBytesMax - 1 - texts.length
-  for (const name of texts) {
-    const text = cutText(touch[name] ?? '', Math.min(textBytesMax, room))
-    room -= text.length
-    pieces.push(Uint8Array.of(text.length), text)
+  for (let index = 0; index < texts.length; index++) {
+    const text = touch[texts[index] as TextName] ?? ''
+    const end = writeText(bytes, at + 1, text, Math.min(textBytesMax, room))
+    bytes[at] = end - at - 1
+    room -= end - at - 1
+    at = end
   }
-  return Buffer.concat(pieces)
+  return at
 }
 
 export function decodeTouch(source: Uint8Array): Touch {
@@ -97,10 +114,6 @@ export function channelAt(bytes: Uint8Array): Channel {
   return channels[bytes[0] ?? 0] ?? 'other'
 }
 
-function withoutAbsent(given: Record<TextName, string | undefined>): Omit<Touch, 'channel'> {
-  return Object.fromEntries(Object.entries(given).filter(([, text]) => text !== undefined))
-}
-
 function objectOf(value: Json | undefined): JsonObject | undefined {
   return isJsonObject(value) ? value : undefined
 }
@@ -109,19 +122,18 @@ function textOf(value: Json | undefined): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-/** Undefined also for what is no page of the web, as `$direct`. */
-function parseUrl(text: string | undefined): URL | undefined {
-  const url = text === undefined ? null : URL.parse(text)
-  return url !== null && url.hostname !== '' ? url : undefined
-}
-
-function hostOf(url: URL): string {
-  return url.hostname.replace(/^www\./, '')
+function addressOf(
+  own: JsonObject | undefined,
+  page: JsonObject | undefined,
+  name: 'url' | 'referrer',
+): Address | undefined {
+  const text = textOf(own?.[name]) ?? textOf(page?.[name])
+  return text === undefined ? undefined : parseAddress(text)
 }
 
 /** A shop and its checkout are one site, whichever of the two is a name below the other. */
-function isSameSite(from: URL, page: URL | undefined): boolean {
+function isSameSite({ host: one }: Address, page: Address | undefined): boolean {
   if (page === undefined) return false
-  const [one, other] = [hostOf(from), hostOf(page)]
+  const { host: other } = page
   return one === other || one.endsWith(`.${other}`) || other.endsWith(`.${one}`)
 }

@@ -14,7 +14,7 @@
  * Layout: f64 newestAtMs | per kind u8 names | per name f64 weight | u8 bytes | UTF-8.
  */
 
-import { cutText } from '../activity-pack.ts'
+import { type Desk, writeText } from './desk.ts'
 
 export const affinityKinds = ['category', 'brand', 'priceBand'] as const
 export type AffinityKind = (typeof affinityKinds)[number]
@@ -24,6 +24,9 @@ export const affinityHalfLifeMs = 30 * 86_400_000
 export const affinityCountMax = 10
 const nameBytesMax = 48
 const headBytes = 8
+/** Of all affinities of one part. */
+export const affinityBytesMax: number =
+  headBytes + affinityKinds.length * (1 + affinityCountMax * (9 + nameBytesMax))
 /** Of those who take up too much over all keys: see `shortenAffinities`. */
 const shortCountMax = 3
 
@@ -67,16 +70,14 @@ export function weightAt(atMs: number): number {
 
 const powers = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8]
 const priceBounds = [...powers.flatMap((power) => [power, 2 * power, 5 * power]), 1e9]
-/** Upper bound and name. */
-const priceBands = priceBounds.map((bound, index): readonly [number, string] => [
-  bound,
-  `${priceBounds[index - 1] ?? 0}-${bound}`,
-])
+const priceBands = priceBounds.map((bound, index) => `${priceBounds[index - 1] ?? 0}-${bound}`)
 
 /** Returns the band of a price: bounds are 1, 2 and 5 times a power of ten, as `20-50`. */
 export function priceBandOf(price: number): string | undefined {
   if (!(price >= 0)) return undefined
-  return priceBands.find(([bound]) => price < bound)?.[1]
+  let index = 0
+  while (index < priceBounds.length && price >= (priceBounds[index] ?? 0)) index++
+  return priceBands[index]
 }
 
 /** Of an event: `weightAt` times what it counts for. */
@@ -85,29 +86,78 @@ export interface Added {
   readonly atMs: number
 }
 
-/** Adds what one item of an event says; `weight` is that of the event. */
-export function addTaste(bytes: Uint8Array, taste: Taste, added: Added): Uint8Array {
-  let packed = bytes
-  for (const [kind, name] of affinityKinds.entries()) {
-    const text = taste[name]
-    if (text !== undefined && text !== '') packed = addName(packed, kind, text, added)
+/** Adds what one item of an event says to the affinities at the end of a desk. */
+export function addTaste(desk: Desk, from: number, taste: Taste, added: Added): void {
+  for (let kind = 0; kind < affinityKinds.length; kind++) {
+    const text = taste[affinityKinds[kind] as AffinityKind] ?? ''
+    if (text !== '') addName(desk, from, { kind, text }, added)
   }
-  return packed
 }
 
-function addName(bytes: Uint8Array, kind: number, text: string, added: Added): Uint8Array {
-  const { newestAtMs, lists } = decodeAffinities(bytes)
-  const name = cutText(text, nameBytesMax).toString()
-  const list = lists[kind] ?? []
-  const known = list.find((each) => each.name === name)
-  const weight = (known?.weight ?? 0) + added.weight
-  const isFull = known === undefined && list.length >= affinityCountMax
-  const gone = isFull ? list.toSorted(heaviestFirst).at(-1) : known
-  const kept = list.filter((each) => each !== gone)
-  return encodeAffinities({
-    newestAtMs: Math.max(newestAtMs, added.atMs),
-    lists: lists.with(kind, [...kept, { name, weight }]),
-  })
+const nameBytes = Buffer.alloc(nameBytesMax)
+
+/** The name comes to the end of its list. */
+function addName(
+  desk: Desk,
+  from: number,
+  { kind, text }: { readonly kind: number; readonly text: string },
+  { weight, atMs }: Added,
+): void {
+  const { bytes, view } = desk
+  if (desk.end === from) {
+    desk.end = from + headBytes + affinityKinds.length
+    bytes.fill(0, from, desk.end)
+  }
+  if (atMs > view.getFloat64(from)) view.setFloat64(from, atMs)
+  let countAt = from + headBytes
+  for (let before = 0; before < kind; before++) countAt = behindList(desk, countAt)
+  const listEnd = behindList(desk, countAt)
+  const length = writeText(nameBytes, 0, text, nameBytesMax)
+  const count = view.getUint8(countAt)
+  const knownAt = findName(desk, countAt + 1, listEnd, length)
+  const isFull = knownAt === listEnd && count >= affinityCountMax
+  const goneAt = isFull ? findLightest(desk, countAt + 1, listEnd) : knownAt
+  const goneBytes = goneAt === listEnd ? 0 : 9 + view.getUint8(goneAt + 8)
+  const sum = knownAt === listEnd ? weight : view.getFloat64(knownAt) + weight
+  const at = listEnd - goneBytes
+  const behindAt = at + 9 + length
+  if (goneAt !== at) bytes.copyWithin(goneAt, goneAt + goneBytes, listEnd)
+  if (behindAt !== listEnd) bytes.copyWithin(behindAt, listEnd, desk.end)
+  desk.end += behindAt - listEnd
+  view.setUint8(countAt, goneBytes === 0 ? count + 1 : count)
+  view.setFloat64(at, sum)
+  view.setUint8(at + 8, length)
+  nameBytes.copy(bytes, at + 9, 0, length)
+}
+
+function behindList({ view }: Desk, countAt: number): number {
+  let at = countAt + 1
+  for (let left = view.getUint8(countAt); left > 0; left--) at += 9 + view.getUint8(at + 8)
+  return at
+}
+
+/** Returns where `nameBytes` stands; `end` where it does not. */
+function findName({ bytes, view }: Desk, from: number, end: number, length: number): number {
+  let at = from
+  for (; at < end; at += 9 + view.getUint8(at + 8)) {
+    if (view.getUint8(at + 8) !== length) continue
+    let same = 0
+    while (same < length && bytes[at + 9 + same] === nameBytes[same]) same++
+    if (same === length) return at
+  }
+  return at
+}
+
+/** Returns where the last of a list stands, were it sorted by `heaviestFirst`. */
+function findLightest({ bytes, view }: Desk, from: number, end: number): number {
+  const nameAt = (at: number): string =>
+    bytes.toString('utf8', at + 9, at + 9 + view.getUint8(at + 8))
+  let lightest = from
+  for (let at = from; at < end; at += 9 + view.getUint8(at + 8)) {
+    const [one, other] = [view.getFloat64(at), view.getFloat64(lightest)]
+    if (one < other || (one === other && nameAt(at) > nameAt(lightest))) lightest = at
+  }
+  return lightest
 }
 
 /**
@@ -120,7 +170,6 @@ export function addTasteInPlace(
   taste: Taste,
   { weight, atMs }: Added,
 ): boolean {
-  if (from >= view.byteLength) return false
   if (atMs > view.getFloat64(from)) view.setFloat64(from, atMs)
   let at = from + headBytes
   for (let kind = 0; kind < affinityKinds.length; kind++) {

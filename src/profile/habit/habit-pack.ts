@@ -9,13 +9,17 @@
  */
 
 import {
+  type Added,
   addTaste,
   addTasteInPlace,
+  affinityBytesMax,
   mergeAffinities,
   shortenAffinities,
   type Taste,
   weightAt,
 } from './affinity-pack.ts'
+import { beginBytesMax, beginSession, type OtherSessions } from './begin-session.ts'
+import { createDesk, type Desk, makeRoom } from './desk.ts'
 import { foldedUntilMsOf, foldSessions, type SessionsOfKey } from './fold-sessions.ts'
 import {
   addVisit,
@@ -23,6 +27,7 @@ import {
   decodeSessions,
   encodeSessions,
   mergeSessions,
+  spanCountAt,
   type Visit,
 } from './session-pack.ts'
 
@@ -37,6 +42,8 @@ export interface HabitPart {
 export const habitBytesMax = 56 * 1024
 const headBytes = 2
 const empty = new Uint8Array(0)
+/** Of neither sessions nor affinities. */
+const nothing = new Uint8Array(headBytes)
 
 export interface Habits {
   readonly sessions: Uint8Array
@@ -52,24 +59,79 @@ export interface Happened {
   readonly action: number
 }
 
+/** Of most parts; for a larger one the desk grows. */
+const deskBytes = 8 * 1024
+/** Taken in turn: what is written to the one is read from the other. */
+const desks = { now: createDesk(deskBytes), next: createDesk(deskBytes) }
+
 /** Adds an event to one part of a person; may change other parts, whose sessions become old. */
 export function addHabits(parts: readonly HabitPart[], part: HabitPart, happened: Happened): void {
   const { visit, atMs, tastes, action } = happened
   if (visit === undefined && tastes.length === 0) return
-  const added = { weight: tastes.length === 0 ? 0 : action * weightAt(atMs), atMs }
-  // Others may hold the same bytes: the state store, for one. A `slice` of a Buffer is no copy.
-  const copy = part.habits === undefined ? undefined : new Uint8Array(part.habits)
-  if (copy !== undefined && addInPlace(copy, happened, added)) {
-    part.habits = copy
-    return
+  layOut(part.habits)
+  let isInPlace = true
+  if (visit !== undefined && !isWithinNewest(visit)) {
+    isInPlace = false
+    if (beginSession(desks.now, desks.next, visit, sessionsOfOthers(parts, part))) turnDesks()
+    else {
+      addSession(parts, part, visit)
+      layOut(part.habits)
+    }
   }
-  if (visit !== undefined) addSession(parts, part, visit)
   if (tastes.length > 0) {
-    const { sessions, affinities } = openHabits(part.habits)
-    const all = tastes.reduce((bytes, taste) => addTaste(bytes, taste, added), affinities)
-    if (all.length > 0) part.habits = closeHabits({ sessions, affinities: all })
+    const added = { weight: action * weightAt(atMs), atMs }
+    if (!isInPlace || !addAllInPlace(tastes, added)) {
+      if (isInPlace) layAffinities(part.habits)
+      isInPlace = false
+      const from = headBytes + desks.now.view.getUint16(0)
+      for (const taste of tastes) addTaste(desks.now, from, taste, added)
+    }
   }
-  if (parts.length > partCountSmall) cutHabits(parts)
+  if (desks.now.end > headBytes) part.habits = takeAway(desks.now)
+  if (!isInPlace && parts.length > partCountSmall) cutHabits(parts)
+}
+
+/** Others may hold the same bytes, the state store for one: so a copy is changed. */
+function layOut(habits: Uint8Array = nothing): void {
+  const { now, next } = desks
+  const room = habits.length + beginBytesMax + affinityBytesMax
+  makeRoom(now, room)
+  makeRoom(next, room)
+  now.bytes.set(habits)
+  now.end = habits.length
+}
+
+/** Those that were laid out, once more. */
+function layAffinities(habits: Uint8Array = nothing): void {
+  const { bytes, view } = desks.now
+  const from = headBytes + view.getUint16(0)
+  bytes.set(habits.subarray(from), from)
+}
+
+function turnDesks(): void {
+  const { now, next } = desks
+  desks.now = next
+  desks.next = now
+}
+
+function takeAway({ bytes, end }: Desk): Uint8Array {
+  const taken = Buffer.allocUnsafe(end)
+  bytes.copy(taken, 0, 0, end)
+  return taken
+}
+
+function sessionsOfOthers(parts: readonly HabitPart[], part: HabitPart): OtherSessions {
+  let spanCount = 0
+  let foldedUntilMs = 0
+  for (const other of parts) {
+    const { habits } = other
+    if (other === part || habits === undefined) continue
+    const view = new DataView(habits.buffer, habits.byteOffset, habits.byteLength)
+    if (view.getUint16(0) === 0) continue
+    spanCount += spanCountAt(view, headBytes)
+    foldedUntilMs = Math.max(foldedUntilMs, view.getFloat64(headBytes))
+  }
+  return { spanCount, foldedUntilMs }
 }
 
 /** Adds to the sessions of one part; those of others may be folded for it. */
@@ -82,21 +144,17 @@ function addSession(parts: readonly HabitPart[], part: HabitPart, visit: Visit):
   writeSessions(parts, before, foldSessions(before.with(at, { ...own, sessions })))
 }
 
+/** Adds a visit where no byte has to move. */
+function isWithinNewest(visit: Visit): boolean {
+  const { view } = desks.now
+  return view.getUint16(0) > 0 && addVisitInPlace(view, headBytes, visit)
+}
+
 /** Adds where no byte has to move; where it answers false, some may be added. */
-function addInPlace(
-  habits: Uint8Array,
-  { visit, tastes }: Happened,
-  added: { readonly weight: number; readonly atMs: number },
-): boolean {
-  const view = new DataView(habits.buffer, habits.byteOffset, habits.byteLength)
-  const sessionBytes = view.getUint16(0)
-  if (visit !== undefined) {
-    if (sessionBytes === 0 || !addVisitInPlace(view, headBytes, visit)) return false
-  }
-  for (const taste of tastes) {
-    if (!addTasteInPlace(view, headBytes + sessionBytes, taste, added)) return false
-  }
-  return true
+function addAllInPlace(tastes: readonly Taste[], added: Added): boolean {
+  const { view, end } = desks.now
+  const from = headBytes + view.getUint16(0)
+  return from < end && tastes.every((taste) => addTasteInPlace(view, from, taste, added))
 }
 
 /** So many parts cannot take up too much. */

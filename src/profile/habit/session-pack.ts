@@ -15,6 +15,7 @@
  * An entry is u16 bytes, 0 for none | f64 atMs | u32 order | touch (touch.ts).
  */
 
+import type { Piece } from './desk.ts'
 import { channelAt, encodeTouch, type Touch } from './touch.ts'
 
 /** Sessions of a person that are kept one by one. */
@@ -59,9 +60,10 @@ export interface Visit {
   readTouch(): Touch | undefined
 }
 
-const headBytes = 13
-const spanBytes = 28
-const entryBytes = 12
+export const sessionHeadBytes = 13
+export const spanBytes = 28
+/** Of its instant and order. */
+export const entryBytes = 12
 const noSessions: KeySessions = { spans: [], foldedCount: 0, foldedUntilMs: 0 }
 
 /** Adds an event. `readFoldedUntilMs` tells of the whole person. */
@@ -123,14 +125,14 @@ export function preferLed(one: Entry | undefined, other: Entry | undefined): Ent
 
 export function encodeSessions(sessions: KeySessions): Uint8Array {
   const { spans, foldedCount, foldedUntilMs, firstEntry, foldedEntry } = sessions
-  let size = headBytes + spans.length * spanBytes + sizeOf(firstEntry) + sizeOf(foldedEntry)
+  let size = sessionHeadBytes + spans.length * spanBytes + sizeOf(firstEntry) + sizeOf(foldedEntry)
   for (const { entry } of spans) size += sizeOf(entry)
   const bytes = new Uint8Array(size)
   const view = viewOf(bytes)
   view.setFloat64(0, foldedUntilMs)
   view.setUint32(8, foldedCount)
   bytes[12] = spans.length
-  let at = headBytes
+  let at = sessionHeadBytes
   for (const { startMs, lastMs, endMs, eventCount, entry } of spans) {
     view.setFloat64(at, startMs)
     view.setFloat64(at + 8, lastMs)
@@ -151,7 +153,7 @@ function sizeOf(entry: Entry | undefined): number {
 export function decodeSessions(source: Uint8Array): KeySessions {
   if (source.length === 0) return noSessions
   const view = viewOf(source)
-  let at = headBytes
+  let at = sessionHeadBytes
   const readEntry = (): Entry | undefined => {
     const length = view.getUint16(at)
     const from = at + 2
@@ -176,9 +178,9 @@ export function decodeSessions(source: Uint8Array): KeySessions {
  */
 export function addVisitInPlace(view: DataView, from: number, visit: Visit): boolean {
   const { atMs, order, idleMs } = visit
-  const spanCount = view.getUint8(from + 12)
+  const spanCount = spanCountAt(view, from)
   if (spanCount === 0) return false
-  let at = from + headBytes
+  let at = from + sessionHeadBytes
   for (let span = 1; span < spanCount; span++) at = behindEntry(view, at + spanBytes)
   if (atMs < view.getFloat64(at) || atMs >= view.getFloat64(at + 16)) return false
   const entryAt = at + spanBytes
@@ -192,7 +194,13 @@ export function addVisitInPlace(view: DataView, from: number, visit: Visit): boo
   return true
 }
 
-function behindEntry(view: DataView, at: number): number {
+/** Returns how many spans the sessions that begin at `from` have. */
+export function spanCountAt(view: DataView, from: number): number {
+  return view.getUint8(from + 12)
+}
+
+/** Returns where an entry ends. */
+export function behindEntry(view: DataView, at: number): number {
   return at + 2 + view.getUint16(at)
 }
 
@@ -230,6 +238,19 @@ function joinTwo(one: Span, other: Span): Span {
 /** Those of one instant and order are told apart by what they say, so that any order will do. */
 function compareEntries(one: Entry, other: Entry): number {
   return one.atMs - other.atMs || one.order - other.order || Buffer.compare(one.touch, other.touch)
+}
+
+/** As `compareEntries`, of two that are there. */
+export function compareEntriesAt(one: Piece, other: Piece): number {
+  const [left, right] = [one.desk, other.desk]
+  const [from, to] = [one.at + 2, other.at + 2]
+  const byTime =
+    left.view.getFloat64(from) - right.view.getFloat64(to) ||
+    left.view.getUint32(from + 8) - right.view.getUint32(to + 8)
+  if (byTime !== 0) return byTime
+  const touch = left.bytes.subarray(from + entryBytes, behindEntry(left.view, one.at))
+  const otherTouch = right.bytes.subarray(to + entryBytes, behindEntry(right.view, other.at))
+  return Buffer.compare(touch, otherTouch)
 }
 
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {

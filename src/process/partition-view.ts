@@ -31,8 +31,8 @@ export interface Codec<Value> {
 /** Families with keys that come again soon. */
 const keptFamilies = ['person/', 'trait/', 'message/'] as const
 /** Entries kept behind a commit, and their stored bytes; decoded they take several times that. */
-export const keptCountMax = 512
-const keptBytesMax = 1024 * 1024
+export const keptCountMax = 128
+const keptBytesMax = 256 * 1024
 /** They come in two generations of this share: no entry has to be moved when it is used. */
 const generationShare = 0.5
 

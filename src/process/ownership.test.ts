@@ -193,11 +193,14 @@ describe('ownership', () => {
     const second = world.start()
     second.assign([1])
     await until(() => said.length === 1)
-    assert.deepEqual(said, ['info taken over by the next owner'])
+    assert.deepEqual(said, ['info not owned: the next owner has it'])
     // Still wanted by the first: two words of the log that do not fit.
     second.assign([0, 1])
     await until(() => said.length === 2)
-    assert.deepEqual(said, ['info taken over by the next owner', 'warn owned by another'])
+    assert.deepEqual(said, [
+      'info not owned: the next owner has it',
+      'warn not owned: another took it',
+    ])
   })
 
   it('folds what delivery left in the log before it releases a partition', async (t) => {

@@ -17,8 +17,8 @@ export function tellNotOwned(
     logger.error(fields, 'not owned')
     return { offset: 0, says: message }
   }
-  if (isWanted) logger.warn(fields, 'owned by another')
+  if (isWanted) logger.warn(fields, 'not owned: another took it')
   // It was to be given up anyway, and the next owner did not wait for the end of that.
-  else logger.info(fields, 'taken over by the next owner')
+  else logger.info(fields, 'not owned: the next owner has it')
   return undefined
 }

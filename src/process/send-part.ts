@@ -49,6 +49,10 @@ export interface PartSkeleton {
   readonly keys: readonly string[]
   /** Where it was taken out of a person: who led them. */
   readonly takenFrom?: string
+  /** Who led them before it was taken out, where it was passed on since. */
+  readonly returnedFrom?: string
+  /** It was passed on to the very one it had been taken out of. */
+  readonly isAgain?: boolean
 }
 
 interface SentPart {
@@ -107,11 +111,14 @@ export function sendStated(
 export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Promise<void> {
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
-  const { takenFrom, ...skeleton } = record.skeleton as PartSkeleton
+  const { takenFrom, isAgain = false, ...given } = record.skeleton as PartSkeleton
+  const skeleton = takenFrom === undefined ? given : { ...given, returnedFrom: takenFrom }
   if (takenFrom !== undefined) {
     leave(person, takenFrom)
-    // It came back to them before they let it go: it ends here.
-    if (person.pointer === takenFrom) detach(scope, person)
+    // It came back to them before they let it go, or by way of another: it ends here.
+    if (person.pointer === takenFrom || (isAgain && person.pointer !== undefined)) {
+      detach(scope, person)
+    }
   }
   if (person.pointer !== undefined) {
     if (skeleton.keys.length > 0) person.pastKey = person.pointer
@@ -126,7 +133,9 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
     takeIn(scope, person, joined, sent.traits ?? {})
     for (const key of keysOf(person)) {
       // It was taken out of one of the two, and the other had it, or got it again.
-      if (isBarred(person, key)) returnPart(scope, person, key)
+      if (isBarred(person, key)) {
+        returnPart(scope, person, key, { isAgain: skeleton.returnedFrom === person.key })
+      }
     }
     endExited(scope, person)
     takeOverEnrollments(scope, person, running, skeleton.fromKey)
@@ -149,7 +158,12 @@ export function detach(scope: FoldScope, person: Person): void {
 }
 
 /** Takes a part out of a person and sends it back to its key; nothing is subtracted. */
-export function returnPart(scope: FoldScope, person: Person, partKey: string): void {
+export function returnPart(
+  scope: FoldScope,
+  person: Person,
+  partKey: string,
+  { isAgain }: { readonly isAgain: boolean } = { isAgain: false },
+): void {
   const traits = readTraits(scope, person.key)
   const part = person.parts.find(({ key }) => key === partKey)
   const own = Object.values(person.enrollments).filter(({ fromKey }) => fromKey === partKey)
@@ -171,11 +185,11 @@ export function returnPart(scope: FoldScope, person: Person, partKey: string): v
   }
   delete returned.barred
   delete returned.crossings
-  delete returned.crossings
   delete returned.left
   delete returned.refusals
   const partTraits = Object.hasOwn(traits, partKey) ? { [partKey]: traits[partKey] ?? {} } : {}
-  sendPart(scope, partKey, returned, { traits: partTraits, running }, person.key)
+  const back = { takenFrom: person.key, ...(isAgain ? { isAgain } : {}) }
+  sendPart(scope, partKey, returned, { traits: partTraits, running }, back)
   delete traits[partKey]
   writeTraits(scope, person.key, traits)
   updateAllMemberships(scope, person, traits)
@@ -187,7 +201,7 @@ function sendPart(
   key: string,
   person: Person,
   more: Omit<SentPart, 'person'>,
-  takenFrom?: string,
+  back: Pick<PartSkeleton, 'takenFrom' | 'isAgain'> = {},
 ): void {
   const sent: SentPart = {
     ...more,
@@ -196,7 +210,7 @@ function sendPart(
   const skeleton: PartSkeleton = {
     fromKey: person.key,
     keys: person.parts.map((part) => part.key),
-    ...(takenFrom === undefined ? {} : { takenFrom }),
+    ...back,
   }
   send(scope, { kind: 'identity-part', key, skeleton, body: encode(sent) })
 }

@@ -72,6 +72,8 @@ export interface FilledEntry {
   readonly isMoved?: boolean
   /** It was where nobody knows the part, and was sent to the part's own key once. */
   readonly isSentBack?: boolean
+  /** Who has the part, and sent this on since another may have kept the part's first past. */
+  readonly heldBy?: string
 }
 
 /** Puts the computed traits of newly applied definitions in force, and asks for their past. */
@@ -195,7 +197,7 @@ function deliverHere(
   let part = findPart(person, partKey)
   if (part === undefined || hasKeptPast(person, entry)) {
     const onward = isLastHop ? undefined : goOn(person, entry)
-    if (onward !== undefined) return onward
+    if (onward !== undefined) return part === undefined ? onward : { ...onward, heldBy: key }
     part ??= addPart(person, partKey)
   }
   const packed = decodeComputed(Buffer.from(states, 'base64'))
@@ -216,6 +218,7 @@ function hasKeptPast({ pointer, pastKey }: Person, entry: FilledEntry): boolean 
  * only go down, and it goes up to its own key once, so this ends.
  */
 function goOn(person: Person, entry: FilledEntry): FilledEntry | undefined {
+  const { heldBy, ...given } = entry
   const { key, partKey, isSentBack = false } = entry
   const { pointer, pastKey, isShared = false } = person
   // What came back to its own key in vain went on with the events, and not with its first past.
@@ -224,6 +227,8 @@ function goOn(person: Person, entry: FilledEntry): FilledEntry | undefined {
   if (isSentBack || partKey === key) return undefined
   // This person was taken out of those who may have kept the part.
   if (away !== undefined) return { ...entry, key: away }
+  // Nothing was kept here: the one who has the part has its past too.
+  if (heldBy !== undefined) return { ...given, key: heldBy, isSentBack: true }
   // One that belongs here may have had nothing else to bring along; else its own key knows.
   const isHere = Object.hasOwn(person.claimed, partKey) && !isBarred(person, partKey)
   return isHere ? undefined : { ...entry, key: partKey, isSentBack: true }

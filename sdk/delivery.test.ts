@@ -100,6 +100,8 @@ describe('an event', { skip }, () => {
     world.faults.push({ status: 503, retryAfterSeconds: 5 }, { status: 429, retryAfterSeconds: 1 })
     await call(page, track(range('Asked', 2)))
     await until(() => world.taken.length === 1)
+    // A page that ends before it has read the answer cannot know of it.
+    await until(async () => (await page.evaluate('localStorage["attune.w"]')) !== undefined)
     await page.reload()
     await call(page, track(['Asked 002']))
     const events = await named(world, 'Asked', 3)

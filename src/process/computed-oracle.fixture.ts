@@ -13,6 +13,12 @@ export interface NaiveEvent {
   readonly properties: JsonObject
 }
 
+/** What one event says for a trait. */
+export interface NaiveSample {
+  readonly atMs: number
+  readonly value: Json
+}
+
 const minuteMs = 60_000
 const unitMs: Readonly<Record<string, number>> = {
   seconds: 1000,
@@ -33,14 +39,9 @@ export function naiveValue(
   nowMs: number,
   all: Readonly<Record<string, JsonObject>>,
 ): Json | undefined {
-  const { kind, event, of, within, where, length, unit } = definition
-  if (kind === 'ratio') {
-    const term = (name: Json | undefined) =>
-      naiveValue(all[String(name)] ?? {}, events, nowMs, all) ?? null
-    const [over, by] = [term(definition['over']), term(definition['by'])]
-    if (typeof over === 'number' && typeof by === 'number' && by !== 0) return over / by
-    return definition['whenZero'] ?? undefined
-  }
+  const { kind, event, of, within, where } = definition
+  if (kind === 'ratio')
+    return ratioOf(definition, (name) => naiveValue(all[name] ?? {}, events, nowMs, all))
   const names = event === undefined ? undefined : [event].flat()
   const counted = events.filter(
     (each) =>
@@ -51,12 +52,34 @@ export function naiveValue(
   const samples = counted
     .toSorted((left, right) => left.occurredAtMs - right.occurredAtMs || left.ref - right.ref)
     .flatMap((each) => valuesOf(each, of).map((value) => ({ value, atMs: each.occurredAtMs })))
+  return answerOf(definition, samples, nowMs)
+}
+
+/** Returns what a ratio says of its two terms. */
+export function ratioOf(
+  { over, by, whenZero }: JsonObject,
+  termOf: (name: string) => Json | undefined,
+): Json | undefined {
+  const [dividend, divisor] = [termOf(`${over}`), termOf(`${by}`)]
+  const isDivided = typeof dividend === 'number' && typeof divisor === 'number' && divisor !== 0
+  return isDivided ? dividend / divisor : (whenZero ?? undefined)
+}
+
+/**
+ * Returns what any other kind says of the samples that it counts, in the order of their times; one
+ * for each event where the definition asks for no value.
+ */
+export function answerOf(
+  { kind, length, unit }: JsonObject,
+  samples: readonly NaiveSample[],
+  nowMs: number,
+): Json | undefined {
   const numbers = samples.map(({ value }) => value).filter((value) => typeof value === 'number')
   const scalars = samples.filter(({ value }) => value !== '' && isScalar(value))
   const sum = Math.round(numbers.reduce((before, each) => before + each, 0) * 1e6) / 1e6
   switch (kind) {
     case 'count':
-      return counted.length
+      return samples.length
     case 'sum':
       return sum
     case 'average':
@@ -79,9 +102,9 @@ export function naiveValue(
     case 'mostFrequent':
       return mostFrequent(scalars)
     case 'recency': {
-      if (counted.length === 0) return undefined
-      const lastMs = Math.max(...counted.map(({ occurredAtMs }) => occurredAtMs))
-      return Math.max(0, Math.floor((nowMs - lastMs) / (unitMs[String(unit)] ?? 1)))
+      const lastMs = samples.at(-1)?.atMs
+      if (lastMs === undefined) return undefined
+      return Math.max(0, Math.floor((nowMs - lastMs) / (unitMs[String(unit)] ?? Number.NaN)))
     }
     default:
       throw new Error(`no such kind ${JSON.stringify(kind)}`)
@@ -119,6 +142,7 @@ function isMatch(where: JsonObject, properties: JsonObject): boolean {
 }
 
 function valuesOf({ name, properties }: NaiveEvent, of: Json | undefined): readonly Json[] {
+  if (of === undefined) return [1]
   if (of === '$event') return [name]
   if (of === 'products.*.sku') {
     return ((properties['products'] ?? []) as JsonObject[]).flatMap(({ sku }) => sku ?? [])
@@ -131,7 +155,7 @@ function isScalar(value: Json): boolean {
   return ['string', 'number', 'boolean'].includes(typeof value)
 }
 
-function mostFrequent(samples: readonly { readonly value: Json; readonly atMs: number }[]) {
+function mostFrequent(samples: readonly NaiveSample[]): Json | undefined {
   const groups = Object.values(Object.groupBy(samples, ({ value }) => JSON.stringify(value)))
   const ranked = groups.map((group = []) => ({
     value: group[0]?.value,

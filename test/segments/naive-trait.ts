@@ -4,16 +4,10 @@
  */
 
 import { isJsonObject, type Json, type JsonObject } from '../../src/lib/json.ts'
+import { answerOf, type NaiveSample, ratioOf } from '../../src/process/computed-oracle.fixture.ts'
 import { type NaiveEvent, passes, secondsOf } from './naive-rule.ts'
 
 export type NaiveTraits = ReadonlyMap<string, JsonObject>
-
-interface NaiveSample {
-  readonly atMs: number
-  readonly value: Json
-}
-
-const unitMsOf: Readonly<Record<string, number>> = { seconds: 1000, minutes: 60_000 }
 
 /** Returns the value; undefined where there is nothing to say it of. */
 export function traitValueAt(
@@ -24,47 +18,9 @@ export function traitValueAt(
 ): Json | undefined {
   const trait = traits.get(name) ?? {}
   if (trait['kind'] === 'ratio') {
-    const [over, by] = [trait['over'], trait['by']].map((term) =>
-      traitValueAt(traits, `${term}`, events, nowMs),
-    )
-    const isDivided = typeof over === 'number' && typeof by === 'number' && by !== 0
-    return isDivided ? over / by : (trait['whenZero'] ?? undefined)
+    return ratioOf(trait, (term) => traitValueAt(traits, term, events, nowMs))
   }
-  const samples = samplesOf(trait, events, nowMs)
-  const numbers = samples.map(({ value }) => value).filter((value) => typeof value === 'number')
-  const sum = numbers.reduce((total, each) => total + each, 0)
-  switch (trait['kind']) {
-    case 'count':
-      return samples.length
-    case 'sum':
-      return sum
-    case 'average':
-      return numbers.length === 0 ? undefined : sum / numbers.length
-    case 'min':
-      return numbers.length === 0 ? undefined : Math.min(...numbers)
-    case 'max':
-      return numbers.length === 0 ? undefined : Math.max(...numbers)
-    case 'first':
-      return samples[0]?.value
-    case 'last':
-      return samples.at(-1)?.value
-    case 'list':
-      return samples
-        .map(({ value }) => value)
-        .slice(-Number(trait['length']))
-        .reverse()
-    case 'uniqueCount':
-      return new Set(samples.map(({ value }) => value)).size
-    case 'mostFrequent':
-      return mostFrequent(samples)
-    case 'recency': {
-      const lastMs = samples.at(-1)?.atMs
-      const unitMs = unitMsOf[`${trait['unit']}`] ?? Number.NaN
-      return lastMs === undefined ? undefined : Math.max(0, Math.floor((nowMs - lastMs) / unitMs))
-    }
-    default:
-      throw new Error(`no kind ${trait['kind']}`)
-  }
+  return answerOf(trait, samplesOf(trait, events, nowMs), nowMs)
 }
 
 /** In order: by time, then by the event's reference, then by the place in the event. */
@@ -118,12 +74,4 @@ function valuesOf({ name, properties }: NaiveEvent, of: string): readonly Json[]
   return present(
     (entries as readonly Json[]).map((one) => (isJsonObject(one) ? one[each] : undefined)),
   )
-}
-
-/** Of several met as often, the one met last. */
-function mostFrequent(samples: readonly NaiveSample[]): Json | undefined {
-  const counts = new Map<Json, number>()
-  for (const { value } of samples) counts.set(value, (counts.get(value) ?? 0) + 1)
-  const most = Math.max(...counts.values())
-  return samples.findLast(({ value }) => counts.get(value) === most)?.value
 }

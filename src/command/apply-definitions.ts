@@ -6,7 +6,7 @@ import { sha256Hex } from '../lib/hash.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
-import { emptyBody } from '../log/record.ts'
+import { applyRecordOf } from '../process/apply-record.ts'
 import { parseDefinitionFiles } from '../process/definition-files.ts'
 import { encodeDocument } from '../process/definitions.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
@@ -48,19 +48,7 @@ export async function applyDefinitions(
   // Also where they are in force: a side store that was lost has its definitions back by this.
   await blobs.put([bytes])
   if (await isInForce(state, partitionCount, hash)) return
-  await log.append([
-    {
-      partition: 0,
-      key: 'control:0',
-      kind: 'apply',
-      id: deps.random.bytes(16),
-      recordedAtMs: deps.clock.nowMs(),
-      isBackfill: false,
-      keyId: 0,
-      skeleton: { hash },
-      body: emptyBody,
-    },
-  ])
+  await log.append([applyRecordOf(deps, { hash })])
   const startedAtMs = deps.clock.monotonicMs()
   for (let waitMs = lookMs; !(await isInForce(state, partitionCount, hash)); waitMs *= 1.5) {
     if (signal?.aborted === true) return

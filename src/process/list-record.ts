@@ -7,8 +7,8 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog, Place } from '../log/event-log.ts'
-import { emptyBody } from '../log/record.ts'
 import type { BlobStore } from '../state/blob-store.ts'
+import { applyRecordOf } from './apply-record.ts'
 import type { ListSkeleton } from './fold.ts'
 import { encodeKeyList } from './key-list.ts'
 
@@ -30,18 +30,6 @@ export async function replaceList(
 ): Promise<{ readonly list: ListSkeleton; readonly places: readonly Place[] }> {
   const [hash = ''] = await deps.blobs.put([encodeKeyList(keys)])
   const list: ListSkeleton = { name, hash, keyCount: new Set(keys).size }
-  const places = await deps.log.append([
-    {
-      partition: 0,
-      key: 'control:0',
-      kind: 'apply',
-      id: deps.random.bytes(16),
-      recordedAtMs: deps.clock.nowMs(),
-      isBackfill: false,
-      keyId: 0,
-      skeleton: { list },
-      body: emptyBody,
-    },
-  ])
+  const places = await deps.log.append([applyRecordOf(deps, { list })])
   return { list, places }
 }

@@ -73,39 +73,59 @@ async function mingle(cluster: Cluster, random: Random, eventCount: number): Pro
   }
 }
 
+async function openCluster(
+  seed: number,
+): Promise<{ readonly random: Random; readonly cluster: Cluster }> {
+  const random = createSeededRandom(seed)
+  const cluster = new Cluster()
+  await cluster.start()
+  await cluster.apply('nothing')
+  return { random, cluster }
+}
+
+/** Life goes on in rounds, some of which one partition sleeps through; then all comes to rest. */
+async function goOn(
+  cluster: Cluster,
+  random: Random,
+  { roundCount, deathShare }: { readonly roundCount: number; readonly deathShare: number },
+  liveOn: () => Promise<void>,
+): Promise<void> {
+  for (let round = 0; round < roundCount; round++) {
+    await liveOn()
+    cluster.asleep = Math.floor(random.unit() * (partitionCount + 1))
+    for (let step = Math.floor(random.unit() * 9); step > 0; step--) await cluster.step(random)
+    // The owner dies with what it has in hand.
+    if (random.unit() < deathShare) await cluster.start()
+  }
+  cluster.asleep = -1
+  await cluster.settle(random)
+}
+
+async function checkFilled(cluster: Cluster, partition = 0): Promise<void> {
+  const inForce = await cluster.inForce(partition)
+  assert.ok(inForce.length > 0, `partition ${partition} has traits`)
+  for (const { name, readyAtMs } of inForce) {
+    assert.ok(readyAtMs !== undefined, `${name} is filled in partition ${partition}`)
+  }
+}
+
 describe('a new computed trait', () => {
   for (const seed of [1, 2, 3, 4, 5, 6]) {
     it(`is filled exactly while life and deaths of owners go on (seed ${seed})`, async () => {
-      const random = createSeededRandom(seed)
-      const cluster = new Cluster()
-      await cluster.start()
-      await cluster.apply('nothing')
+      const { random, cluster } = await openCluster(seed)
       await live(cluster, random, 120)
       await cluster.apply('traits')
-      for (let round = 0; round < 12; round++) {
-        await live(cluster, random, 10)
-        cluster.asleep = Math.floor(random.unit() * (partitionCount + 1))
-        for (let step = Math.floor(random.unit() * 9); step > 0; step--) await cluster.step(random)
-        // The owner dies with what it has in hand.
-        if (random.unit() < 0.5) await cluster.start()
-      }
-      cluster.asleep = -1
-      await cluster.settle(random)
-      for (const partition of partitions) {
-        for (const { name, readyAtMs } of await cluster.inForce(partition)) {
-          assert.ok(readyAtMs !== undefined, `${name} is filled in partition ${partition}`)
-        }
-      }
+      await goOn(cluster, random, { roundCount: 12, deathShare: 0.5 }, () =>
+        live(cluster, random, 10),
+      )
+      for (const partition of partitions) await checkFilled(cluster, partition)
       await checkValues(cluster)
       await checkRebuild(cluster)
     })
   }
 
   it('takes nothing twice, nor from an older owner', async () => {
-    const random = createSeededRandom(8)
-    const cluster = new Cluster()
-    await cluster.start()
-    await cluster.apply('nothing')
+    const { random, cluster } = await openCluster(8)
     await live(cluster, random, 100)
     await cluster.settle(random)
     await cluster.apply('traits')
@@ -143,10 +163,7 @@ describe('a new computed trait', () => {
   })
 
   it('is filled in several passes over the log, each with some of the people', async () => {
-    const random = createSeededRandom(9)
-    const cluster = new Cluster()
-    await cluster.start()
-    await cluster.apply('nothing')
+    const { random, cluster } = await openCluster(9)
     await live(cluster, random, 150)
     await cluster.settle(random)
     await cluster.apply('traits')
@@ -160,10 +177,7 @@ describe('a new computed trait', () => {
   })
 
   it('knows in each pass which emails were sent, whoever else was evaluated then', async () => {
-    const random = createSeededRandom(12)
-    const cluster = new Cluster()
-    await cluster.start()
-    await cluster.apply('nothing')
+    const { random, cluster } = await openCluster(12)
     const names = Array.from({ length: 30 }, (_, index) => `person-${index}`)
     const view = async (some: readonly string[]): Promise<void> => {
       for (const userId of some) await cluster.event('Product Viewed', { userId })
@@ -204,10 +218,7 @@ describe('a new computed trait', () => {
 
   it('goes where a device went while it is filled: the past to who claimed it first', async () => {
     for (let seed = 20; seed < 26; seed++) {
-      const random = createSeededRandom(seed)
-      const cluster = new Cluster()
-      await cluster.start()
-      await cluster.apply('nothing')
+      const { random, cluster } = await openCluster(seed)
       for (let count = 0; count < 3; count++) {
         await cluster.event('Product Viewed', { anonymousId: 'd' })
       }
@@ -227,10 +238,7 @@ describe('a new computed trait', () => {
 
   it('is filled exactly where one partition has it before another', async () => {
     for (const seed of [60, 61, 62, 63, 64, 65]) {
-      const random = createSeededRandom(seed)
-      const cluster = new Cluster()
-      await cluster.start()
-      await cluster.apply('nothing')
+      const { random, cluster } = await openCluster(seed)
       await live(cluster, random, 60)
       await cluster.settle(random)
       for (const partition of partitions) {
@@ -239,8 +247,7 @@ describe('a new computed trait', () => {
         await live(cluster, random, 20)
         await cluster.settle(random)
       }
-      const inForce = await cluster.inForce()
-      assert.ok(inForce.length > 0 && inForce.every(({ readyAtMs }) => readyAtMs !== undefined))
+      await checkFilled(cluster)
       await checkValues(cluster, `seed ${seed}`)
       await checkRebuild(cluster)
     }
@@ -248,32 +255,20 @@ describe('a new computed trait', () => {
 
   it('goes where people go who are joined, taken apart and joined again', async () => {
     for (const seed of [40, 46, 93, 254, 286, 550]) {
-      const random = createSeededRandom(seed)
-      const cluster = new Cluster()
-      await cluster.start()
-      await cluster.apply('nothing')
+      const { random, cluster } = await openCluster(seed)
       await mingle(cluster, random, 100)
       await cluster.apply('traits')
-      for (let round = 0; round < 10; round++) {
-        await mingle(cluster, random, 8)
-        cluster.asleep = Math.floor(random.unit() * (partitionCount + 1))
-        for (let step = Math.floor(random.unit() * 9); step > 0; step--) await cluster.step(random)
-        if (random.unit() < 0.3) await cluster.start()
-      }
-      cluster.asleep = -1
-      await cluster.settle(random)
-      const inForce = await cluster.inForce()
-      assert.ok(inForce.length > 0 && inForce.every(({ readyAtMs }) => readyAtMs !== undefined))
+      await goOn(cluster, random, { roundCount: 10, deathShare: 0.3 }, () =>
+        mingle(cluster, random, 8),
+      )
+      await checkFilled(cluster)
       await checkValues(cluster, `seed ${seed}`)
       await checkRebuild(cluster)
     }
   })
 
   it('is ready nowhere while one partition has not read its past', async () => {
-    const random = createSeededRandom(30)
-    const cluster = new Cluster()
-    await cluster.start()
-    await cluster.apply('nothing')
+    const { random, cluster } = await openCluster(30)
     await live(cluster, random, 60)
     await cluster.settle(random)
     await cluster.apply('traits')
@@ -289,10 +284,7 @@ describe('a new computed trait', () => {
   })
 
   it('starts no campaign by what it was, and one by what happens next', async () => {
-    const random = createSeededRandom(10)
-    const cluster = new Cluster()
-    await cluster.start()
-    await cluster.apply('nothing')
+    const { random, cluster } = await openCluster(10)
     const enrolled = () =>
       cluster.owneds.reduce(
         (sum, { fold }) => sum + (fold.scope.meta.campaigns['offer']?.['enrolled'] ?? 0),
@@ -338,10 +330,7 @@ describe('a new computed trait', () => {
   })
 
   it('gives way to another definition of its name while it is filled', async () => {
-    const random = createSeededRandom(11)
-    const cluster = new Cluster()
-    await cluster.start()
-    await cluster.apply('nothing')
+    const { random, cluster } = await openCluster(11)
     await live(cluster, random, 60)
     await cluster.settle(random)
     await cluster.apply('traits')

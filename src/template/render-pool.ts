@@ -243,7 +243,8 @@ class RenderPool implements Renderer {
       return
     }
     const cpuMs = await cpuMsOf(slot.worker, hardMs)
-    if (slot.isClosed) return
+    // The answer may have taken a while: what it counts is of this request only if it goes on.
+    if (slot.isClosed || Atomics.load(slot.progress, 0) !== number) return
     if (number !== slot.seen) {
       slot.seen = number
       slot.seenSinceMs = nowMs

@@ -2,7 +2,7 @@
 
 import type { StatePlace } from '../delivery/read-state.ts'
 import { type CompiledDefinitions, noDefinitions } from '../process/definitions.ts'
-import { readDefinitions } from '../process/definitions-cache.ts'
+import { readDefinitions, remember } from '../process/definitions-cache.ts'
 import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 
@@ -17,7 +17,7 @@ export function createDefinitionsInForce(
   place: StatePlace,
   blobs: Pick<BlobStore, 'get'>,
 ): DefinitionsInForce {
-  const kept = new Map<string, CompiledDefinitions>()
+  const kept = new Map<string, Promise<CompiledDefinitions>>()
   /** By partition: what was read last, and the hash in it. It is read for every answer. */
   const hashes = new Map<number, { readonly bytes: Uint8Array; readonly hash: string }>()
   const hashOf = async (partition: number): Promise<string> => {
@@ -32,12 +32,8 @@ export function createDefinitionsInForce(
   return {
     async of(partition) {
       const hash = await hashOf(partition)
-      const known = kept.get(hash)
-      if (known !== undefined) return known
-      const definitions = hash === '' ? noDefinitions() : await readDefinitions(blobs, hash)
-      kept.set(hash, definitions)
-      if (kept.size > keptCountMax) kept.delete(kept.keys().next().value ?? '')
-      return definitions
+      if (hash === '') return noDefinitions()
+      return await remember(kept, hash, keptCountMax, () => readDefinitions(blobs, hash))
     },
   }
 }
@@ -49,4 +45,12 @@ export async function readMeta(
 ): Promise<PartitionMeta | undefined> {
   const [bytes] = await place.state.get(partition, [metaKey])
   return bytes === undefined ? undefined : decodeJson<PartitionMeta>(bytes)
+}
+
+/** Returns the same of each partition. */
+export async function readMetas(
+  place: StatePlace,
+): Promise<readonly (PartitionMeta | undefined)[]> {
+  const partitions = Array.from({ length: place.partitionCount }, (_, partition) => partition)
+  return await Promise.all(partitions.map((partition) => readMeta(place, partition)))
 }

@@ -20,7 +20,7 @@ import { Facts } from '../segment/facts.ts'
 import type { Segment } from '../segment/segment.ts'
 import { namesOf } from '../segment/segment.ts'
 import type { BlobStore } from '../state/blob-store.ts'
-import { type DefinitionsInForce, readMeta } from './definitions-in-force.ts'
+import { type DefinitionsInForce, readMeta, readMetas } from './definitions-in-force.ts'
 
 export interface SegmentDeps {
   readonly place: StatePlace
@@ -173,9 +173,7 @@ export async function readListed(
 
 /** Returns what is in force in the control partition, and what each partition knows of itself. */
 export async function readInForce({ place, inForce }: SegmentDeps): Promise<InForce> {
-  const partitions = Array.from({ length: place.partitionCount }, (_, partition) => partition)
-  const metas = await Promise.all(partitions.map((partition) => readMeta(place, partition)))
-  return { metas, definitions: await inForce.of(0) }
+  return { metas: await readMetas(place), definitions: await inForce.of(0) }
 }
 
 function showSegment(

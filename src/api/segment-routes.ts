@@ -8,17 +8,11 @@ import { listCountMax, replaceList } from '../process/list-record.ts'
 import { isListName } from '../segment/parse-rule.ts'
 import type { ApiDeps } from './api-deps.ts'
 import type { ApiOptions } from './api-options.ts'
-import { createDefinitionsInForce } from './definitions-in-force.ts'
+import { createDefinitionsInForce, readMeta, readMetas } from './definitions-in-force.ts'
 import { previewSegment, sampleCountDefault, sampleCountMax } from './preview-segment.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
 import { parseProfileId, profileIdProblem, profileUnknown } from './profile-answer.ts'
-import {
-  explainSegment,
-  findSegment,
-  listSegments,
-  readInForce,
-  type SegmentDeps,
-} from './segment-answer.ts'
+import { explainSegment, findSegment, listSegments, type SegmentDeps } from './segment-answer.ts'
 import { sendJson } from './send-json.ts'
 
 const PreviewBody = Type.Object(
@@ -72,21 +66,16 @@ export function addSegmentRoutes(app: FastifyInstance, deps: ApiDeps, options: A
     },
   )
 
-  addListRoutes(app, deps, options, segmentDeps)
+  addListRoutes(app, deps, options)
 }
 
-function addListRoutes(
-  app: FastifyInstance,
-  deps: ApiDeps,
-  options: ApiOptions,
-  segmentDeps: SegmentDeps,
-): void {
+function addListRoutes(app: FastifyInstance, deps: ApiDeps, options: ApiOptions): void {
   app.addContentTypeParser('text/csv', { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   )
 
   app.get('/api/v1/lists', async (_request, reply) => {
-    const { metas } = await readInForce(segmentDeps)
+    const metas = await readMetas(deps.place)
     const lists = Object.entries(metas[0]?.lists ?? {}).map(([name, { hash, keyCount, atMs }]) => ({
       name,
       keyCount,
@@ -110,8 +99,7 @@ function addListRoutes(
       if (parsed.kind === 'refused') {
         return sendProblem(reply, { ...listInvalid, faults: parsed.faults })
       }
-      const { metas } = await readInForce(segmentDeps)
-      const known = metas[0]?.lists ?? {}
+      const known = (await readMeta(deps.place, 0))?.lists ?? {}
       const isNew = !Object.hasOwn(known, name)
       if (isNew && Object.keys(known).length >= listCountMax) return sendProblem(reply, listsFull)
       const { list, places } = await replaceList(deps, name, parsed.keys)

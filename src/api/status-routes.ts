@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { PartitionMeta } from '../process/meta.ts'
 import type { ApiDeps } from './api-deps.ts'
-import { createDefinitionsInForce, readMeta } from './definitions-in-force.ts'
+import { createDefinitionsInForce, readMetas } from './definitions-in-force.ts'
 import { progressOf } from './segment-answer.ts'
 import { sendJson } from './send-json.ts'
 
@@ -14,7 +14,7 @@ export function addStatusRoutes(app: FastifyInstance, deps: ApiDeps): void {
   app.get('/api/v1/campaigns', async (_request, reply) => {
     const definitions = await inForce.of(0)
     const sums = new Map<string, Counts>()
-    for (const { campaigns } of await readMetas(deps)) {
+    for (const { campaigns } of await readKnownMetas(deps)) {
       for (const [name, counts] of Object.entries(campaigns)) {
         const sum = sums.get(name) ?? {}
         addCounts(sum, counts)
@@ -37,7 +37,7 @@ export function addStatusRoutes(app: FastifyInstance, deps: ApiDeps): void {
 
   app.get('/api/v1/status', async (_request, reply) => {
     const [metas, health, index] = await Promise.all([
-      readMetas(deps),
+      readKnownMetas(deps),
       deps.health(),
       deps.indexState(),
     ])
@@ -63,12 +63,8 @@ export function addStatusRoutes(app: FastifyInstance, deps: ApiDeps): void {
   })
 }
 
-async function readMetas(deps: ApiDeps): Promise<readonly PartitionMeta[]> {
-  const { partitionCount } = deps.place
-  const metas = await Promise.all(
-    Array.from({ length: partitionCount }, (_, partition) => readMeta(deps.place, partition)),
-  )
-  return metas.filter((meta) => meta !== undefined)
+async function readKnownMetas({ place }: ApiDeps): Promise<readonly PartitionMeta[]> {
+  return (await readMetas(place)).filter((meta) => meta !== undefined)
 }
 
 function addCounts(sum: Counts, counts: Readonly<Counts>): void {

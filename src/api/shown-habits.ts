@@ -4,7 +4,7 @@
  */
 
 import { timeText } from '../lib/time-text.ts'
-import { abandonedAtMsOf, type Cart, cartAbandonedMsDefault } from '../profile/cart.ts'
+import { abandonedAtMsOf, type Cart } from '../profile/cart.ts'
 import type {
   HabitView,
   ShownAffinity,
@@ -35,7 +35,7 @@ export function showHabits(view: HabitView): Record<string, unknown> {
 
 /** What the lines of a cart do not say. */
 export function showCartState(cart: Cart): Record<string, unknown> {
-  const abandonedAtMs = abandonedAtMsOf(cart, cartAbandonedMsDefault)
+  const abandonedAtMs = abandonedAtMsOf(cart)
   return {
     value: cart.value,
     removed: cart.removed.map(({ itemId, removedAtMs }) => ({

@@ -2,7 +2,7 @@
 
 import type { JsonObject } from '../lib/json.ts'
 import { timeText } from '../lib/time-text.ts'
-import { type Cart, cartAbandonedMsDefault, cartStateAt } from '../profile/cart.ts'
+import { type Cart, cartStateAt } from '../profile/cart.ts'
 import {
   agedWeight,
   type ShownAffinity,
@@ -25,7 +25,7 @@ export function habitValues({ parts }: Person, cart: Cart, nowMs: number): JsonO
       interest: round(agedWeight(weight, nowMs - affinitiesAtMs)),
     }))
   return {
-    cart_state: cartStateAt(cart, nowMs, cartAbandonedMsDefault),
+    cart_state: cartStateAt(cart, nowMs),
     cart_value: cart.value,
     session_count: sessionCount,
     ...(session === undefined

@@ -6,7 +6,7 @@ import type { Activity } from './person-view.ts'
 const hourMs = 3_600_000
 
 function stateOf(activity: readonly Activity[], nowMs: number): string {
-  return cartStateAt(viewCart(activity), nowMs, hourMs)
+  return cartStateAt(viewCart(activity), nowMs)
 }
 
 function did(name: string, occurredAtMs: number, itemId?: string, quantity?: number): Activity {
@@ -27,7 +27,7 @@ describe('a cart', () => {
     }
     const looked = [added, did('Product Viewed', 500, 'a')]
     assert.equal(stateOf(looked, 10 + hourMs), 'abandoned', 'looking at an item is none')
-    assert.equal(abandonedAtMsOf(viewCart([]), hourMs), undefined)
+    assert.equal(abandonedAtMsOf(viewCart([])), undefined)
   })
 
   it('is ordered by an order that empties it, and open again by what comes later', () => {

@@ -12,11 +12,10 @@ export interface CartLine {
   readonly addedAtMs: number
 }
 
-export const cartStates = ['empty', 'open', 'abandoned', 'ordered'] as const
-export type CartState = (typeof cartStates)[number]
+export type CartState = 'empty' | 'open' | 'abandoned' | 'ordered'
 
 /** A cart that nothing happened to for so long is abandoned, as in BigCommerce. */
-export const cartAbandonedMsDefault = 3_600_000
+const cartAbandonedMs = 3_600_000
 
 export interface Cart {
   /** The newest last. */
@@ -100,18 +99,15 @@ export function cartOf(activity: readonly Activity[]): readonly CartLine[] {
 }
 
 /** Returns when it is abandoned unless something happens; undefined where it is empty. */
-export function abandonedAtMsOf(
-  { lines, changedAtMs = 0 }: Cart,
-  afterMs: number,
-): number | undefined {
-  return lines.length === 0 ? undefined : changedAtMs + afterMs
+export function abandonedAtMsOf({ lines, changedAtMs = 0 }: Cart): number | undefined {
+  return lines.length === 0 ? undefined : changedAtMs + cartAbandonedMs
 }
 
 /**
  * Returns the state of a cart: `ordered` where an order has emptied it and nothing was added since.
  */
-export function cartStateAt(cart: Cart, nowMs: number, afterMs: number): CartState {
-  const abandonedAtMs = abandonedAtMsOf(cart, afterMs)
+export function cartStateAt(cart: Cart, nowMs: number): CartState {
+  const abandonedAtMs = abandonedAtMsOf(cart)
   if (abandonedAtMs !== undefined) return nowMs < abandonedAtMs ? 'open' : 'abandoned'
   return cart.orderedAtMs === undefined || cart.removed.length > 0 ? 'empty' : 'ordered'
 }

@@ -6,7 +6,7 @@
 
 import type { Json } from '../lib/json.ts'
 import { timeText } from '../lib/time-text.ts'
-import { cartAbandonedMsDefault, cartEventNames, cartStateAt } from '../profile/cart.ts'
+import { abandonedAtMsOf, cartEventNames, cartStateAt } from '../profile/cart.ts'
 import {
   type AffinityKind,
   actionWeights,
@@ -147,10 +147,9 @@ function isSessionActive({ habits }: Facts): TimedField {
 }
 
 function readCartState({ cart }: Facts): TimedField {
-  const turnsAtMs = cart.lines.length === 0 ? Infinity : (cart.changedAtMs ?? 0)
   return {
-    at: (nowMs) => cartStateAt(cart, nowMs, cartAbandonedMsDefault),
-    turnsAtMs: turnsAtMs + cartAbandonedMsDefault,
+    at: (nowMs) => cartStateAt(cart, nowMs),
+    turnsAtMs: abandonedAtMsOf(cart) ?? Infinity,
   }
 }
 

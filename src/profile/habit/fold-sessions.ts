@@ -4,7 +4,13 @@
  * counted once, at the key at which it began.
  */
 
-import { earlier, type KeySessions, preferLed, type Span, sessionCountMax } from './session-pack.ts'
+import {
+  joinSpan,
+  type KeySessions,
+  preferLed,
+  type Span,
+  sessionCountMax,
+} from './session-pack.ts'
 
 /** The order of keys says nothing. */
 export interface SessionsOfKey {
@@ -68,14 +74,7 @@ function foldOne(keys: readonly SessionsOfKey[], session: Session): readonly Ses
 }
 
 function joinTwo(one: Session, other: Session): Session {
-  const entry = earlier(one.entry, other.entry)
-  return {
-    key: one.key,
-    startMs: one.startMs,
-    lastMs: Math.max(one.lastMs, other.lastMs),
-    endMs: Math.max(one.endMs, other.endMs),
-    eventCount: one.eventCount + other.eventCount,
-    entry,
-    entryKey: entry === one.entry ? one.entryKey : other.entryKey,
-  }
+  const joined = joinSpan(one, other)
+  const entryKey = joined.entry === one.entry ? one.entryKey : other.entryKey
+  return { ...joined, key: one.key, entryKey }
 }

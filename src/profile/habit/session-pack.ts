@@ -87,12 +87,12 @@ export function addVisit(
 }
 
 /** Joins those that overlap; oldest first. */
-export function joinSpans(spans: readonly Span[]): readonly Span[] {
+function joinSpans(spans: readonly Span[]): readonly Span[] {
   const joined: Span[] = []
   for (const span of [...spans].sort((one, other) => one.startMs - other.startMs)) {
     const before = joined.at(-1)
     if (before === undefined || !overlaps(before, span)) joined.push(span)
-    else joined[joined.length - 1] = joinTwo(before, span)
+    else joined[joined.length - 1] = joinSpan(before, span)
   }
   return joined
 }
@@ -225,7 +225,8 @@ function overlaps(one: Span, other: Span): boolean {
   return one.startMs < other.endMs && other.startMs < one.endMs
 }
 
-function joinTwo(one: Span, other: Span): Span {
+/** Returns the span of two that are one; `entry` is one of theirs. */
+export function joinSpan(one: Span, other: Span): Span {
   return {
     startMs: Math.min(one.startMs, other.startMs),
     lastMs: Math.max(one.lastMs, other.lastMs),

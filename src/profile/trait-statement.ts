@@ -67,7 +67,9 @@ export function addStatement(
 /** The newest first. */
 function byTimeAndSource(left: StoredTrait, right: StoredTrait): number {
   const byTime = right[1] - left[1]
-  return byTime !== 0 ? byTime : left[2].localeCompare(right[2], 'en')
+  if (byTime !== 0 || left[2] === right[2]) return byTime
+  // What the fold stores must not hang on how a machine orders words.
+  return left[2] < right[2] ? -1 : 1
 }
 
 export interface SettledTrait {

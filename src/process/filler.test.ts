@@ -4,6 +4,7 @@ import { sha256Bytes } from '../lib/hash.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
 import { partitionOf } from '../log/record.ts'
 import { viewComputed } from '../profile/computed/view-computed.ts'
+import type { Activity } from '../profile/person-view.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
@@ -21,19 +22,35 @@ async function checkValues(cluster: Cluster, says = ''): Promise<void> {
       answers.answersAt(cluster.nowMs).map(({ trait, value }) => [trait.name, value]),
     )
     const viewed = activity.filter(({ name }) => name === 'Product Viewed')
+    const viewsSince = (fromMs: number) =>
+      viewed.filter(({ occurredAtMs }) => occurredAtMs >= fromMs).length
     assert.deepEqual(
-      { ...shown, in_session: 0 },
+      shown,
       {
         views: totals['Product Viewed']?.count ?? 0,
         views_lately: viewed.filter(
           ({ occurredAtMs }) => cluster.nowMs - occurredAtMs < 2 * 3_600_000,
         ).length,
         spent: totals['Order Completed']?.valueSum ?? 0,
-        in_session: 0,
+        in_session: viewsSince(sessionStartOf(activity, cluster.nowMs)),
       },
       `${person.key} ${says}`,
     )
   }
+}
+
+/** When the session that goes on at `nowMs` began; Infinity where none does. */
+function sessionStartOf(activity: readonly Activity[], nowMs: number): number {
+  let fromMs = nowMs
+  let startMs = Infinity
+  for (const { name, occurredAtMs } of activity.toReversed()) {
+    // What came of an email is no visit.
+    if (name.startsWith('Email ')) continue
+    if (fromMs - occurredAtMs >= 30 * 60_000) break
+    fromMs = occurredAtMs
+    startMs = occurredAtMs
+  }
+  return startMs
 }
 
 /** Some life of people with devices that become theirs, before and after the traits come. */

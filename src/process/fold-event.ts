@@ -10,15 +10,15 @@ import type { Event, EventSkeleton } from '../event/event.ts'
 import { assert } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
-import { appendActivity, emptyPack, type PackedActivity } from '../profile/activity-pack.ts'
+import { appendActivity, type PackedActivity } from '../profile/activity-pack.ts'
 import {
   addToTotals,
   cutActivity,
-  findPart,
   type Person,
   type PersonTraits,
   type ProfilePart,
   partCountMax,
+  partOf,
   setTraits,
   traitPrefix,
   withdrawnCountMax,
@@ -114,15 +114,6 @@ export async function foldForwarded(scope: FoldScope, record: LogRecord): Promis
   await applyEvent(scope, person, record, event, partKey, false)
 }
 
-/** A device that came without a past gets a part of its own, while there is room for one. */
-function partOf(person: Person, key: string): ProfilePart | undefined {
-  const known = findPart(person, key)
-  if (known !== undefined || person.parts.length >= partCountMax) return known ?? person.parts[0]
-  const part: ProfilePart = { key, totals: {}, activity: emptyPack }
-  person.parts.push(part)
-  return part
-}
-
 function statesTraits({ traits, traitsOnce }: Event): boolean {
   return traits !== undefined || traitsOnce !== undefined
 }
@@ -203,7 +194,6 @@ async function applyEvent(
   const isFirst = person.version === 0
   const { length } = person.parts
   const part = partOf(person, partKey)
-  if (part === undefined) return
   // A key that is new to them may be on a list.
   const isNew = isFirst || person.parts.length > length
   // Traits are written with a profile alone: who has none yet has no traits.
@@ -249,7 +239,8 @@ function applyTraits(
   const version = versionOf(context?.['traitsVersion'])
   const changed: string[] = []
   for (const isOnce of [false, true]) {
-    const given = (isOnce ? event.traitsOnce : event.traits) ?? {}
+    const given = isOnce ? event.traitsOnce : event.traits
+    if (given === undefined) continue
     const stated = Object.entries(given).map(([name, value]): [string, StoredTrait] => [
       name,
       statement([value, occurredAtMs, sourceId], version, isOnce),

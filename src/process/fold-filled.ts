@@ -12,20 +12,13 @@
 
 import { assert } from '../lib/assert.ts'
 import { type LogRecord, partitionOf } from '../log/record.ts'
-import { emptyPack } from '../profile/activity-pack.ts'
 import {
   decodeComputed,
   encodeComputed,
   type PackedState,
 } from '../profile/computed/computed-pack.ts'
 import { computedKey, type TraitInForce } from '../profile/computed/computed-trait.ts'
-import {
-  findPart,
-  type Person,
-  type ProfilePart,
-  partCountMax,
-  personPrefix,
-} from '../profile/person.ts'
+import { findPart, type Person, partOf, personPrefix } from '../profile/person.ts'
 import { isBarred } from '../profile/ties.ts'
 import { shapeOf } from '../segment/computed-trait.ts'
 import { mergeComputed, planComputed } from './computed-stage.ts'
@@ -198,7 +191,7 @@ function deliverHere(
   if (part === undefined || hasKeptPast(person, entry)) {
     const onward = isLastHop ? undefined : goOn(person, entry)
     if (onward !== undefined) return part === undefined ? onward : { ...onward, heldBy: key }
-    part ??= addPart(person, partKey)
+    part ??= partOf(person, partKey)
   }
   const packed = decodeComputed(Buffer.from(states, 'base64'))
   mergeComputed(scope.computed.plan, person, part, packed, scope.nowMs)
@@ -232,14 +225,6 @@ function goOn(person: Person, entry: FilledEntry): FilledEntry | undefined {
   // One that belongs here may have had nothing else to bring along; else its own key knows.
   const isHere = Object.hasOwn(person.claimed, partKey) && !isBarred(person, partKey)
   return isHere ? undefined : { ...entry, key: partKey, isSentBack: true }
-}
-
-function addPart(person: Person, key: string): ProfilePart {
-  const [first] = person.parts
-  if (first !== undefined && person.parts.length >= partCountMax) return first
-  const part: ProfilePart = { key, totals: {}, activity: emptyPack }
-  person.parts.push(part)
-  return part
 }
 
 function finishReading(scope: FoldScope, job: FillJob): void {

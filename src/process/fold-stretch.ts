@@ -228,11 +228,12 @@ async function loadDefinitions(
 
 function createScope(place: RefoldPlace, view: PartitionView): FoldScope {
   const { workspace, partitionCount } = place
+  const definitions = noDefinitions()
   return {
     ...{ workspace, partitionCount, view },
     meta: createMeta(foldRulesVersion),
-    definitions: noDefinitions(),
-    computed: { inForce: nothingComputed, plan: planComputed(noDefinitions(), nothingComputed) },
+    definitions,
+    computed: { inForce: nothingComputed, plan: planComputed(definitions, nothingComputed) },
     fills: createFillState(),
     lists: new Map(),
     ...{ offset: 0, nowMs: 0, effects: [], noted: new Map() },

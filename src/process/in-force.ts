@@ -29,12 +29,11 @@ export async function noteInForce(scope: FoldScope, apply: () => Promise<void>):
   const before = JSON.stringify(inForceOf(scope))
   await apply()
   await followPending(scope)
-  const entry: Entry = { ...inForceOf(scope), offset }
-  const { offset: _, ...after } = entry
+  const after = inForceOf(scope)
   if (JSON.stringify(after) === before) return
   const number = meta.inForceNext ?? 1
   meta.inForceNext = number + 1
-  view.write(keyOf(number), entry, entryCodec)
+  view.write(keyOf(number), { ...after, offset }, entryCodec)
   if (number > inForceCountMax) view.remove(keyOf(number - inForceCountMax))
 }
 

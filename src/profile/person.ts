@@ -227,6 +227,17 @@ export function findPart(person: Person, key: string): ProfilePart | undefined {
   return person.parts.find((part) => part.key === key)
 }
 
+/** Returns the part of `key`, made where there is room for one; else the person's first. */
+export function partOf(person: Person, key: string): ProfilePart {
+  const known = findPart(person, key)
+  if (known !== undefined) return known
+  const [first] = person.parts
+  if (first !== undefined && person.parts.length >= partCountMax) return first
+  const part: ProfilePart = { key, totals: {}, activity: emptyPack }
+  person.parts.push(part)
+  return part
+}
+
 /** Adds one event to the totals of `part`. Names beyond the limits are counted together. */
 export function addToTotals(
   person: Person,

@@ -3,7 +3,6 @@
  * days. Reads the state alone, beside a running server too.
  */
 
-import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import { systemClock } from '../lib/clock.ts'
 import type { Json } from '../lib/json.ts'
@@ -55,9 +54,6 @@ const fittedName = 'blend-fitted'
 /** Answers the exit code. */
 export async function evaluateLog(flags: LogFlags): Promise<number> {
   const output = createOutput(flags)
-  if (typeof flags.fit === 'string' && existsSync(flags.fit)) {
-    refuseUse(`${flags.fit} is there already; give another name`)
-  }
   const rows = await rowsOf(flags)
   const values = await readServerConfig(flags.config, { 'server.dataDir': flags.dataDir })
   const tell = createProgress(output, 'interactions', flags.quiet === true)

@@ -3,7 +3,7 @@
  * with: on the company's own log, or on a folder of sessions, of which files alone are read.
  */
 
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createGunzip } from 'node:zlib'
@@ -93,6 +93,9 @@ export function addEvaluateCommand(program: Command, exit: (code: number) => voi
     .option('--quiet', 'tell no progress')
     .addHelpText('after', help)
   addDataFlags(command).action(async (flags: EvaluateFlags) => {
+    if (typeof flags.fit === 'string' && existsSync(flags.fit)) {
+      refuseUse(`${flags.fit} is there already; give another name`)
+    }
     if (flags.sessions === undefined) {
       if (flags.weights !== undefined) refuseUse('--weights is of --sessions; give --fit')
       exit(await evaluateLog(flags))

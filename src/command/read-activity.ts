@@ -95,7 +95,7 @@ async function findOwners(
   for (let hop = 0; hop <= partCountMax && open.length > 0; hop++) {
     const moved: number[] = []
     let doneCount = 0
-    for (const [partition, indexes] of groupBy(open, (index) =>
+    for (const [partition, indexes] of Map.groupBy(open, (index) =>
       partitionOf(workspace, owners[index] ?? '', partitionCount),
     )) {
       for (let from = 0; from < indexes.length; from += batchCount) {
@@ -116,20 +116,6 @@ async function findOwners(
     open = moved
   }
   return owners
-}
-
-function groupBy(
-  indexes: readonly number[],
-  partitionOfIndex: (index: number) => number,
-): ReadonlyMap<number, readonly number[]> {
-  const groups = new Map<number, number[]>()
-  for (const index of indexes) {
-    const partition = partitionOfIndex(index)
-    const group = groups.get(partition)
-    if (group === undefined) groups.set(partition, [index])
-    else group.push(index)
-  }
-  return groups
 }
 
 /** The feed of a busy partition has dropped its oldest entries. */

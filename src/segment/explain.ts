@@ -79,7 +79,7 @@ export function explainRule(rule: Rule, facts: Facts, nowMs: number): RuleExplan
 }
 
 /** Returns a rule in words; of a group only what joins its parts. */
-export function describeRule(rule: Rule): string {
+function describeRule(rule: Rule): string {
   switch (rule.kind) {
     case 'all':
       return 'all of these hold'

@@ -137,7 +137,9 @@ function splitEvents(
 
 /** Returns a value of `same` as text that tells its type; undefined where there is none. */
 function valueIn(line: Activity, same: string): string | undefined {
-  const value = same === 'item' ? line.itemId : line.properties?.[same]
+  const { itemId, properties = {} } = line
+  const own = Object.hasOwn(properties, same) ? properties[same] : undefined
+  const value = same === 'item' ? itemId : own
   if (value === undefined || value === null || typeof value === 'object') return undefined
   return typeof value === 'string' ? `"${value}` : String(value)
 }

@@ -49,6 +49,14 @@ describe('judgeSequence', () => {
     assert.equal(judgeSequence(rule, facts, 500).isTrue, false)
   })
 
+  it('takes what a line has itself for its value, and nothing that every object has', () => {
+    const rule = aRule({ sequence: [{ event: 'View' }, { event: 'Buy' }], same: 'constructor' })
+    const properties = { shop: 'a' }
+    const view = { name: 'View', occurredAtMs: 10, properties }
+    const facts = aPerson([view, { name: 'Buy', occurredAtMs: 20, properties }])
+    assert.equal(judgeSequence(rule, facts, 30).isTrue, false)
+  })
+
   it('agrees at every instant with a search through all choices of events', () => {
     let [held, turned] = [0, 0]
     fc.assert(

@@ -38,6 +38,10 @@ export class Assignment {
     return this.#wanted.has(partition)
   }
 
+  placeOf(partition: number): { readonly partition: number; readonly isWanted: boolean } {
+    return { partition, isWanted: this.isWanted(partition) }
+  }
+
   /** Returns what is wanted and not among `owneds`. Throws where the log cannot assign any more. */
   toTake(owneds: readonly Owned[], nowMs: number): readonly number[] {
     if (this.#failure !== undefined) throw this.#failure

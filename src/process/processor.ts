@@ -194,8 +194,7 @@ class Processor {
   #refuseOrThrow(partition: number, error: unknown): void {
     const { handOverMsMax } = this.#options
     if (handOverMsMax === 0 || !(error instanceof OperatingError) || error.retryable) throw error
-    const isWanted = this.#assignment.isWanted(partition)
-    const stopped = tellNotOwned(this.#deps.logger, error, { partition, isWanted })
+    const stopped = tellNotOwned(this.#deps.logger, error, this.#assignment.placeOf(partition))
     if (stopped !== undefined) this.#deps.reportStopped(partition, stopped)
     this.#assignment.putOff(partition, this.#deps.clock.monotonicMs())
   }

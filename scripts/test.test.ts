@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
 import { summaryLines, unexcusedSkips } from './test.ts'
 
 const tap = `TAP version 13
@@ -22,6 +23,19 @@ describe('the test script', () => {
       'talks to redis: no reason given',
       'talks to kafka: no KAFKA_BROKERS',
     ])
+  })
+
+  it('draws the inputs of property tests from a seed that is given', (t) => {
+    const preloaded = process.execArgv.some((flag) => flag.endsWith('/test-seed.ts'))
+    if (!preloaded) return t.skip('not started by scripts/test.ts')
+    const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 1)
+    assert.equal(fc.readConfigureGlobal().seed, seed)
+    const draw = () =>
+      fc.check(
+        fc.property(fc.nat(), () => true),
+        { numRuns: 1 },
+      ).seed
+    assert.deepEqual([draw(), draw()], [seed, seed])
   })
 
   it('ends with the summary of the runner', () => {

@@ -66,6 +66,7 @@ function main(parameters: readonly string[]): number {
       process.execPath,
       [
         '--import=./scripts/file-limit.ts',
+        '--import=./scripts/test-seed.ts',
         '--test',
         `--test-concurrency=${isFaults ? 1 : concurrencyCountMax}`,
         '--test-reporter=spec',

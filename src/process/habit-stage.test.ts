@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { createSeededRandom, type Random, systemRandom } from '../lib/random.ts'
+import { createSeededRandom, type Random } from '../lib/random.ts'
 import { actionWeights } from '../profile/habit/affinity-pack.ts'
 import { openHabits } from '../profile/habit/habit-pack.ts'
 import { decodeSessions, sessionCountMax } from '../profile/habit/session-pack.ts'
@@ -77,7 +77,7 @@ async function play(visits: readonly Planned[], random: Random): Promise<Partiti
 
 describe('habits over partitions', () => {
   it('are those of all events of the person, and the same after a rebuild', async (t) => {
-    const firstSeed = systemRandom.bytes(4).reduce((sum, byte) => 256 * sum + byte, 0)
+    const firstSeed = Number(process.env['ATTUNE_TEST_SEED'] ?? 1)
     t.diagnostic(`first seed ${firstSeed}`)
     for (let seed = firstSeed; seed < firstSeed + 12; seed++) {
       const random = createSeededRandom(seed)

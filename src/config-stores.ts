@@ -23,7 +23,7 @@ export const storeTable = {
     min: 1_048_576,
     max: 4_294_967_296,
     unit: 'bytes',
-    says: 'Bytes waiting for the disk at which intake answers 503.',
+    says: 'Bytes that may wait for the log. At three quarters of it intake pauses and answers 429.',
   },
   'kafka.brokers': {
     kind: 'string',

@@ -261,6 +261,7 @@ function createNowhere(): EventLog {
     end: async () => 0,
     start: async () => 0,
     async *assign() {},
+    queueBytes: () => 0,
     close: async () => {},
   }
 }

@@ -45,15 +45,18 @@ function openWorld(isConfirmed = true): World {
   const freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
   const parsed = parseServerConfig({ environment: {}, flags: {} })
   assert(parsed.kind === 'config')
-  const log = createMemoryEventLog({ identity: { incarnation: 'gate', partitionCount } })
+  const queue = { bytes: 0 }
+  const log = {
+    ...createMemoryEventLog({ identity: { incarnation: 'gate', partitionCount } }),
+    queueBytes: () => queue.bytes,
+  }
   const confirmAll = (): void => {
     for (let partition = 0; partition < partitionCount; partition++) {
       freshness.confirm(partition, clock.nowMs())
     }
   }
   if (isConfirmed) confirmAll()
-  const queue = { bytes: 0 }
-  const deps = { clock, freshness, log, logger: silentLogger, queueBytes: () => queue.bytes }
+  const deps = { clock, freshness, log, logger: silentLogger }
   const gate = createIntakeGate(deps, parsed.values)
   return {
     clock,

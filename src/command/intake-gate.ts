@@ -29,8 +29,6 @@ export interface IntakeGateDeps {
   readonly freshness: Freshness
   readonly log: EventLog
   readonly logger: Logger
-  /** Bytes that wait for the log, where that is known before an append is refused. */
-  queueBytes(): number
 }
 
 const jumpMsMax = 60_000
@@ -68,11 +66,12 @@ export function createIntakeGate(deps: IntakeGateDeps, values: ServerValues): In
     return lag
   }
   const lookAtQueue = (): boolean => {
-    const queueBytes = deps.queueBytes()
+    const queueBytes = log.queueBytes()
     const share = queueBytes / values['log.queueBytesHigh']
     if (isQueueFull ? share > queueShareLow : share < queueShareHigh) return isQueueFull
     isQueueFull = !isQueueFull
-    const says = 'intake pauses, since the log is slower than what comes: look at its disk'
+    const says =
+      'intake pauses, since the log is slower than what comes: look at its disk or brokers'
     if (isQueueFull) logger.warn({ queueBytes }, says)
     else logger.info({ queueBytes }, 'intake goes on')
     return isQueueFull

@@ -3,7 +3,6 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import type { EventLog } from '../log/event-log.ts'
-import type { LogThread } from '../log/sqlite-log-thread.ts'
 import { createOwnerMetrics } from '../monitor/owner-measures.ts'
 import type { IntakeGate } from './intake-gate.ts'
 import type { Owner } from './owner-thread.ts'
@@ -13,13 +12,13 @@ export function joinMetrics(
   metrics: Metrics,
   from: {
     readonly owner: Owner
-    readonly logThread: LogThread | undefined
+    readonly log: EventLog
     readonly gate: IntakeGate
     /** Absent where this process has no list of rejected events. */
     readonly readRejected: (() => Promise<void>) | undefined
   },
 ): Metrics {
-  const { owner, logThread, gate } = from
+  const { owner, log, gate } = from
   const addMeasures = createOwnerMetrics(metrics)
   const queueBytes = metrics.gauge('attune_log_queue_bytes')
   const lagRecords = metrics.gauge('attune_process_lag_records')
@@ -33,7 +32,7 @@ export function joinMetrics(
       const [health, measures] = await Promise.all([owner.health(), owner.takeMeasures()])
       await from.readRejected?.()
       addMeasures(measures)
-      queueBytes({}, logThread?.queueBytes() ?? 0)
+      queueBytes({}, log.queueBytes())
       lagRecords({}, health.ownedLagCount)
       lagSeconds({}, gate.lagMs() / 1000)
       stopped({}, health.partitions.stopped.length)
@@ -55,6 +54,7 @@ export function measureLog(log: EventLog, metrics: Metrics, clock: Clock): Event
     end: (partition) => log.end(partition),
     start: (partition) => log.start(partition),
     assign: (signal) => log.assign(signal),
+    queueBytes: () => log.queueBytes(),
     close: () => log.close(),
     append(records) {
       const startedAt = clock.monotonicMs()

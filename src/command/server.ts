@@ -137,12 +137,8 @@ async function open(
     await applyDefinitions({ ...deps, ...stores }, folder, options)
   }
   await useDefinitions(await definitionsHashOf(stores.state))
-  const { logThread } = stores
-  const queueBytes = (): number => logThread?.queueBytes() ?? 0
-  const gate = createIntakeGate(
-    { clock, logger, queueBytes, freshness: owner.freshness, log: stores.log },
-    values,
-  )
+  const { log } = stores
+  const gate = createIntakeGate({ clock, logger, log, freshness: owner.freshness }, values)
   closers.push(() => gate.close())
   const apiKeys = await openApiKeys(dataDir, clock)
   const isApi = role === 'all' || role === 'api'
@@ -153,7 +149,7 @@ async function open(
   )
   const { rejectedIndex, workList } = collecting
   const readRejected = isApi ? createRejectedMetrics(deps.metrics, rejectedIndex, clock) : undefined
-  const metrics = joinMetrics(deps.metrics, { owner, logThread, gate, readRejected })
+  const metrics = joinMetrics(deps.metrics, { owner, log, gate, readRejected })
   const given = { values, secrets, stores, owner, apiKeys, workList }
   const apiDeps = apiDepsOf({ ...deps, metrics }, given)
   const first = routesOf(deps, { options, collecting, sources, gate, apiDeps })

@@ -95,6 +95,7 @@ function describeAppend(open: (t: TestContext) => Promise<LogUnderTest>): void {
     const { log } = await open(t)
     const calls = Array.from({ length: 300 }, (_, n) => log.append([aRecord({ keyId: n })]))
     await Promise.all(calls)
+    assert.equal(log.queueBytes(), 0, 'nothing waits where all is answered')
     const keyIds = (await readAll(log, 0, 50)).map((record) => record.keyId)
     assert.deepEqual(
       keyIds,

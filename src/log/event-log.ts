@@ -14,6 +14,8 @@
  * - `read` behind an offset whose next records are lost rejects with LOG_OFFSET_LOST. It never
  *   jumps;
  * - `hasMore` answers at once, from memory: false only where `wait` would wait too;
+ * - `queueBytes` answers at once, from memory, how many bytes this process has given to `append` and
+ *   still waits for; 0 when every call is answered;
  * - `wait` resolves once a record behind `after` can be read, or when `signal` aborts. It never
  *   rejects;
  * - `end` returns the offset of the last record that can be read, 0 for none;
@@ -57,5 +59,6 @@ export interface EventLog {
   start(partition: number): Promise<number>
   /** Yields the partitions to own whenever they change; an embedded log yields all, once. */
   assign(signal: AbortSignal): AsyncIterable<readonly number[]>
+  queueBytes(): number
   close(): Promise<void>
 }

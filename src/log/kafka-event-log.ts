@@ -23,8 +23,6 @@ import { KafkaWriter } from './kafka-writer.ts'
 import type { LogRecord, NewRecord } from './record.ts'
 
 export interface KafkaLogMeasures {
-  /** Bytes of records that wait to be acknowledged. */
-  readonly queueBytes: number
   /** Batches sent again, or kept back, after a failure. */
   readonly retriedCount: number
   /** Connections opened anew because nothing came where more was there. */
@@ -96,9 +94,9 @@ function createLog(
       if (groupId === undefined) return assignAll(identity.partitionCount, signal)
       return assignByGroup(deps, { ...set, groupId }, signal)
     },
+    queueBytes: () => writer.queueBytes,
     close: () => (closing ??= close()),
     measures: () => ({
-      queueBytes: writer.queueBytes,
       retriedCount: writer.retriedCount,
       reopenedCount: reader.reopenedCount,
     }),

@@ -27,8 +27,6 @@ import { KinesisStream } from './kinesis-stream.ts'
 import { KinesisWriter } from './kinesis-writer.ts'
 
 export interface KinesisLogMeasures {
-  /** Bytes of records that wait to be acknowledged. */
-  readonly queueBytes: number
   /** Frames sent again after a failure. */
   readonly retriedCount: number
   /** Those of them that their shard had no room for. */
@@ -78,9 +76,9 @@ function createLog(
       if (!settings.isWorker) return assignAll(identity.partitionCount, signal)
       return assignByLease(deps, { stream, notes }, settings, signal)
     },
+    queueBytes: () => writer.queueBytes,
     close: () => (closing ??= close()),
     measures: () => ({
-      queueBytes: writer.queueBytes,
       retriedCount: writer.retriedCount,
       throttledCount: writer.throttledCount,
     }),

@@ -90,7 +90,7 @@ function describeWriter(): void {
     await Promise.all(upTo(10).map((keyId) => log.append([aRecord({ keyId })])))
     assert.deepEqual(await keyIdsOf(log, 0), upTo(10))
     assert.equal(log.measures().throttledCount, 5)
-    assert.equal(log.measures().queueBytes, 0)
+    assert.equal(log.queueBytes(), 0)
   })
 
   it('gives up on a shard that takes nothing, in bounded time, and takes up again', async (t) => {

@@ -94,6 +94,7 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
       return records.length === 0 ? 0 : trimmedThrough + 1
     },
     assign: (signal) => assignAll(partitions.length, signal),
+    queueBytes: () => 0,
     async close() {},
     count: (partition) => partitionAt(partition).records.length,
     trim(partition, through) {

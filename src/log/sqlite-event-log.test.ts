@@ -118,7 +118,7 @@ it('lets another process read and wait, and refuses its appends', async (t) => {
 })
 
 it('appends what else one turn appends where a part of it is refused', async (t) => {
-  const { log, thread } = await openLog(t)
+  const { log } = await openLog(t)
   const tooLarge = aRecord({ keyId: 3, body: new Uint8Array(recordBytesMax) })
   const before = log.append([aRecord({ keyId: 1 })])
   const refused = log.append([aRecord({ keyId: 2 }), tooLarge])
@@ -132,20 +132,20 @@ it('appends what else one turn appends where a part of it is refused', async (t)
     (await log.read(0, 0, 9)).map(({ keyId }) => keyId),
     [1, 4],
   )
-  assert.equal(thread.queueBytes(), 0)
+  assert.equal(log.queueBytes(), 0)
 })
 
 it('refuses at once what is more than may wait, and takes it again after the commit', async (t) => {
-  const { log, faults, thread } = await openLog(t, { queueBytesHigh: 100_000 })
+  const { log, faults } = await openLog(t, { queueBytesHigh: 100_000 })
   faults[LogFaults.stallMs] = 100
   const body = new Uint8Array(30_000)
   const calls = [1, 2, 3, 4].map((keyId) => log.append([aRecord({ keyId, body })]))
   await assert.rejects(calls[3] ?? Promise.resolve(), { code: 'LOG_OVERLOADED', retryable: true })
-  assert.ok(thread.queueBytes() > 90_000)
+  assert.ok(log.queueBytes() > 90_000)
   await Promise.all(calls.slice(0, 3))
   faults[LogFaults.stallMs] = 0
   await log.append([aRecord({ keyId: 5, body })])
-  assert.equal(thread.queueBytes(), 0)
+  assert.equal(log.queueBytes(), 0)
   assert.deepEqual(
     (await log.read(0, 0, 9)).map(({ keyId }) => keyId),
     [1, 2, 3, 5],

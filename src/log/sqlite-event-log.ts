@@ -120,6 +120,10 @@ class SqliteEventLogReader implements EventLog {
     return assignAll(this.identity.partitionCount, signal)
   }
 
+  queueBytes(): number {
+    return 0
+  }
+
   async close(): Promise<void> {
     this.#db.close()
   }
@@ -262,6 +266,11 @@ class SqliteEventLog implements EventLog {
 
   assign(signal: AbortSignal): AsyncIterable<readonly number[]> {
     return assignAll(this.identity.partitionCount, signal)
+  }
+
+  /** Those of all logs of this process, since they share one writer. */
+  queueBytes(): number {
+    return this.#shared.queueBytes
   }
 
   /** Resolves when all calls in hand are answered. */

@@ -32,8 +32,6 @@ export interface LogThread {
   readonly failed: Promise<OperatingError>
   /** Looks at the running commit once; called by itself every `stuckMs` / 20. */
   checkStuck(): void
-  /** Bytes that wait for a commit, for metrics. */
-  queueBytes(): number
   /** Commits what waits, closes the files, ends the thread. */
   close(): Promise<void>
 }
@@ -96,7 +94,6 @@ export async function startLogThread(
   return {
     failed: failed.promise,
     checkStuck: watch,
-    queueBytes: () => shared.queueBytes,
     connect() {
       assert(!isClosing, 'an open log thread is asked for a port')
       const { port1, port2 } = new MessageChannel()

@@ -262,6 +262,7 @@ function createNowhere(): EventLog {
     start: async () => 0,
     async *assign() {},
     queueBytes: () => 0,
+    noteFolded: () => {},
     close: async () => {},
   }
 }

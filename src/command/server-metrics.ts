@@ -55,6 +55,7 @@ export function measureLog(log: EventLog, metrics: Metrics, clock: Clock): Event
     start: (partition) => log.start(partition),
     assign: (signal) => log.assign(signal),
     queueBytes: () => log.queueBytes(),
+    noteFolded: (partition, offset) => log.noteFolded(partition, offset),
     close: () => log.close(),
     append(records) {
       const startedAt = clock.monotonicMs()

@@ -14,8 +14,8 @@
  * - `read` behind an offset whose next records are lost rejects with LOG_OFFSET_LOST. It never
  *   jumps;
  * - `hasMore` answers at once, from memory: false only where `wait` would wait too;
- * - `queueBytes` answers at once, from memory, how many bytes this process has given to `append` and
- *   still waits for; 0 when every call is answered;
+ * - `queueBytes` answers at once, from memory, how many bytes this process has given to `append`
+ *   and still waits for; 0 when every call is answered;
  * - `wait` resolves once a record behind `after` can be read, or when `signal` aborts. It never
  *   rejects;
  * - `end` returns the offset of the last record that can be read, 0 for none;
@@ -25,6 +25,8 @@
  *   succeed; any other failure of a store on this machine rejects with STORE_IO, and every later
  *   append too. A log elsewhere that cannot be reached rejects with STORE_UNREACHABLE, and a later
  *   call may succeed;
+ * - `noteFolded` is for those who watch the log from outside, and nothing here reads it again: a
+ *   log that nobody watches so ignores it;
  * - `assign` yields the partitions to own, whenever they change. Ownership itself is not the log's:
  *   two processes may hold the same partition for a while, and the state's head decides.
  *
@@ -60,5 +62,7 @@ export interface EventLog {
   /** Yields the partitions to own whenever they change; an embedded log yields all, once. */
   assign(signal: AbortSignal): AsyncIterable<readonly number[]>
   queueBytes(): number
+  /** Tells the log that the state holds all of the partition up to and with `offset`. */
+  noteFolded(partition: number, offset: number): void
   close(): Promise<void>
 }

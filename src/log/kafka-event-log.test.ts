@@ -256,6 +256,46 @@ function describeKafka(): void {
     await Promise.all(running)
   })
 
+  it('tells the group how far its owners have folded, and who takes over goes on', async (t) => {
+    const groupId = `progress-${topicCount}`
+    const { log, options, again } = await openLog(t, { groupId, progressMs: 50 })
+    const admin = new Admin({ clientId: 'test', bootstrapBrokers: [...options.brokers] })
+    t.after(() => admin.close())
+    const told = async (): Promise<ReadonlyMap<number, bigint>> => {
+      const topics = [{ name: options.topic, partitionIndexes: [0, 1, 2, 3] }]
+      const groups = await admin.listConsumerGroupOffsets({ groups: [{ groupId, topics }] })
+      const answers = groups[0]?.topics.find(({ name }) => name === options.topic)?.partitions
+      return new Map(answers?.map((one) => [one.partitionIndex, one.committedOffset]))
+    }
+    const tells = (partition: number, offset: bigint) =>
+      until(async () => (await told()).get(partition) === offset)
+    const own = async (of: EventLog, signal: AbortSignal): Promise<void> => {
+      for await (const partitions of of.assign(signal)) ownedCount = partitions.length
+    }
+    let ownedCount = 0
+    const first = new AbortController()
+    const running = own(log, first.signal)
+    await until(() => ownedCount === 4)
+    log.noteFolded(2, 7)
+    await tells(2, 7n)
+    log.noteFolded(2, 9)
+    log.noteFolded(0, 1)
+    await tells(2, 9n)
+    await tells(0, 1n)
+    first.abort()
+    await running
+    const next = await again()
+    ownedCount = 0
+    const second = new AbortController()
+    const goingOn = own(next, second.signal)
+    await until(() => ownedCount === 4)
+    next.noteFolded(2, 12)
+    await tells(2, 12n)
+    assert.equal((await told()).get(0), 1n, 'what the other told stays')
+    second.abort()
+    await goingOn
+  })
+
   it('signs in with SASL, and says that a wrong password must be mended', async (t) => {
     const own = await startKafka(t, { sasl: { username: 'ada', password: 'right' } })
     const sasl = { mechanism: 'PLAIN', username: 'ada', password: 'right' } as const
@@ -269,9 +309,9 @@ function describeKafka(): void {
   })
 }
 
-async function until(isSo: () => boolean, msMax = 60_000): Promise<void> {
+async function until(isSo: () => boolean | Promise<boolean>, msMax = 60_000): Promise<void> {
   const deadline = performance.now() + msMax
-  while (!isSo()) {
+  while (!(await isSo())) {
     assert.ok(performance.now() < deadline, `not so after ${msMax} ms`)
     await systemClock.sleep(20)
   }

@@ -17,6 +17,7 @@ import { KafkaCluster } from './kafka-cluster.ts'
 import { assignByGroup } from './kafka-group.ts'
 import { type KafkaEventLogOptions, type KafkaLogDeps, kafkaDefaults } from './kafka-options.ts'
 import { openProducer } from './kafka-producer.ts'
+import { KafkaProgress } from './kafka-progress.ts'
 import { KafkaReader } from './kafka-reader.ts'
 import { checkKafkaTopic } from './kafka-topic.ts'
 import { KafkaWriter } from './kafka-writer.ts'
@@ -70,6 +71,8 @@ function createLog(
     incarnation: cluster.topicId,
     partitionCount: cluster.partitionCount,
   }
+  const { groupId } = options
+  const progress = groupId === undefined ? undefined : new KafkaProgress(cluster, groupId)
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     await writer.close()
@@ -90,11 +93,13 @@ function createLog(
     end: (partition) => reader.end(partition),
     start: (partition) => reader.start(partition),
     assign(signal) {
-      const { groupId } = options
-      if (groupId === undefined) return assignAll(identity.partitionCount, signal)
-      return assignByGroup(deps, { ...set, groupId }, signal)
+      if (groupId === undefined || progress === undefined) {
+        return assignAll(identity.partitionCount, signal)
+      }
+      return assignByGroup(deps, { ...set, groupId, progress }, signal)
     },
     queueBytes: () => writer.queueBytes,
+    noteFolded: (partition, offset) => progress?.note(partition, offset),
     close: () => (closing ??= close()),
     measures: () => ({
       retriedCount: writer.retriedCount,

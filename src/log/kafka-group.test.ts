@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { createServer, type Socket } from 'node:net'
 import { it, type TestContext } from 'node:test'
 import { systemClock } from '../lib/clock.ts'
+import { KafkaCluster } from './kafka-cluster.ts'
 import { assignByGroup } from './kafka-group.ts'
+import { KafkaProgress } from './kafka-progress.ts'
 
 const entryMsMax = 200
 const waitMsMax = 20_000
@@ -22,7 +24,9 @@ it('makes a new member, and says so, where the cluster does not let one in', asy
   const stop = new AbortController()
   t.after(() => stop.abort())
   const options = { brokers: [broker.address], topic: 't', clientId: 'c', groupId: 'g' }
-  const limits = { sessionMsMax: 6_000, heartbeatMs: 300, entryMsMax }
+  const progress = new KafkaProgress(new KafkaCluster(systemClock, options), 'g')
+  const told = { progress, progressMs: 5_000 }
+  const limits = { sessionMsMax: 6_000, heartbeatMs: 300, entryMsMax, ...told }
   const members = assignByGroup(
     { clock: systemClock, logger },
     { ...options, ...limits },

@@ -1,10 +1,11 @@
 /**
  * Sharing partitions out among processes, by Kafka's consumer group.
  *
- * Only who owns what comes from the group: places are in the state, and no offset of the group is
- * ever read. A member keeps what it had where it can (cooperative, sticky), is missed after
- * `sessionMsMax`, and leaves at once when it is told to stop. The client library joins again by
- * itself; where it gives up, or goes on without being heard, a new member is made.
+ * Only who owns what comes from the group: places are in the state, and offsets of the group are
+ * told to it for those who watch it, and never read. A member keeps what it had where it can
+ * (cooperative, sticky), is missed after `sessionMsMax`, and leaves at once when it is told to
+ * stop. The client library joins again by itself; where it gives up, or goes on without being
+ * heard, a new member is made.
  */
 
 import { Consumer, type GroupPartitionsAssigner } from '@platformatic/kafka'
@@ -14,12 +15,16 @@ import {
   type KafkaClusterOptions,
   type KafkaLogDeps,
 } from './kafka-options.ts'
+import type { KafkaProgress } from './kafka-progress.ts'
 import { type ShareClaim, sharePartitions } from './kafka-share.ts'
 
 export interface KafkaGroupOptions extends KafkaClusterOptions {
   readonly groupId: string
   readonly sessionMsMax: number
   readonly heartbeatMs: number
+  /** What is told to the group every `progressMs`. */
+  readonly progress: KafkaProgress
+  readonly progressMs: number
   /** From making a member to its first assignment. */
   readonly entryMsMax?: number
 }
@@ -139,9 +144,11 @@ async function runOneMember(
     retryDelay: 200,
   })
   const failed = Promise.withResolvers<string>()
+  const assigned = (): readonly number[] =>
+    consumer.assignments?.find(({ topic }) => topic === options.topic)?.partitions ?? []
   const tellAssigned = (): void => {
-    const owned = consumer.assignments?.find(({ topic }) => topic === options.topic)
-    tell([...(owned?.partitions ?? [])].sort((one, other) => one - other))
+    options.progress.forget()
+    tell([...assigned()].sort((one, other) => one - other))
   }
   const { entryMsMax = entryMsMaxDefault } = options
   const entered = new AbortController()
@@ -163,7 +170,10 @@ async function runOneMember(
     () => undefined,
     (error: unknown) => failed.resolve(toOperatingError(error, 'join the group').message),
   )
+  const over = new AbortController()
+  const watched = tellProgress(deps, options, { consumer, assigned }, over.signal)
   const says = await failed.promise
+  over.abort()
   stop.removeEventListener('abort', onStop)
   entered.abort()
   // Whoever cannot say goodbye is missed after the session; nobody waits long for a cluster
@@ -171,8 +181,31 @@ async function runOneMember(
   const late = new AbortController()
   await Promise.race([leaveGroup(consumer), deps.clock.sleep(leaveMsMax, late.signal)])
   late.abort()
-  await Promise.all([consumer.close(true).catch(() => undefined), joined])
+  await Promise.all([consumer.close(true).catch(() => undefined), joined, watched])
   return says
+}
+
+/** Tells the group how far its partitions are folded; a failure is made good at the next time. */
+async function tellProgress(
+  { clock, logger }: KafkaLogDeps,
+  { progress, progressMs, groupId }: KafkaGroupOptions,
+  of: { readonly consumer: Consumer; assigned(): readonly number[] },
+  signal: AbortSignal,
+): Promise<void> {
+  let isTold = true
+  while (!signal.aborted) {
+    await clock.sleep(progressMs, signal)
+    const { coordinatorId: coordinator, memberId, generationId: generation } = of.consumer
+    if (signal.aborted || coordinator === null || memberId === null) continue
+    try {
+      await progress.tell({ coordinator, memberId, generation }, of.assigned())
+      isTold = true
+    } catch (error) {
+      const { message } = toOperatingError(error, 'tell the group how far its partitions are')
+      if (isTold) logger.info({ groupId, says: message }, 'log group not told of progress')
+      isTold = false
+    }
+  }
 }
 
 /** The library's form of `sharePartitions`; a group has one topic. */

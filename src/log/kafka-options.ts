@@ -50,6 +50,8 @@ export interface KafkaEventLogOptions extends KafkaClusterOptions {
   readonly heartbeatMs?: number
   /** Followed partitions that have more and deliver nothing for so long: connect anew. */
   readonly stallMsMax?: number
+  /** How often the group is told how far its partitions are folded. */
+  readonly progressMs?: number
 }
 
 export interface KafkaLogDeps {
@@ -69,6 +71,7 @@ export const kafkaDefaults = {
   sessionMsMax: 6_000,
   heartbeatMs: 300,
   stallMsMax: 30_000,
+  progressMs: 5_000,
 } as const
 
 /** Largest batch of one partition, before compression: one record of the greatest size fits. */

@@ -77,6 +77,7 @@ function createLog(
       return assignByLease(deps, { stream, notes }, settings, signal)
     },
     queueBytes: () => writer.queueBytes,
+    noteFolded: () => {},
     close: () => (closing ??= close()),
     measures: () => ({
       retriedCount: writer.retriedCount,

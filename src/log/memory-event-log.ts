@@ -95,6 +95,7 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
     },
     assign: (signal) => assignAll(partitions.length, signal),
     queueBytes: () => 0,
+    noteFolded: () => {},
     async close() {},
     count: (partition) => partitionAt(partition).records.length,
     trim(partition, through) {

@@ -124,6 +124,8 @@ class SqliteEventLogReader implements EventLog {
     return 0
   }
 
+  noteFolded(): void {}
+
   async close(): Promise<void> {
     this.#db.close()
   }
@@ -272,6 +274,8 @@ class SqliteEventLog implements EventLog {
   queueBytes(): number {
     return this.#shared.queueBytes
   }
+
+  noteFolded(): void {}
 
   /** Resolves when all calls in hand are answered. */
   async close(): Promise<void> {

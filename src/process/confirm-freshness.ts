@@ -16,7 +16,7 @@ export interface ConfirmOptions {
 
 /**
  * Confirms freshness where the state has reached what was the log's end when it was last looked at,
- * and nothing waits to be sent to other partitions.
+ * and nothing waits to be sent to other partitions. Tells the log how far each is folded.
  */
 export async function confirmFreshness(
   deps: { readonly log: EventLog; readonly clock: Clock; readonly freshness: Freshness },
@@ -45,6 +45,7 @@ export async function confirmFreshness(
   }
   for (const each of owned) {
     const { fold, mark } = each
+    deps.log.noteFolded(fold.partition, fold.committedOffset)
     if (mark === undefined || fold.stopped !== undefined) continue
     if (fold.committedOffset < mark.end || pendingCount(fold.partition) > 0) continue
     deps.freshness.confirm(fold.partition, mark.atMs)

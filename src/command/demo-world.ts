@@ -55,6 +55,8 @@ const batchBytesMax = 400 * 1024
 const laneCount = 4
 const sendMsMax = 15_000
 const tryCountMax = 20
+/** How long a server may say that it has too much to do. */
+const busyMsMax = 600_000
 const retryWaitMs = 250
 const lookMs = 20
 
@@ -341,12 +343,14 @@ interface Sender {
 
 /**
  * Posts until it is acknowledged; false where `signal` aborted before. Repeats what cannot be
- * answered now, so a server may be started again meanwhile.
+ * answered now, so a server may be started again meanwhile; one that has too much to do is given
+ * time.
  */
 async function post(sender: Sender, path: string, body: string): Promise<boolean> {
   const { target, clock, signal } = sender
   const key = path.startsWith('/api/') ? `Bearer ${target.apiKey}` : basicOf(target.writeKey)
   const headers = { 'content-type': 'application/json', authorization: key }
+  const busyUntilMs = clock.monotonicMs() + busyMsMax
   let last: unknown
   for (let attempt = 0; attempt < tryCountMax; attempt++) {
     if (signal.aborted) return false
@@ -357,7 +361,8 @@ async function post(sender: Sender, path: string, body: string): Promise<boolean
       const text = await response.text()
       if (response.ok) return true
       last = new Error(`${response.status}: ${text.slice(0, 300)}`)
-      if (response.status < 500 && response.status !== 429) break
+      if (response.status === 429 && clock.monotonicMs() < busyUntilMs) attempt = 0
+      else if (response.status < 500) break
     } catch (error) {
       last = error
     }

@@ -229,10 +229,14 @@ describe('findSchemaFault', () => {
     )
     for (const format of [...formats, ...more]) {
       const plan = aPlan('strict', { A: { properties: { a: { format } } } })
-      for (const text of texts) {
+      const cpuMs = (text: string): number => {
         const before = process.cpuUsage()
         plan.validate(anEvent('A', { a: text }))
-        const tookMs = process.cpuUsage(before).user / 1000
+        return process.cpuUsage(before).user / 1000
+      }
+      for (const text of texts) {
+        // The second time without what the first had V8 compile or collect.
+        const tookMs = Math.min(cpuMs(text), cpuMs(text))
         assert.ok(tookMs < 50, `${format} of ${text.slice(0, 4)}: ${tookMs} ms`)
       }
     }

@@ -5,15 +5,22 @@ import { createMemoryEventLog } from './memory-event-log.ts'
 
 const identity = { incarnation: 'i1', partitionCount: 4 }
 
-describeEventLog('memory', async () => {
-  const log = createMemoryEventLog({ identity })
-  return {
-    log,
-    again: async () => log,
-    trim: async (partition, through) => log.trim(partition, through),
-    setFault: (fault) => log.setFault(fault),
-  }
-})
+for (const [name, gapCounts] of [
+  ['memory', [0]],
+  ['memory, with gaps,', [0, 2, 0, 1]],
+] as const) {
+  describeEventLog(name, async () => {
+    let count = 0
+    const gapCount = (): number => gapCounts[count++ % gapCounts.length] ?? 0
+    const log = createMemoryEventLog({ identity, gapCount })
+    return {
+      log,
+      again: async () => log,
+      trim: async (partition, through) => log.trim(partition, through),
+      setFault: (fault) => log.setFault(fault),
+    }
+  })
+}
 
 it('counts the records that it keeps', async () => {
   const log = createMemoryEventLog({ identity })

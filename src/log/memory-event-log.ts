@@ -20,14 +20,23 @@ export interface MemoryEventLog extends EventLog {
 }
 
 interface MemoryPartition {
-  readonly records: Uint8Array[]
+  /** The oldest first. */
+  readonly records: { readonly offset: number; readonly bytes: Uint8Array }[]
+  end: number
   trimmedThrough: number
 }
 
-export function createMemoryEventLog(options: { readonly identity: LogIdentity }): MemoryEventLog {
+export interface MemoryEventLogOptions {
+  readonly identity: LogIdentity
+  /** Offsets that stay free before the next record's, as brokers leave some; none by default. */
+  gapCount?(): number
+}
+
+export function createMemoryEventLog(options: MemoryEventLogOptions): MemoryEventLog {
   const { identity } = options
   const partitions: MemoryPartition[] = Array.from({ length: identity.partitionCount }, () => ({
     records: [],
+    end: 0,
     trimmedThrough: 0,
   }))
   const waiters = new Set<() => void>()
@@ -38,10 +47,7 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
     assert(found, 'a partition is one of the log')
     return found
   }
-  const endOf = (partition: number): number => {
-    const { records, trimmedThrough } = partitionAt(partition)
-    return trimmedThrough + records.length
-  }
+  const endOf = (partition: number): number => partitionAt(partition).end
 
   return {
     identity,
@@ -53,8 +59,9 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
       })
       if (fault) throw new OperatingError(fault, `append ${records.length} records`)
       const places = encoded.map(({ target, partition, bytes }): Place => {
-        target.records.push(bytes)
-        return { partition, offset: endOf(partition) }
+        target.end += 1 + (options.gapCount?.() ?? 0)
+        target.records.push({ offset: target.end, bytes })
+        return { partition, offset: target.end }
       })
       for (const look of [...waiters]) look()
       return places
@@ -64,10 +71,10 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
       if (after < trimmedThrough || after > endOf(partition)) {
         throw new OperatingError('LOG_OFFSET_LOST', `read partition ${partition} behind ${after}`)
       }
-      const from = after - trimmedThrough
+      const from = countThrough(records, after)
       return records
         .slice(from, from + countMax)
-        .map((bytes, index) => decodeRecord(partition, after + index + 1, bytes))
+        .map(({ offset, bytes }) => decodeRecord(partition, offset, bytes))
     },
     hasMore: (partition, after) => endOf(partition) > after,
     wait(wanted, after, signal) {
@@ -90,8 +97,7 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
       return endOf(partition)
     },
     async start(partition) {
-      const { records, trimmedThrough } = partitionAt(partition)
-      return records.length === 0 ? 0 : trimmedThrough + 1
+      return partitionAt(partition).records[0]?.offset ?? 0
     },
     assign: (signal) => assignAll(partitions.length, signal),
     queueBytes: () => 0,
@@ -100,13 +106,23 @@ export function createMemoryEventLog(options: { readonly identity: LogIdentity }
     count: (partition) => partitionAt(partition).records.length,
     trim(partition, through) {
       const target = partitionAt(partition)
-      const lost = Math.min(through, endOf(partition)) - target.trimmedThrough
-      if (lost <= 0) return
-      target.records.splice(0, lost)
-      target.trimmedThrough += lost
+      target.records.splice(0, countThrough(target.records, through))
+      target.trimmedThrough = Math.max(target.trimmedThrough, Math.min(through, target.end))
     },
     setFault(wanted) {
       if (fault !== 'STORE_IO') fault = wanted
     },
   }
+}
+
+/** Counts the records up to and with an offset, by halves. */
+function countThrough(records: MemoryPartition['records'], offset: number): number {
+  let from = 0
+  let to = records.length
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if ((records[middle]?.offset ?? 0) <= offset) from = middle + 1
+    else to = middle
+  }
+  return from
 }

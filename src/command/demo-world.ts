@@ -27,7 +27,7 @@ import { createApiKey, revokeApiKeys } from '../api/api-keys.ts'
 import { type MailCatcher, openMailCatcher } from '../catcher/mail-catcher.ts'
 import type { ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
-import { OperatingError } from '../lib/errors.ts'
+import { isRetryable, OperatingError } from '../lib/errors.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
 import { partitionOf } from '../log/record.ts'
@@ -237,9 +237,18 @@ export async function waitFolded(
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    const { lagCount } = await server.owner.health()
-    if (lagCount === 0) return
+    if ((await lagOf(server)) === 0) return
     await clock.sleep(lookMs, signal)
+  }
+}
+
+/** Records not folded yet; undefined where a slow store does not tell now. */
+export async function lagOf({ owner }: RunningServer): Promise<number | undefined> {
+  try {
+    return (await owner.health()).lagCount
+  } catch (error) {
+    if (isRetryable(error)) return undefined
+    throw error
   }
 }
 

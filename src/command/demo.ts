@@ -17,7 +17,14 @@ import { createFreshnessProbe } from './demo-freshness.ts'
 import { openDemoStores } from './demo-stores.ts'
 import { type AcknowledgedCall, placeInLog } from './demo-times.ts'
 import { type DemoFigures, judgeDemo } from './demo-verdict.ts'
-import { loadHistory, type OpenDemo, openDemo, runShoppers, waitFolded } from './demo-world.ts'
+import {
+  lagOf,
+  loadHistory,
+  type OpenDemo,
+  openDemo,
+  runShoppers,
+  waitFolded,
+} from './demo-world.ts'
 import { createServerDeps } from './run-server.ts'
 
 export interface DemoRunOptions {
@@ -190,8 +197,7 @@ async function waitForMails(
   while (clock.monotonicMs() - movedAt < stillMsMax) {
     const count = setup.catcher.messageIds().size
     if (count >= due) break
-    const { lagCount } = await server.owner.health()
-    const now = `${count} ${lagCount}`
+    const now = `${count} ${await lagOf(server)}`
     if (now !== before) movedAt = clock.monotonicMs()
     before = now
     await clock.sleep(lookMs)

@@ -8,6 +8,7 @@ import { sha256Bytes } from '../lib/hash.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
+import type { EventLog } from '../log/event-log.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
 import { emptyBody, type NewRecord, partitionOf, type RecordKind } from '../log/record.ts'
 import {
@@ -97,7 +98,7 @@ export class Cluster {
 
   #createFiller(): Filler {
     const deps = {
-      ...{ log: this.log, state: this.state },
+      ...{ log: bringsLate(this.log, createSeededRandom(this.#epoch)), state: this.state },
       definitionsOf: async (hash: string) => compiled(hash),
       clock: { ...systemClock, nowMs: () => this.nowMs },
       random: createSeededRandom(this.#epoch + 1),
@@ -224,5 +225,16 @@ export class Cluster {
   async inForce(partition = 0): Promise<readonly TraitInForce[]> {
     const [bytes] = await this.state.get(partition, [computedKey])
     return decodeInForce(bytes).traits
+  }
+}
+
+/** A log elsewhere has not always brought yet what is there: a page may be short, or empty. */
+function bringsLate(log: EventLog, random: Random): EventLog {
+  return {
+    ...log,
+    async read(partition, after, countMax) {
+      const page = await log.read(partition, after, countMax)
+      return random.unit() < 0.3 ? page.slice(0, Math.floor(random.unit() * page.length)) : page
+    },
   }
 }

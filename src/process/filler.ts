@@ -178,6 +178,8 @@ export class Filler {
     const { fold, partition } = task
     for (let page = 0; page < pageCountMax; page++) {
       const records = await this.#deps.log.read(partition, fold.cursor, readCount)
+      // The record that brought the traits is there: who shows nothing has not brought it yet.
+      if (records.length === 0) return
       const past = records
         .filter(({ offset }) => offset < job.untilOffset)
         .map((record) => maskOthers(record, job))

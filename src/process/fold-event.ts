@@ -138,7 +138,7 @@ function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
   const { evaluation, seesStated } = plan
   if (seesStated.size === 0) return false
   const traits = namesChangedBy(plan, event.name)
-  const change = { events: [event.name], traits, consents: leftBy(event) }
+  const change = { events: [event.name], traits, consents: leftBy(person, event) }
   for (const place of evaluation.touched(change)) if (seesStated.has(place)) return true
   return false
 }
@@ -205,7 +205,7 @@ async function applyEvent(
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
   const activity = applyActivity(scope, person, part, { record, event })
   const changedComputed = countEvent(scope, person, part, { record, event })
-  const consents = leftBy(event)
+  const consents = leftBy(person, event)
   for (const topic of consents) withdraw(person, topic, scope.nowMs)
   const change: Change = {
     events: [event.name],
@@ -280,10 +280,8 @@ function applyActivity(
 }
 
 /** Topics that an event takes back permission for. */
-function leftBy({ name, properties }: Event): readonly string[] {
-  if (name !== 'Unsubscribed') return []
-  const topic = properties?.['topic']
-  return [typeof topic === 'string' && topic.length <= topicLengthMax ? topic : '*']
+function leftBy(person: Person, { name, properties }: Event): readonly string[] {
+  return name === 'Unsubscribed' ? [topicLeft(person, properties?.['topic'])] : []
 }
 
 /** Adds to the computed traits; returns the names of those that may have changed. */
@@ -300,10 +298,18 @@ function countEvent(
   return applyComputed(plan, person, part, counted, nowMs)
 }
 
-/** Takes back permission for one topic; for all where it names none, or no topic we could have. */
+/** Takes back permission for a topic that was left. */
 export function withdraw(person: Person, topic: Json | undefined, nowMs: number): void {
+  person.withdrawn[topicLeft(person, topic)] = nowMs
+}
+
+/**
+ * Returns what somebody leaves: one topic, or all (`*`) where none is named, or none we could have,
+ * or one more than are kept.
+ */
+export function topicLeft({ withdrawn }: Person, topic: Json | undefined): string {
   const isOne = typeof topic === 'string' && topic.length <= topicLengthMax
-  const isKnown = isOne && Object.hasOwn(person.withdrawn, topic)
-  const hasRoom = isKnown || Object.keys(person.withdrawn).length < withdrawnCountMax
-  person.withdrawn[isOne && hasRoom ? topic : '*'] = nowMs
+  if (!isOne) return '*'
+  const hasRoom = Object.keys(withdrawn).length < withdrawnCountMax
+  return hasRoom || Object.hasOwn(withdrawn, topic) ? topic : '*'
 }

@@ -27,7 +27,7 @@ import { addToTotals, cutActivity, hasWithdrawn, type Person } from '../profile/
 import { currentTraits } from '../profile/view-person.ts'
 import { applyComputed } from './computed-stage.ts'
 import { updateMemberships } from './evaluate-segments.ts'
-import { type ForwardedSkeleton, withdraw } from './fold-event.ts'
+import { type ForwardedSkeleton, topicLeft, withdraw } from './fold-event.ts'
 import { countCampaign } from './meta.ts'
 import { timerKey } from './partition-view.ts'
 import {
@@ -162,7 +162,7 @@ export async function foldOutcome(scope: FoldScope, record: LogRecord): Promise<
     forwardOutcome(scope, person.pointer, message, { outcome, atMs })
     return
   }
-  const consents = outcome === 'unsubscribed' ? [message.topic] : []
+  const consents = outcome === 'unsubscribed' ? [topicLeft(person, message.topic)] : []
   for (const topic of consents) withdraw(person, topic, scope.nowMs)
   applyOutcome(scope, person, outcomeEvent(scope, message, { outcome, atMs }), consents)
 }

@@ -4,6 +4,7 @@ import { parse as parseYaml } from 'yaml'
 import { sha256Bytes } from '../lib/hash.ts'
 import { emptyBody } from '../log/record.ts'
 import { type DefinitionsDocument, encodeDocument } from '../process/definitions.ts'
+import { listCountMax } from '../process/list-record.ts'
 import { decodeJson, encodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
 import { computedKey, decodeInForce } from '../profile/computed/computed-trait.ts'
 import type { StateReader } from '../state/state-store.ts'
@@ -232,6 +233,16 @@ describe('/api/v1/lists', () => {
     await untilEvaluated(world)
     const { lists } = (await get(world, 'lists')).json()
     deepStrictEqual([lists[0].name, lists[0].keyCount, lists[0].isEverywhere], ['vip', 1, true])
+  })
+
+  it('refuses one list more than can be', async (t) => {
+    const world = await openWorld(t)
+    const names = Array.from({ length: listCountMax }, (_, number) => `list-${number}`)
+    for (const name of names) equal((await putList(world, name, 'user_id\nada\n')).statusCode, 200)
+    await until(async () => (await get(world, 'lists')).json().lists.length === listCountMax)
+    const refused = await putList(world, 'one-more', 'user_id\nada\n')
+    deepStrictEqual([refused.statusCode, refused.json().code], [409, 'lists-too-many'])
+    equal((await putList(world, 'list-7', 'user_id\nbob\n')).statusCode, 200)
   })
 
   it('refuses a list with a fault as a whole', async (t) => {

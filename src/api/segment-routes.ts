@@ -4,11 +4,11 @@ import { listFileBytesMax, type ParsedList, parseListFile } from '../collect/lis
 import { isJsonObject } from '../lib/json.ts'
 import { timeText } from '../lib/time-text.ts'
 import { listKeyCountMax } from '../process/key-list.ts'
-import { listCountMax, replaceList } from '../process/list-record.ts'
+import { listsFullText, replaceList } from '../process/list-record.ts'
 import { isListName } from '../segment/parse-rule.ts'
 import type { ApiDeps } from './api-deps.ts'
 import type { ApiOptions } from './api-options.ts'
-import { createDefinitionsInForce, readMeta, readMetas } from './definitions-in-force.ts'
+import { createDefinitionsInForce, readMetas } from './definitions-in-force.ts'
 import { previewSegment, sampleCountDefault, sampleCountMax } from './preview-segment.ts'
 import { type ApiProblem, sendProblem } from './problem.ts'
 import { parseProfileId, profileIdProblem, profileUnknown } from './profile-answer.ts'
@@ -99,10 +99,9 @@ function addListRoutes(app: FastifyInstance, deps: ApiDeps, options: ApiOptions)
       if (parsed.kind === 'refused') {
         return sendProblem(reply, { ...listInvalid, faults: parsed.faults })
       }
-      const known = (await readMeta(deps.place, 0))?.lists ?? {}
-      const isNew = !Object.hasOwn(known, name)
-      if (isNew && Object.keys(known).length >= listCountMax) return sendProblem(reply, listsFull)
-      const { list, places } = await replaceList(deps, name, parsed.keys)
+      const replaced = await replaceList({ ...deps, state: deps.place.state }, name, parsed.keys)
+      if (replaced === 'lists-too-many') return sendProblem(reply, listsFull)
+      const { list, places } = replaced
       const isCommitted = await deps.waitCommitted(places, options.commitMsMax)
       return sendJson(reply, { ...list, isCommitted })
     },
@@ -145,5 +144,5 @@ const listInvalid: ApiProblem = {
 const listsFull: ApiProblem = {
   status: 409,
   code: 'lists-too-many',
-  detail: `There are ${listCountMax} lists already; replace one of them.`,
+  detail: listsFullText,
 }

@@ -11,10 +11,10 @@ import { OperatingError } from '../lib/errors.ts'
 import { systemRandom } from '../lib/random.ts'
 import { startLogThread } from '../log/sqlite-log-thread.ts'
 import { listKeyCountMax } from '../process/key-list.ts'
-import { replaceList } from '../process/list-record.ts'
+import { listsFullText, replaceList } from '../process/list-record.ts'
 import { lockDataDir } from './data-dir.ts'
 import { assertDataDir, createStoreDeps, readStoreOptions } from './data-reader.ts'
-import { openBlobStore, openEventLog } from './open-stores.ts'
+import { openBlobStore, openEventLog, openStateStore } from './open-stores.ts'
 import { refuseUse, showText } from './output.ts'
 import { type RemoteTarget, readTarget } from './remote-work-list.ts'
 import { isShared } from './store-options.ts'
@@ -87,9 +87,13 @@ async function writeList(
     closers.push(() => log.close())
     const blobs = await openBlobStore(deps, options.state)
     closers.push(() => blobs.close())
-    const given = { log, blobs, clock: systemClock, random: systemRandom }
-    const { list } = await replaceList(given, name, keys)
-    return { name, keyCount: list.keyCount }
+    const state = await openStateStore(deps, options.state, { isReader: true })
+    closers.push(() => state.close())
+    const given = { log, blobs, state, clock: systemClock, random: systemRandom }
+    const replaced = await replaceList(given, name, keys)
+    return replaced === 'lists-too-many'
+      ? refuseUse(listsFullText)
+      : { name, keyCount: replaced.list.keyCount }
   } finally {
     for (const close of closers.reverse()) await close()
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom } from '../lib/random.ts'
+import { activityCountMax } from '../profile/activity-pack.ts'
 import { withdrawnCountMax } from '../profile/person.ts'
 import { compileGiven, Partitions, startMs } from './partitions.fixture.ts'
 
@@ -34,6 +35,37 @@ describe('a person who leaves more topics than are kept one by one', () => {
     const skeleton = { messageId, outcome: 'unsubscribed', atMs: startMs }
     await world.append('outcome', key, skeleton, 1000)
     assert.deepEqual(await read(world), { isAll: true, segments: [] })
+  })
+})
+
+describe('a person of whom more is known than is kept', () => {
+  it('is out of a segment with the entry that goes, whatever made it go', async () => {
+    const isOneOf = { profile: 'cart.itemCount', atLeast: 65 }
+    const world = await new Partitions(
+      compileGiven({
+        segments: [
+          { name: 'full-cart', content: isOneOf },
+          {
+            name: 'adders',
+            content: { event: 'Product Added', count: { atLeast: 65 }, within: '7d' },
+          },
+          { name: 'either', content: { any: [{ trait: 'plan', is: 'pro' }, isOneOf] } },
+        ],
+      }),
+    ).open()
+    const plan = { plan: 'pro' }
+    await world.event({ type: 'identify', name: 'identify', userId: 'ada', traits: plan }, 1)
+    const act = async (name: string, from: number, count: number): Promise<void> => {
+      for (let at = from; at < from + count; at++) {
+        const properties = { product_id: `item-${at}` }
+        await world.event({ type: 'track', name, userId: 'ada', properties }, at)
+      }
+    }
+    await act('Product Added', 100, 65)
+    await act('Product Viewed', 200, activityCountMax - 65)
+    assert.deepEqual((await read(world)).segments, ['either', 'full-cart', 'adders'])
+    await act('Product Viewed', 300, 1)
+    assert.deepEqual((await read(world)).segments, ['either'])
   })
 })
 

@@ -10,10 +10,10 @@ import type { Event, EventSkeleton } from '../event/event.ts'
 import { assert } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
-import { appendActivity, type PackedActivity } from '../profile/activity-pack.ts'
+import type { PackedActivity } from '../profile/activity-pack.ts'
 import {
+  addActivity,
   addToTotals,
-  cutActivity,
   type Person,
   type PersonTraits,
   type ProfilePart,
@@ -131,14 +131,19 @@ function versionOf(stated: Json | undefined): number | null {
 }
 
 /** Traits are cold: most events neither change them nor touch a rule that could see them. */
-function needsTraits(scope: FoldScope, person: Person, event: Event): boolean {
+function needsTraits(
+  scope: FoldScope,
+  person: Person,
+  event: Event,
+  events: readonly string[],
+): boolean {
   if (statesTraits(event)) return true
   if (isStale(scope, person.key)) return true
   const { plan } = scope.computed
   const { evaluation, seesStated } = plan
   if (seesStated.size === 0) return false
   const traits = namesChangedBy(plan, event.name)
-  const change = { events: [event.name], traits, consents: leftBy(person, event) }
+  const change = { events, traits, consents: leftBy(person, event) }
   for (const place of evaluation.touched(change)) if (seesStated.has(place)) return true
   return false
 }
@@ -196,19 +201,19 @@ async function applyEvent(
   const part = partOf(person, partKey)
   // A key that is new to them may be on a list.
   const isNew = isFirst || person.parts.length > length
+  const { activity, events } = applyActivity(scope, person, part, { record, event })
   // Traits are written with a profile alone: who has none yet has no traits.
   if (isFirst) scope.view.loadAbsent(traitPrefix + person.key)
-  else if (isNew || needsTraits(scope, person, event))
+  else if (isNew || needsTraits(scope, person, event, events))
     await scope.view.load([traitPrefix + person.key])
   const traits = readTraits(scope, person.key)
   const changedTraits = applyTraits(scope, traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
-  const activity = applyActivity(scope, person, part, { record, event })
   const changedComputed = countEvent(scope, person, part, { record, event })
   const consents = leftBy(person, event)
   for (const topic of consents) withdraw(person, topic, scope.nowMs)
   const change: Change = {
-    events: [event.name],
+    events,
     traits: changedComputed.length > 0 ? [...changedTraits, ...changedComputed] : changedTraits,
     consents,
   }
@@ -259,24 +264,23 @@ function eventRefOf({ kind, id, skeleton }: LogRecord): number {
   return new DataView(first.buffer, first.byteOffset).getUint32(0)
 }
 
+/** Adds to the activity; `events` are the names of all that rules see otherwise now. */
 function applyActivity(
   { definitions }: FoldScope,
   person: Person,
   part: ProfilePart,
   { record, event }: { readonly record: LogRecord; readonly event: Event },
-): readonly PackedActivity[] {
+): { readonly activity: readonly PackedActivity[]; readonly events: readonly string[] } {
   const eventRef = eventRefOf(record)
   const keep = definitions.plan.propertiesOf(event.name)
   const lines = identityTypes.has(event.type) ? [] : linesOf(event)
   const activity = activityOf(event, keep, lines).map((entry) => ({ ...entry, eventRef }))
   const value = activity.reduce((sum, entry) => sum + (entry.value ?? 0), 0)
   addToTotals(person, part, { name: event.name, occurredAtMs: event.occurredAtMs, value })
-  if (activity.length > 0) {
-    part.activity = appendActivity(part.activity, activity)
-    cutActivity(person)
-    applyHabits(definitions, person, part, { event, order: eventRef, lines })
-  }
-  return activity
+  if (activity.length === 0) return { activity, events: [event.name] }
+  const dropped = addActivity(person, part, activity)
+  applyHabits(definitions, person, part, { event, order: eventRef, lines })
+  return { activity, events: [event.name, ...dropped] }
 }
 
 /** Topics that an event takes back permission for. */

@@ -22,8 +22,7 @@ import {
 import { parseAddress } from '../event/address.ts'
 import type { Event } from '../event/event.ts'
 import type { LogRecord } from '../log/record.ts'
-import { appendActivity } from '../profile/activity-pack.ts'
-import { addToTotals, cutActivity, hasWithdrawn, type Person } from '../profile/person.ts'
+import { addActivity, addToTotals, hasWithdrawn, type Person } from '../profile/person.ts'
 import { currentTraits } from '../profile/view-person.ts'
 import { applyComputed } from './computed-stage.ts'
 import { updateMemberships } from './evaluate-segments.ts'
@@ -214,15 +213,15 @@ function applyOutcome(
   const { name, occurredAtMs: atMs } = event
   const part = person.parts[0]
   const changed: string[] = []
+  const events = [name]
   if (part !== undefined) {
-    part.activity = appendActivity(part.activity, [{ name, occurredAtMs: atMs, eventRef: 0 }])
-    cutActivity(person)
+    events.push(...addActivity(person, part, [{ name, occurredAtMs: atMs, eventRef: 0 }]))
     addToTotals(person, part, { name, occurredAtMs: atMs, value: 0 })
     const counted = { event, eventRef: 0, isActivity: false }
     changed.push(...applyComputed(scope.computed.plan, person, part, counted, scope.nowMs))
   }
   const traits = readTraits(scope, person.key)
-  const change = { events: [name], traits: changed, consents }
+  const change = { events, traits: changed, consents }
   crossSegments(scope, person, updateMemberships(scope, person, traits, change))
   writePerson(scope, person)
 }

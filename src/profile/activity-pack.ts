@@ -50,21 +50,33 @@ export const emptyPack: Uint8Array = new Uint8Array(0)
 
 /**
  * Returns `pack` with `entries` behind it, cut to the limit. Names and item ids are cut at 255
- * bytes.
+ * bytes. The names of entries that had to go are added to `dropped`.
  */
-export function appendActivity(pack: Uint8Array, entries: readonly PackedActivity[]): Uint8Array {
+export function appendActivity(
+  pack: Uint8Array,
+  entries: readonly PackedActivity[],
+  dropped: Set<string> = new Set(),
+): Uint8Array {
   const encoded = entries.map(encodeEntry)
   const joined = Buffer.concat([pack, ...encoded])
   // An entry has at least this many bytes, so most packs need no count.
   const isShort = joined.length <= activityCountMax * (lengthBytes + headBytes + 1)
-  return isShort || countActivity(joined) <= activityCountMax ? joined : cutToLimit(joined)
+  return isShort || countActivity(joined) <= activityCountMax ? joined : cutToLimit(joined, dropped)
 }
 
-/** Returns `pack` without its oldest entries, at least `bytesMin` shorter, or empty. */
-export function dropOldest(pack: Uint8Array, bytesMin: number): Uint8Array {
+/**
+ * Returns `pack` without its oldest entries, at least `bytesMin` shorter, or empty. Their names are
+ * added to `dropped`.
+ */
+export function dropOldest(
+  pack: Uint8Array,
+  bytesMin: number,
+  dropped: Set<string> = new Set(),
+): Uint8Array {
   const bytes = bufferOf(pack)
   let from = 0
   while (from < bytes.length && from < bytesMin) from += lengthBytes + bytes.readUInt16BE(from)
+  for (const { name } of spansOf(bytes.subarray(0, from))) dropped.add(name)
   return Uint8Array.from(bytes.subarray(from))
 }
 
@@ -191,7 +203,7 @@ interface Span {
 }
 
 /** Takes entries out, as bytes, until the limit holds: each time one of the most frequent name. */
-function cutToLimit(joined: Buffer): Uint8Array {
+function cutToLimit(joined: Buffer, dropped: Set<string>): Uint8Array {
   const spans = spansOf(joined)
   const excessCount = spans.length - activityCountMax
   if (excessCount <= 0) return joined
@@ -207,6 +219,7 @@ function cutToLimit(joined: Buffer): Uint8Array {
     const victim = victims.get(frequent)?.shift()
     assert(victim !== undefined, 'the most frequent name has an entry')
     taken.add(victim)
+    dropped.add(frequent)
   }
   const kept = spans.filter((span) => !taken.has(span))
   return Buffer.concat(kept.map(({ from, end }) => joined.subarray(from, end)))

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom } from '../lib/random.ts'
 import { valueBytesMax } from '../state/state-store.ts'
-import { appendActivity, decodeActivity, emptyPack } from './activity-pack.ts'
+import { activityCountMax, appendActivity, decodeActivity, emptyPack } from './activity-pack.ts'
 import { habitBytesMax } from './habit/habit-pack.ts'
 import {
   activityBytesMax,
+  addActivity,
   addToTotals,
   createPerson,
   cutActivity,
@@ -96,6 +97,21 @@ describe('the limits of a person', () => {
     assert.ok(bytes <= activityBytesMax && bytes > activityBytesMax * 0.95, `${bytes} bytes`)
     assert.deepEqual(decodeActivity(large.parts[0]?.activity ?? emptyPack).at(-1), last)
     assert.equal(decodeActivity(large.parts[4]?.activity ?? emptyPack).length, 30)
+  })
+
+  it('tell the names of which older activity made room, and of no other', () => {
+    const entry = { name: 'Product Viewed', occurredAtMs: 1, eventRef: 1 }
+    const small = aPersonWith([activityCountMax - 1, 1])
+    const [part] = small.parts
+    assert.ok(part)
+    assert.deepEqual([...addActivity(small, part, [entry])], [])
+    part.activity = appendActivity(part.activity, [{ ...entry, name: 'Product Added' }])
+    assert.deepEqual([...addActivity(small, part, [entry])], ['Product Viewed'.padEnd(20, '.')])
+    const large = aPersonWith([60, 60, 60, 60], 900)
+    const [first] = large.parts
+    assert.ok(first)
+    const name = 'Product Viewed'.padEnd(255, '.')
+    assert.deepEqual([...addActivity(large, first, [entry])], [name])
   })
 
   it('leave traits as they are where none is given', () => {

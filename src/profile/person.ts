@@ -10,7 +10,7 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import { dropOldest, emptyPack } from './activity-pack.ts'
+import { appendActivity, dropOldest, emptyPack, type PackedActivity } from './activity-pack.ts'
 import { forgetHashes } from './seen.ts'
 import { type Ties, upgradeClaimed } from './ties.ts'
 import {
@@ -269,8 +269,26 @@ export function countNames(parts: readonly ProfilePart[]): number {
 /** So that a merge takes a little from several parts, and not all of one. */
 const cutBytes = 1024
 
-/** Takes the oldest activity out of the largest parts until all of it is within the limit. */
-export function cutActivity({ parts }: Person): void {
+/**
+ * Adds activity to one part. Returns the names of which older entries made room: rules that see
+ * those may answer otherwise now.
+ */
+export function addActivity(
+  person: Person,
+  part: ProfilePart,
+  entries: readonly PackedActivity[],
+): ReadonlySet<string> {
+  const dropped = new Set<string>()
+  part.activity = appendActivity(part.activity, entries, dropped)
+  cutActivity(person, dropped)
+  return dropped
+}
+
+/**
+ * Takes the oldest activity out of the largest parts until all of it is within the limit; the names
+ * of what went are added to `dropped`.
+ */
+export function cutActivity({ parts }: Person, dropped: Set<string> = new Set()): void {
   let bytes = parts.reduce((sum, { activity }) => sum + activity.length, 0)
   while (bytes > activityBytesMax) {
     const largest = parts.reduce((most, part) =>
@@ -278,7 +296,7 @@ export function cutActivity({ parts }: Person): void {
     )
     const before = largest.activity.length
     const step = Math.min(bytes - activityBytesMax, cutBytes)
-    largest.activity = dropOldest(largest.activity, step)
+    largest.activity = dropOldest(largest.activity, step, dropped)
     bytes -= before - largest.activity.length
   }
 }

@@ -30,7 +30,6 @@ import {
   type MergeRefusalReason,
   mergeRefusalReasons,
 } from '../profile/ties.ts'
-import { updateAllMemberships } from './evaluate-segments.ts'
 import { noteFindings } from './finding.ts'
 import {
   type AskSkeleton,
@@ -223,11 +222,9 @@ async function admitClaimant(
   const countMax = peopleCountMaxOf(scope.definitions.identity, kindOfKey(person.key))
   if (person.claimants.length <= countMax) return true
   person.isShared = true
-  const before = person.pointer
-  delete person.pointer
-  delete person.hold
   delete person.claimants
-  if (before !== undefined && person.version > 0) updateAllMemberships(scope, person, {})
+  const before = person.pointer
+  if (before !== undefined) detach(scope, person)
   await noteFindings(scope, ['identity-shared'], { record, name: kindOfKey(person.key) })
   keep(scope, person)
   refuseClaim(scope, person, claim, 'shared')

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { defaultIdentityRules } from '../profile/identity-rules.ts'
 import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
 import { event, minuteMs, PastWorld, recordOf } from './past-world.fixture.ts'
 
@@ -22,6 +23,21 @@ describe('segments of people who join and leave', () => {
     assert.equal(person.pointer, undefined)
     assert.deepEqual(Object.keys(person.memberships), ['quiet'])
     assert.deepEqual(await membersOf(world), { quiet: 2, viewers: 0 })
+  })
+
+  it('hold a list that names a key which too many have by now', async () => {
+    const list = { name: 'vip', hash: 'l2', keyCount: 1 }
+    const peopleCountMax = defaultIdentityRules.devicePeopleCountMax
+    const world = await worldOf([
+      recordOf('definitions', 'control:0', minuteMs, { list }),
+      event('anonymous:a1', 2 * minuteMs, { anonymousId: 'a1' }),
+      ...Array.from({ length: peopleCountMax + 1 }, (_, number) =>
+        event(`user:u${number}`, (3 + number) * minuteMs, { ...identify, anonymousId: 'a1' }),
+      ),
+    ])
+    const { person } = await world.now('anonymous:a1')
+    assert.deepEqual([person.isShared, person.pointer], [true, undefined])
+    assert.deepEqual(Object.keys(person.memberships).sort(), ['quiet', 'vips'])
   })
 
   it('hold a list that names a key which comes by an event', async () => {

@@ -24,6 +24,7 @@ import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './d
 
 const startMs = 1_700_000_000_000
 const hourMs = 3_600_000
+const sessionIdleMs = 30 * 60_000
 
 function compile(definitions: Readonly<Record<string, JsonObject>>): CompiledDefinitions {
   const traits = Object.entries(definitions).map(([name, content]) => ({ name, content }))
@@ -60,7 +61,7 @@ function apply(stage: Stage, event: NaiveEvent, partIndex: number, nowMs: number
   assert.ok(part)
   const { name, occurredAtMs, properties } = event
   const counted = { type: 'track', name, occurredAtMs, properties } as const
-  const given = { event: counted, eventRef: event.ref, isActivity: true }
+  const given = { event: counted, eventRef: event.ref, isActivity: true, sessionIdleMs }
   applyComputed(stage.plan, stage.person, part, given, nowMs)
 }
 

@@ -208,8 +208,10 @@ export interface Counted {
   readonly event: Pick<Event, 'type' | 'name' | 'occurredAtMs' | 'properties'> & Partial<Event>
   /** Of the event's id: orders events of one instant. */
   readonly eventRef: number
-  /** False for calls that say who a person is: they are in no session. */
+  /** False for calls that say who a person is, and for what became of a message. */
   readonly isActivity: boolean
+  /** For how long it keeps its session open; 0 where it is no visit. */
+  readonly sessionIdleMs: number
 }
 
 /** Returns the traits that an event of this name could change. */
@@ -225,10 +227,10 @@ export function applyComputed(
   counted: Counted,
   nowMs: number,
 ): readonly string[] {
-  const { event, isActivity } = counted
+  const { event, isActivity, sessionIdleMs } = counted
   const named = plan.byEvent.get(event.name) ?? none
   const listening = isActivity ? [...named, ...plan.always] : named
-  const isInSession = isActivity && plan.hasSession
+  const isInSession = sessionIdleMs > 0 && plan.hasSession
   if (listening.length === 0 && !isInSession) return none
   const changed: string[] = isInSession ? [...plan.sessionNames] : []
   const properties = event.properties ?? {}
@@ -242,7 +244,7 @@ export function applyComputed(
     changed.push(...names)
   }
   if (isInSession) {
-    const samples = [{ atMs: event.occurredAtMs, order: 0, value: 1 }]
+    const samples = [{ atMs: event.occurredAtMs, order: 0, value: sessionIdleMs }]
     const place = { ...sessionPlace, sinceVersion: plan.version }
     additions.push({ ...place, kind: sessionKind, samples, windowMs: sessionWindowMs })
   }

@@ -290,7 +290,7 @@ function leftBy(person: Person, { name, properties }: Event): readonly string[] 
 
 /** Adds to the computed traits; returns the names of those that may have changed. */
 function countEvent(
-  { computed: { plan }, nowMs }: FoldScope,
+  { computed: { plan }, definitions, nowMs }: FoldScope,
   person: Person,
   part: ProfilePart,
   { record, event }: { readonly record: LogRecord; readonly event: Event },
@@ -298,7 +298,8 @@ function countEvent(
   if (plan.counters.length === 0) return []
   // What became of an email is no visit.
   const isActivity = !identityTypes.has(event.type) && event.sourceId !== 'delivery'
-  const counted = { event, eventRef: eventRefOf(record), isActivity }
+  const sessionIdleMs = isActivity ? definitions.sessionIdleMsOf(event.sourceId) : 0
+  const counted = { event, eventRef: eventRefOf(record), isActivity, sessionIdleMs }
   return applyComputed(plan, person, part, counted, nowMs)
 }
 

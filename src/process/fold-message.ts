@@ -217,7 +217,7 @@ function applyOutcome(
   if (part !== undefined) {
     events.push(...addActivity(person, part, [{ name, occurredAtMs: atMs, eventRef: 0 }]))
     addToTotals(person, part, { name, occurredAtMs: atMs, value: 0 })
-    const counted = { event, eventRef: 0, isActivity: false }
+    const counted = { event, eventRef: 0, isActivity: false, sessionIdleMs: 0 }
     changed.push(...applyComputed(scope.computed.plan, person, part, counted, scope.nowMs))
   }
   const traits = readTraits(scope, person.key)

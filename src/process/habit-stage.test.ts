@@ -6,10 +6,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom, type Random } from '../lib/random.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
+import { decodeComputed } from '../profile/computed/computed-pack.ts'
+import { sessionId, sessionKind } from '../profile/computed/computed-trait.ts'
 import { actionWeights } from '../profile/habit/affinity-pack.ts'
+import { sessionsOf } from '../profile/habit/fold-sessions.ts'
 import { openHabits } from '../profile/habit/habit-pack.ts'
 import { decodeSessions, sessionCountMax } from '../profile/habit/session-pack.ts'
 import { viewHabits } from '../profile/habit/view-habits.ts'
+import type { Person } from '../profile/person.ts'
 import { interactionKindOf } from '../recommend/advisor.ts'
 import { kindWeights } from '../recommend/own-items.ts'
 import { hashPartition } from '../state/dump.ts'
@@ -30,6 +35,7 @@ const definitions = compileGiven({
     { name: 'till', writeKeys: ['wk_of_the_till'], sessionIdleMinutes: 0 },
     { name: 'hook', webhook: { kind: 'shopify', secretFile: '/secret' } },
   ],
+  traits: [{ name: 'in_session', content: { kind: 'count', within: 'session' } }],
 })
 
 interface Planned {
@@ -88,6 +94,7 @@ describe('habits over partitions', () => {
       const view = viewHabits(people.get('user:u')?.parts ?? [])
       const says = `seed ${seed}`
       checkSessions(view, visits, says)
+      checkComputed(people.get('user:u'), says)
       const sums = new Map<string, number>()
       for (const { event } of visits) {
         const { category } = event.properties as { readonly category: string }
@@ -149,9 +156,9 @@ describe('habits over partitions', () => {
       await world.event({ ...visit, sourceId, eventId, properties }, minutes * minuteMs)
     }
     await world.settle(createSeededRandom(1))
-    const { sessionCount, session, affinities } = viewHabits(
-      (await world.people()).get('user:u')?.parts ?? [],
-    )
+    const person = (await world.people()).get('user:u')
+    checkComputed(person, 'by source')
+    const { sessionCount, session, affinities } = viewHabits(person?.parts ?? [])
     // 0 and 9; 19; 30, 59 and 68; 98, exactly half an hour later.
     assert.equal(sessionCount, 4)
     assert.equal(session?.eventCount, 1)
@@ -179,6 +186,25 @@ function checkSessions(
   assert.equal(view.firstTouch?.source, entries[0] && sourceOf(entries[0]), says)
   const last = led.at(-1)
   assert.equal(view.lastTouch?.source, last && sourceOf(last), says)
+}
+
+/** A computed trait of the session looks at the same sessions. */
+function checkComputed(person: Person | undefined, says: string): void {
+  const { parts } = person ?? assert.fail('nobody')
+  const spans = parts.flatMap(({ computed = emptyPack }) =>
+    decodeComputed(computed).flatMap(({ id, state }) => (id === sessionId ? [state] : [])),
+  )
+  const computed = sessionKind.open(spans)
+  const kept = parts.map(({ key, habits }) => ({
+    key,
+    sessions: decodeSessions(openHabits(habits).sessions),
+  }))
+  for (const { startMs: fromMs, endMs } of sessionsOf(kept)) {
+    const at = (nowMs: number) => computed.answerAt(nowMs, -Infinity).value
+    for (const inMs of [fromMs, endMs - 1]) assert.deepEqual(at(inMs), [fromMs, endMs], says)
+    for (const outMs of [fromMs - 1, endMs]) assert.notDeepEqual(at(outMs), [fromMs, endMs], says)
+    assert.equal(computed.nextChangeAt(fromMs, Infinity), endMs, says)
+  }
 }
 
 async function checkRebuild(world: Partitions, says: string): Promise<void> {

@@ -11,6 +11,8 @@ const keptCountMax = 4
 
 export interface DefinitionsInForce {
   of(partition: number): Promise<CompiledDefinitions>
+  /** Those of what was read already, so that the two are of one moment. */
+  named(meta: PartitionMeta | undefined): Promise<CompiledDefinitions>
 }
 
 export function createDefinitionsInForce(
@@ -29,12 +31,13 @@ export function createDefinitionsInForce(
     hashes.set(partition, { bytes, hash })
     return hash
   }
+  const compiled = async (hash: string): Promise<CompiledDefinitions> => {
+    if (hash === '') return noDefinitions()
+    return await remember(kept, hash, keptCountMax, () => readDefinitions(blobs, hash))
+  }
   return {
-    async of(partition) {
-      const hash = await hashOf(partition)
-      if (hash === '') return noDefinitions()
-      return await remember(kept, hash, keptCountMax, () => readDefinitions(blobs, hash))
-    },
+    of: async (partition) => await compiled(await hashOf(partition)),
+    named: async (meta) => await compiled(meta?.definitionsHash ?? ''),
   }
 }
 

@@ -136,7 +136,7 @@ export async function explainSegment(
   if (found === undefined) return 'profile-unknown'
   const { person, traits, partition, inForce } = found
   const meta = await readMeta(deps.place, partition)
-  const definitions = await deps.inForce.of(partition)
+  const definitions = await deps.inForce.named(meta)
   const segment = definitions.plan.segments.find((each) => each.name === name)
   if (segment === undefined || meta === undefined) return 'segment-unknown'
   const view = viewPerson(person, traits, inForce)
@@ -173,7 +173,8 @@ export async function readListed(
 
 /** Returns what is in force in the control partition, and what each partition knows of itself. */
 export async function readInForce({ place, inForce }: SegmentDeps): Promise<InForce> {
-  return { metas: await readMetas(place), definitions: await inForce.of(0) }
+  const metas = await readMetas(place)
+  return { metas, definitions: await inForce.named(metas[0]) }
 }
 
 function showSegment(

@@ -10,7 +10,7 @@ import { computedKey, decodeInForce } from '../profile/computed/computed-trait.t
 import type { StateReader } from '../state/state-store.ts'
 import { createDefinitionsInForce, readMeta } from './definitions-in-force.ts'
 import { type Preview, previewSegment } from './preview-segment.ts'
-import { explainSegment, listSegments } from './segment-answer.ts'
+import { explainSegment, listSegments, type SegmentDeps } from './segment-answer.ts'
 import { adaShops, eventRecord, openWorld, until, viewOf, type World } from './world.fixture.ts'
 
 interface Explained {
@@ -102,6 +102,26 @@ function withWaiting(bytes: Uint8Array): Uint8Array {
   return encodeJson({ ...decodeJson<PartitionMeta>(bytes), waiting: ['keen'] })
 }
 
+/** A state that goes on to other definitions as soon as one has looked what is in force. */
+function goingOn(state: StateReader): StateReader {
+  const seen = new Set<number>()
+  return {
+    head: (partition) => state.head(partition),
+    scan: (...given) => state.scan(...given),
+    async get(partition, keys) {
+      const values = await state.get(partition, keys)
+      return values.map((value, at) => {
+        if (value === undefined || keys[at] !== metaKey) return value
+        if (!seen.has(partition)) {
+          seen.add(partition)
+          return value
+        }
+        return encodeJson({ ...decodeJson<PartitionMeta>(value), definitionsHash: '' })
+      })
+    },
+  }
+}
+
 describe('/api/v1/segments', () => {
   it('evaluates everybody by a new rule, without their next event, and says when', async (t) => {
     const world = await openWorld(t)
@@ -144,6 +164,18 @@ describe('/api/v1/segments', () => {
     equal(profile.segmentChanges[0].at, explained.since)
     equal((await get(world, 'segments/none/explain/ada')).statusCode, 404)
     equal((await get(world, 'segments/buyers/explain/nobody')).json().code, 'profile-unknown')
+  })
+
+  it('tells of one moment, whatever comes into force meanwhile', async (t) => {
+    const world = await openWorld(t)
+    await world.happen(adaShops())
+    const depsNow = (): SegmentDeps => {
+      const place = { ...world.deps.place, state: goingOn(world.deps.place.state) }
+      return { ...world.deps, place, inForce: createDefinitionsInForce(place, world.deps.blobs) }
+    }
+    const explained = await explainSegment(depsNow(), 'buyers', 'user:ada')
+    ok(typeof explained !== 'string' && explained.isMember, JSON.stringify(explained))
+    equal((await listSegments(depsNow())).segments[0]?.name, 'buyers')
   })
 
   it('sees computed traits of the past too, once they are filled', async (t) => {

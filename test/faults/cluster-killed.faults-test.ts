@@ -23,8 +23,13 @@ const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 20261124)
 const ratePerSecond = 150
 const lifeMs = 6_000
 const takenMsMax = 60_000
-/** It takes a second where nobody else has the cores. */
-const servedMsMax = 20_000
+/**
+ * From the notice of the group's coordinator on; what is promised where the workers have the cores
+ * that they need. All of the cluster and its load run on this machine, others beside them, so the
+ * figure is told against the promise, and what fails is ten times as much.
+ */
+const servedMsPromised = 2_000
+const servedMsMax = 10 * servedMsPromised
 /** Attempts of one process at a time. */
 const inHandCountMax = 32
 
@@ -52,6 +57,7 @@ async function goOn(t: TestContext): Promise<void> {
     ...figuresOf(cluster, load, result),
     noticedMs: Math.round(noticedAt - killedAt),
     takenAfterNoticeMs: Math.round(taken.lastAt - noticedAt),
+    servedMsPromised,
     takenCount: taken.count,
     notOwned: heir.said('not owned').length,
   })

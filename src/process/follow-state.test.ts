@@ -81,8 +81,10 @@ describe('a look at the state from outside', () => {
     await world.commit(3)
     await until(() => world.freshness.confirmedAtMs(0) >= openedMs)
     assert.equal(follower.lagCount, 0)
-    const behindMs = systemClock.nowMs() - world.freshness.confirmedAtMs(0)
-    assert.ok(behindMs >= 0 && behindMs < 60_000)
+    // Where nothing happens it goes on with the clock, and not ahead of it.
+    const foldedMs = systemClock.nowMs()
+    await until(() => world.freshness.confirmedAtMs(0) > foldedMs)
+    assert.ok(world.freshness.confirmedAtMs(0) <= systemClock.nowMs())
   })
 
   it('waits for what is folded and has not reached other partitions', async (t) => {

@@ -110,7 +110,7 @@ function addExplain(segment: Command, exit: Exit): void {
     } else if (answer === 'profile-unknown') {
       output.progress(`attune: nothing is known of ${showText(key)}`)
     } else if (output.isJson) await output.json(answer)
-    else for (const line of linesOf(answer, output)) await output.line(line)
+    else for (const line of explanationLines(answer, output)) await output.line(line)
   })
 }
 
@@ -189,7 +189,11 @@ function rowOf(
   ]
 }
 
-function linesOf(answer: SegmentExplanation, output: Output): readonly string[] {
+/** Returns what is printed of why somebody is in a segment or not. */
+export function explanationLines(
+  answer: SegmentExplanation,
+  output: Pick<Output, 'paint'>,
+): readonly string[] {
   const { person, segment, isMember, since, isPending, at } = answer
   const place = isMember ? `in ${segment} since ${since}` : `not in ${segment}`
   const lines = [output.paint('bold', showText(`${person} is ${place}`))]

@@ -14,6 +14,8 @@ export const renderTable = {
     default: 2_000,
     min: 10,
     max: 60_000,
-    says: 'CPU time for one message after which a rendering thread is killed and replaced.',
+    says:
+      'CPU time for one message after which a rendering thread is killed and replaced; as is one ' +
+      'that stands still at a message for 30 times as long by the clock.',
   },
 } as const satisfies OptionTable

@@ -43,6 +43,13 @@ export interface RecommendWorkerData {
 
 const deps = { clock: systemClock }
 
+/** An index, what it learns from, and what keeps it. */
+interface Learning {
+  readonly follower: FeedFollower
+  readonly advisor: Advisor
+  readonly keeper: IndexKeeper
+}
+
 async function run(data: RecommendWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-recommend runs as a worker')
   keepTicksFast()
@@ -50,33 +57,35 @@ async function run(data: RecommendWorkerData): Promise<void> {
   const main = createPortCaller(parentPort)
   const logger = createThreadLogger(main)
   const state = await openStateStore({ ...deps, logger }, data.state, { isReader: true })
+  const given = { data, logger }
   const follower = new FeedFollower(state, data.partitionCount)
   await follower.open()
   main.tell('opened')
   const incarnation = await follower.readIncarnation()
   const { index, from } = await openIndex(data, { follower, incarnation, logger })
-  const advisor = createAdvisor(index)
-  const hasErased = await fill({ follower, advisor, logger }, from)
-  const given = {
-    advisor,
-    index,
-    incarnation: () => follower.readIncarnation(),
-    next: follower.next,
-  }
-  const keeper = new IndexKeeper({ ...deps, logger }, data.snapshot, given)
-  if (hasErased) keeper.dropSnapshot()
+  let advisor = createAdvisor(index)
+  let learning = await startLearning(given, { follower, advisor, index }, from)
   for (const port of data.ports) {
     servePort(port, {
-      learn: (message: LearnMessage) => keeper.learn(message),
+      learn: (message: LearnMessage) => learning.keeper.learn(message),
       follow: (item: Item) => advisor.follow(item),
       advise: (question: AdviceQuestion) => answerAdvise(advisor, question),
     })
   }
   const stop = new AbortController()
+  const relearn = async (): Promise<Learning> => {
+    const again = new FeedFollower(state, data.partitionCount)
+    await again.open()
+    const empty = createBlend({ eventCountMax: data.eventCountMax })
+    // The one before goes at once: two have no room, and who was erased must not be in an answer.
+    advisor = createAdvisor(empty)
+    learning = await startLearning(given, { follower: again, advisor, index: empty })
+    return learning
+  }
   const following =
     data.followMs === undefined
       ? Promise.resolve()
-      : follow({ follower, advisor, keeper, logger }, data.followMs, stop.signal)
+      : follow({ learning, relearn, logger }, data.followMs, stop.signal)
   following.catch(() => {
     // Thrown where it is awaited below; until then the thread goes on answering.
   })
@@ -86,11 +95,28 @@ async function run(data: RecommendWorkerData): Promise<void> {
     close: async () => {
       stop.abort()
       await following
-      await keeper.close()
+      await learning.keeper.close()
       await state.close()
     },
   })
   await following
+}
+
+/** Fills an index from the feed: from `from` on, or all of it. */
+async function startLearning(
+  { data, logger }: { readonly data: RecommendWorkerData; readonly logger: Logger },
+  given: Pick<Learning, 'follower' | 'advisor'> & { readonly index: Recommender },
+  from?: readonly number[],
+): Promise<Learning> {
+  const { follower, advisor } = given
+  const hasErased = await fill({ follower, advisor, logger }, from)
+  const keeper = new IndexKeeper({ ...deps, logger }, data.snapshot, {
+    ...given,
+    incarnation: () => follower.readIncarnation(),
+    next: follower.next,
+  })
+  if (hasErased) keeper.dropSnapshot()
+  return { follower, advisor, keeper }
 }
 
 /** Returns the index of the snapshot, and from where in the feed to go on; else an empty one. */
@@ -151,38 +177,44 @@ async function fill(
   return hasErased
 }
 
-/** Runs until `signal` aborts. A store that does not answer is asked again later. */
+/**
+ * Runs until `signal` aborts. A store that does not answer is asked again later. Where entries were
+ * gone before they were read somebody may have been erased by them, so all is learned again.
+ */
 async function follow(
   {
-    follower,
-    advisor,
-    keeper,
+    learning,
+    relearn,
     logger,
   }: {
-    readonly follower: FeedFollower
-    readonly advisor: Advisor
-    readonly keeper: IndexKeeper
+    readonly learning: Learning
+    readonly relearn: () => Promise<Learning>
     readonly logger: Logger
   },
   followMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  let { missedCount } = follower
+  let current = learning
   while (!signal.aborted) {
     await deps.clock.sleep(followMs, signal)
     try {
+      const { missedCount } = current.follower
+      if (missedCount > 0) {
+        const says = 'entries of the feed were gone before the index had read them; learning again'
+        logger.warn({ missedCount }, says)
+        current.keeper.dropSnapshot()
+        current = await relearn()
+      }
+      const { advisor, follower, keeper } = current
       await follower.catchUp({
         learn: (interactions) => advisor.learn(interactions),
         follow: (item) => advisor.follow(item),
         erase: (profileIds) => keeper.erase(profileIds),
       })
-      await keeper.moveTo(follower.next)
+      if (follower.missedCount === 0) await keeper.moveTo(follower.next)
     } catch (error) {
       if (!isRetryable(error)) throw error
     }
-    if (follower.missedCount === missedCount) continue
-    missedCount = follower.missedCount
-    logger.warn({ missedCount }, 'entries of the feed were gone before the index had read them')
   }
 }
 

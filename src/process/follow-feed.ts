@@ -5,7 +5,7 @@
  * First it notes how far each feed goes, then it reads what is there: what commits add meanwhile is
  * read by the first call of `catchUp`. So nothing comes twice or is left out. Where entries were
  * dropped before they were read, because the follower was away for long, it goes on behind the gap
- * and counts it.
+ * and counts it: somebody may have been erased by what is gone, so an index then begins again.
  */
 
 import type { Item } from '../catalog/item.ts'

@@ -2,6 +2,7 @@
 
 import type { Clock } from '../lib/clock.ts'
 import type { EventLog } from '../log/event-log.ts'
+import { readKnown } from '../log/read-known.ts'
 import type { RejectedIndex } from './rejected-index.ts'
 import {
   decodeRejected,
@@ -46,6 +47,7 @@ export async function readOpen(
 ): Promise<OpenPage> {
   if (selection.ids !== undefined) return await readByIds(deps, selection)
   const [, from = '0', behind = '0'] = cursorPattern.exec(limits.cursor ?? '') ?? []
+  const known = { log: deps.rejected, clock: deps.clock }
   const records: RejectedRecord[] = []
   let lookedAtCount = 0
   for (const partition of partitionsOf(deps, selection)) {
@@ -53,8 +55,7 @@ export async function readOpen(
     const range = deps.index.openRange(partition)
     let after = Math.max(range.after, partition === Number(from) ? Number(behind) : 0)
     while (after < range.through) {
-      const page = await deps.rejected.read(partition, after, pageCount)
-      if (page.length === 0) break
+      const page = await readKnown(known, { partition, after }, pageCount)
       for (const record of page) {
         after = record.offset
         lookedAtCount++
@@ -75,15 +76,16 @@ export async function readOpen(
 
 /** Returns the record of an id, open or not. */
 export async function readById(
-  rejected: EventLog,
+  { rejected, clock }: Pick<ReadOpenDeps, 'rejected' | 'clock'>,
   id: string,
 ): Promise<RejectedRecord | undefined> {
-  const place = parseRejectedId(id, rejected.identity.partitionCount)
-  if (place === undefined) return undefined
-  const { partition, offset } = place
+  const parsed = parseRejectedId(id, rejected.identity.partitionCount)
+  if (parsed === undefined) return undefined
+  const { partition, offset } = parsed
   const [start, end] = await Promise.all([rejected.start(partition), rejected.end(partition)])
   if (start === 0 || offset < start || offset > end) return undefined
-  const [record] = await rejected.read(partition, offset - 1, 1)
+  const place = { partition, after: offset - 1 }
+  const [record] = await readKnown({ log: rejected, clock }, place, 1)
   if (record?.offset !== offset || record.kind !== 'event') return undefined
   const found = decodeRejected(record)
   return found.id === id ? found : undefined
@@ -92,7 +94,7 @@ export async function readById(
 async function readByIds(deps: ReadOpenDeps, selection: Selection): Promise<OpenPage> {
   const records: RejectedRecord[] = []
   for (const id of new Set(selection.ids)) {
-    const record = await readById(deps.rejected, id)
+    const record = await readById(deps, id)
     if (record === undefined || !deps.index.isOpen(record.partition, record.offset)) continue
     if (isMeant(record, selection)) records.push(record)
   }

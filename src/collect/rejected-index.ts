@@ -13,6 +13,7 @@
 import { assert } from '../lib/assert.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { EventLog } from '../log/event-log.ts'
+import { readKnown } from '../log/read-known.ts'
 import type { LogRecord } from '../log/record.ts'
 import {
   decodeRejected,
@@ -176,11 +177,10 @@ async function readLane(
   if (!log.hasMore(partition, lane.after)) return
   const end = await log.end(partition)
   while (lane.after < end) {
-    const page = await log.read(partition, lane.after, tables.options.pageCount)
-    const last = page.at(-1)
-    if (last === undefined) return
+    const place = { partition, after: lane.after }
+    const page = await readKnown({ log, clock }, place, tables.options.pageCount)
     for (const record of page) applyRecord(record, reading)
-    lane.after = last.offset
+    lane.after = page.at(-1)?.offset ?? end
     // A long log is read beside requests, which get their turn after each page.
     if (lane.after < end) await clock.sleep(0)
   }

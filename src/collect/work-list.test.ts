@@ -60,10 +60,22 @@ function withGaps(log: MemoryEventLog): MemoryEventLog {
   }
 }
 
-function createStage(hasGaps = false): Stage {
+/** As a log elsewhere may be for a moment: each read shows nothing the first time. */
+function withDelay(log: MemoryEventLog): MemoryEventLog {
+  let isShown = true
+  return {
+    ...log,
+    async read(partition, after, countMax) {
+      isShown = !isShown
+      return isShown ? await log.read(partition, after, countMax) : []
+    },
+  }
+}
+
+function createStage(asElsewhere = (log: MemoryEventLog): MemoryEventLog => log): Stage {
   const log = createMemoryEventLog({ identity: { incarnation: 'a', partitionCount } })
   const dense = createMemoryEventLog({ identity: { incarnation: 'b', partitionCount } })
-  const rejected = hasGaps ? withGaps(dense) : dense
+  const rejected = asElsewhere(dense)
   const sources = createSourceDirectory([planned({ properties: { price: { type: 'number' } } })])
   const deps = {
     ...{ log, rejected, sources, random: createSeededRandom(1) },
@@ -303,10 +315,13 @@ describe('createWorkList', () => {
     assert.equal((await stage.work.replay({ source: 'web' }, mended, page)).acceptedCount, 1)
   })
 
-  for (const hasGaps of [false, true]) {
-    const where = hasGaps ? ', where offsets have gaps' : ''
+  for (const [where, asElsewhere] of [
+    ['', undefined],
+    [', where offsets have gaps', withGaps],
+    [', where the log shows less for a moment', withDelay],
+  ] as const) {
     it(`takes pages in the order of the log, and each event once${where}`, async () => {
-      await replayPages(createStage(hasGaps))
+      await replayPages(createStage(asElsewhere))
     })
   }
 

@@ -160,7 +160,7 @@ export function createWorkList(deps: WorkListDeps): WorkList {
     },
     async find(id) {
       await index.catchUp()
-      const record = await readById(rejected, id)
+      const record = await readById(collector, id)
       if (record === undefined) return undefined
       const isOpen = index.isOpen(record.partition, record.offset)
       return showRecord(record, isOpen, await textOfRejected(record, inflatedBytesMax))

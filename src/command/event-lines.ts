@@ -1,7 +1,9 @@
 /** Reads the records of both logs in the order of their time, and says each in one line. */
 
 import type { Event } from '../event/event.ts'
+import { systemClock } from '../lib/clock.ts'
 import type { EventLog } from '../log/event-log.ts'
+import { readKnown } from '../log/read-known.ts'
 import type { LogRecord } from '../log/record.ts'
 import { decodeJson } from '../process/meta.ts'
 import { type Output, showText, showTime } from './output.ts'
@@ -38,6 +40,8 @@ export interface MergeOptions {
 interface Lane {
   readonly cursor: LogCursor
   readonly partition: number
+  /** Where the partition ended when the lane was opened. */
+  readonly end: number
   page: readonly LogRecord[]
   at: number
 }
@@ -70,9 +74,13 @@ export async function* mergeRecords(
   cursors: readonly LogCursor[],
   options: MergeOptions,
 ): AsyncGenerator<readonly [record: LogRecord, isRejected: boolean]> {
-  let lanes: Lane[] = cursors.flatMap((cursor) =>
-    partitionsOf(cursor.log).map((partition) => ({ cursor, partition, page: [], at: 0 })),
+  const opened = cursors.flatMap((cursor) =>
+    partitionsOf(cursor.log).map(async (partition): Promise<Lane> => {
+      const end = await cursor.log.end(partition)
+      return { cursor, partition, end, page: [], at: 0 }
+    }),
   )
+  let lanes = await Promise.all(opened)
   for (let count = 0; count < options.countMax; ) {
     for (const lane of lanes) await fillLane(lane, options)
     lanes = lanes.filter(({ page, at }) => at < page.length)
@@ -101,8 +109,17 @@ export async function readNewest(
     const found: LogRecord[] = []
     while (before > stop && found.length < countMax) {
       const from = Math.max(stop, before - windowCount)
-      const page = await log.read(partition, from, before - from)
-      found.unshift(...page.filter((record) => wants(record, isRejected)))
+      const window: LogRecord[] = []
+      for (let after = from; after < before; ) {
+        const page = await readKnown(
+          { log, clock: systemClock },
+          { partition, after },
+          before - after,
+        )
+        window.push(...page.filter(({ offset }) => offset <= before))
+        after = page.at(-1)?.offset ?? before
+      }
+      found.unshift(...window.filter((record) => wants(record, isRejected)))
       before = from
     }
     newest.push(...found.slice(-countMax))
@@ -155,15 +172,15 @@ export function formatEvent(shown: ShownEvent, output: Output): string {
 }
 
 async function fillLane(lane: Lane, options: MergeOptions): Promise<void> {
-  const { cursor, partition } = lane
+  const { cursor, partition, end } = lane
+  const { log } = cursor
   while (lane.at >= lane.page.length) {
     const after = cursor.after[partition] ?? 0
-    const page = await cursor.log.read(partition, after, pageCount)
-    const last = page.at(-1)
-    if (last === undefined) return
+    if (after >= end) return
+    const page = await readKnown({ log, clock: systemClock }, { partition, after }, pageCount)
     lane.page = page.filter((record) => options.wants(record, cursor.isRejected))
     lane.at = 0
-    if (lane.page.length === 0) cursor.after[partition] = last.offset
+    if (lane.page.length === 0) cursor.after[partition] = page.at(-1)?.offset ?? end
   }
 }
 

@@ -13,8 +13,10 @@ import { createSchemaInference } from '../event/infer-schema.ts'
 import { aliasesOf } from '../event/normal-form.ts'
 import { findSchemaFault } from '../event/schema-limits.ts'
 import { createTrackingPlan } from '../event/tracking-plan.ts'
+import { systemClock } from '../lib/clock.ts'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
 import type { EventLog } from '../log/event-log.ts'
+import { readKnown } from '../log/read-known.ts'
 import { decodeJson } from '../process/meta.ts'
 import { withDataReader } from './data-reader.ts'
 import { partitionsOf } from './event-lines.ts'
@@ -90,8 +92,12 @@ async function readSample(
     const end = await log.end(partition)
     const stop = Math.max((await log.start(partition)) - 1, end - share, 0)
     for (let after = stop; after < end; ) {
-      const page = await log.read(partition, after, Math.min(pageCount, end - after))
-      if (page.length === 0) break
+      const place = { partition, after }
+      const page = await readKnown(
+        { log, clock: systemClock },
+        place,
+        Math.min(pageCount, end - after),
+      )
       for (const record of page) {
         if (record.kind !== 'event' || record.keyId !== 0) continue
         const event = decodeJson<Event>(record.body)

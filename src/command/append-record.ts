@@ -3,8 +3,9 @@
  * running server refuses; on Kafka and Kinesis workers go on meanwhile.
  */
 
+import { armedFailpoint } from '../config.ts'
 import { OperatingError } from '../lib/errors.ts'
-import type { Place } from '../log/event-log.ts'
+import type { EventLog, Place } from '../log/event-log.ts'
 import type { NewRecord } from '../log/record.ts'
 import { startLogThread } from '../log/sqlite-log-thread.ts'
 import { type DirectoryLock, lockDataDir } from './data-dir.ts'
@@ -27,25 +28,35 @@ export async function withLogLock<Result>(
   }
 }
 
-/** Appends within `withLogLock`; resolves once the record is durable. */
-export async function appendRecord(
+/** Runs `work` with the log open for writing, within `withLogLock`. */
+export async function withLogWriter<Result>(
   options: StoreOptions,
   dataDir: string,
-  record: NewRecord,
-): Promise<Place> {
-  const thread = isShared(options) ? undefined : await startLogThread(dataDir)
+  work: (log: EventLog) => Promise<Result>,
+): Promise<Result> {
+  const failpoint = armedFailpoint()
+  const thread = isShared(options) ? undefined : await startLogThread(dataDir, { failpoint })
   try {
     const port = thread?.connect()
     const log = await openEventLog(createStoreDeps(), options.log, { stream: 'events', port })
     try {
-      const [place] = await log.append([record])
-      return place ?? { partition: record.partition, offset: 0 }
+      return await work(log)
     } finally {
       await log.close()
     }
   } finally {
     await thread?.close()
   }
+}
+
+/** Appends within `withLogLock`; resolves once the record is durable. */
+export async function appendRecord(
+  options: StoreOptions,
+  dataDir: string,
+  record: NewRecord,
+): Promise<Place> {
+  const [place] = await withLogWriter(options, dataDir, (log) => log.append([record]))
+  return place ?? { partition: record.partition, offset: 0 }
 }
 
 async function lockLog(dataDir: string, attempted: string): Promise<DirectoryLock> {

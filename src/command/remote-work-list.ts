@@ -29,6 +29,7 @@ const tryCountMax = 5
 const tryPauseMs = 1_000
 const answerMsMax = 60_000
 const listCount = 1_000
+const faultCountShown = 20
 const okStatus = 200
 const notFoundStatus = 404
 const retryStatuses: ReadonlySet<number> = new Set([429, 503])
@@ -97,22 +98,31 @@ export function createRemoteWorkList(
   }
 }
 
-/** Asks a server, again while it has no time; `path` is below its origin. */
+/** A question to a server; `path` is below its origin. With CSV it is put, with a body posted. */
+export interface RemoteCall {
+  readonly path: string
+  readonly body?: object | undefined
+  readonly csv?: Uint8Array
+}
+
+/** Asks a server, again while it has no time. */
 export async function askAgain(
   clock: Clock,
   { url, key }: RemoteTarget,
-  { path, body }: { readonly path: string; readonly body: object | undefined },
+  { path, body, csv }: RemoteCall,
 ): Promise<Response> {
+  const type = csv === undefined ? 'application/json' : 'text/csv'
+  const sent = csv === undefined ? JSON.stringify(body) : Buffer.from(csv)
   let last: unknown
   for (let count = 0; count < tryCountMax; count++) {
     if (count > 0) await clock.sleep(tryPauseMs)
     try {
       const answer = await fetch(`${url}${path}`, {
-        method: body === undefined ? 'GET' : 'POST',
-        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        method: csv !== undefined ? 'PUT' : body !== undefined ? 'POST' : 'GET',
+        headers: { authorization: `Bearer ${key}`, 'content-type': type },
         redirect: 'error',
         signal: AbortSignal.timeout(answerMsMax),
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(sent === undefined ? {} : { body: sent }),
       })
       const isLast = count === tryCountMax - 1
       if (!retryStatuses.has(answer.status) || isLast) return answer
@@ -126,9 +136,15 @@ export async function askAgain(
 
 /** Returns the refusal of a server as an error. */
 export function refusalOf(target: RemoteTarget, status: number, problem: Problem): OperatingError {
-  const faults = (problem.faults ?? [])
-    .map(({ path, says }) => `\n  ${showText(`${path} ${says}`)}`)
-    .join('')
   const says = showText(problem.detail ?? 'it is no server of this version')
+  const faults = faultLines(problem.faults ?? [])
   return new OperatingError('SERVER_REFUSED', `ask ${target.url}: ${status}: ${says}${faults}`)
+}
+
+/** Returns a line for each fault, as far as somebody will read. */
+export function faultLines(faults: NonNullable<Problem['faults']>): string {
+  const lines = faults.slice(0, faultCountShown).map(({ path, says }) => `${path} ${says}`.trim())
+  const more = faults.length - faultCountShown
+  if (more > 0) lines.push(`and ${more} more`)
+  return lines.map((line) => `\n  ${showText(line)}`).join('')
 }

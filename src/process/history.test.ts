@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { emptyPack } from '../profile/activity-pack.ts'
 import { nothingComputed } from '../profile/computed/computed-trait.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { planComputed } from './computed-stage.ts'
@@ -9,7 +10,7 @@ import { createFillState } from './fill-state.ts'
 import { decodeAside, dropHistory, encodeAside } from './history.ts'
 import { createMeta } from './meta.ts'
 import { PartitionView, parseTimerKey } from './partition-view.ts'
-import { type FoldScope, historyKey, historyPrefix } from './scope.ts'
+import { bytesCodec, type FoldScope, historyKey, historyPrefix } from './scope.ts'
 
 const owner = { epoch: 1, nonce: 'n' }
 
@@ -29,8 +30,7 @@ describe('what lies aside of a person', () => {
   })
 
   it('goes up to a version, in pieces, and takes nothing of another person', async () => {
-    const state = createMemoryStateStore()
-    await state.acquire(0, 1, 'n')
+    const state = await createState()
     const value = new Uint8Array([1])
     const versions = Array.from({ length: 1200 }, (_, index) => 16 * (index + 1))
     const changes = [
@@ -62,7 +62,31 @@ describe('what lies aside of a person', () => {
       ...[1, 2].map((version) => historyKey('user:ada2', version)),
     ])
   })
+
+  it('goes in the same pieces, however much of it is committed', async () => {
+    const keys = Array.from({ length: 1200 }, (_, index) => historyKey('user:ada', index + 1))
+    const place = { partition: 0, ...owner, lastRecordId: '', incarnation: 'test' }
+    for (const committedCount of [0, 300, 1200]) {
+      const state = await createState()
+      const changes = keys.slice(0, committedCount).map((key) => ({ key, value: emptyPack }))
+      await state.commit([{ ...place, previousOffset: 0, offset: 0, changes }])
+      const view = new PartitionView(state, 0)
+      for (const key of keys.slice(committedCount)) view.write(key, emptyPack, bytesCodec)
+      await dropHistory(scopeOf(view), 'user:ada', '1100')
+      const taken = view.takeChanges()
+      const gone = taken.filter(({ key, value }) => keys.includes(key) && value === undefined)
+      const timer = taken.find(({ key }) => key.startsWith('timer/'))
+      const goesOn = timer && parseTimerKey(timer.key).what
+      assert.deepEqual([gone.length, goesOn], [500, 'history:1100:500'], `${committedCount}`)
+    }
+  })
 })
+
+async function createState() {
+  const state = createMemoryStateStore()
+  await state.acquire(0, 1, 'n')
+  return state
+}
 
 function scopeOf(view: PartitionView): FoldScope {
   return {

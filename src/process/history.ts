@@ -98,9 +98,10 @@ export async function dropHistory(
   const [version = '', from = '0'] = name.split(':')
   const end = historyKey(personKey, Number(version))
   const after = historyKey(personKey, Number(from))
-  const { keys, next } = await view.listFrom(prefixOf(personKey), after, dropCountMax)
+  const keys = await view.listAfter(prefixOf(personKey), after, dropCountMax)
   for (const key of keys) if (key < end) view.remove(key)
-  if (next === undefined || next >= end) return
+  const next = keys.at(-1)
+  if (next === undefined || keys.length < dropCountMax || next >= end) return
   const reached = Number.parseInt(next.slice(prefixOf(personKey).length), 16)
   view.addTimer(timerKey(nowMs + 1, personKey, `history:${version}:${reached}`))
 }

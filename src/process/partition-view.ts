@@ -175,25 +175,6 @@ export class PartitionView {
   }
 
   /**
-   * Returns keys of a family behind `after`, as store and fold together have them; `next` is where
-   * to go on, absent where all are told.
-   */
-  async listFrom(
-    prefix: string,
-    after: string,
-    countMax: number,
-  ): Promise<{ readonly keys: readonly string[]; readonly next?: string }> {
-    const stored = await this.#state.scan(this.partition, prefix, after, countMax)
-    const next = stored.length < countMax ? undefined : stored.at(-1)?.key
-    const keys = new Set(stored.map(({ key }) => key).filter((key) => this.#isKept(key)))
-    for (const [key, cached] of this.#cache) {
-      if (!key.startsWith(prefix) || key <= after || cached.value === undefined) continue
-      if (cached.encode !== undefined && (next === undefined || key <= next)) keys.add(key)
-    }
-    return { keys: [...keys].sort(), ...(next === undefined ? {} : { next }) }
-  }
-
-  /**
    * Makes the next keys of a family readable, from behind `after` on, and returns them in order:
    * exactly `countMax` where there are so many, whatever is committed yet.
    */

@@ -14,7 +14,8 @@ import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
-import { emptyBody, type NewRecord } from '../log/record.ts'
+import type { NewRecord } from '../log/record.ts'
+import { controlRecord } from '../process/control-record.ts'
 import { foldRulesVersion, type RulesSkeleton } from '../process/fold-rules.ts'
 import { decodeJson, encodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
 import { hashPartition } from '../state/dump.ts'
@@ -143,18 +144,8 @@ async function changeRules(
 }
 
 function recordOf(change: Change, recordedAtMs: number, random: Random): NewRecord {
-  const { partition, ...skeleton } = change
-  return {
-    partition,
-    key: `control:${partition}`,
-    kind: 'rules',
-    id: random.bytes(16),
-    recordedAtMs,
-    isBackfill: false,
-    keyId: 0,
-    skeleton: skeleton satisfies RulesSkeleton,
-    body: emptyBody,
-  }
+  const { partition, ...skeleton } = change satisfies RulesSkeleton
+  return controlRecord({ random }, { partition, kind: 'rules', skeleton, recordedAtMs })
 }
 
 async function readMeta(state: StateReader, partition: number): Promise<PartitionMeta | undefined> {

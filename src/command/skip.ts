@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { systemClock } from '../lib/clock.ts'
 import { systemRandom } from '../lib/random.ts'
 import type { Place } from '../log/event-log.ts'
-import { emptyBody } from '../log/record.ts'
+import { controlRecord } from '../process/control-record.ts'
 import type { SkipSkeleton } from '../process/partition-fold.ts'
 import { appendRecord, withLogLock } from './append-record.ts'
 import { readStoreOptions, withDataReader } from './data-reader.ts'
@@ -65,17 +65,9 @@ async function assertWaiting(flags: SkipFlags): Promise<void> {
 async function appendSkip(flags: SkipFlags, options: StoreOptions): Promise<Place> {
   const { partition, offset, reason } = flags
   const skeleton: SkipSkeleton = { offset, reason }
-  return await appendRecord(options, flags.dataDir, {
-    partition,
-    key: `control:${partition}`,
-    kind: 'skip',
-    id: systemRandom.bytes(16),
-    recordedAtMs: systemClock.nowMs(),
-    isBackfill: false,
-    keyId: 0,
-    skeleton,
-    body: emptyBody,
-  })
+  const given = { partition, kind: 'skip', skeleton, recordedAtMs: systemClock.nowMs() } as const
+  const record = controlRecord({ random: systemRandom }, given)
+  return await appendRecord(options, flags.dataDir, record)
 }
 
 function readReason(text: string): string {

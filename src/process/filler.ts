@@ -25,6 +25,7 @@ import { sessionId } from '../profile/computed/computed-trait.ts'
 import { decodePerson, type ProfilePart, personPrefix } from '../profile/person.ts'
 import type { Change, PartitionCommit, StateReader, StateStore } from '../state/state-store.ts'
 import type { ExtraTraits } from './computed-stage.ts'
+import { controlRecord } from './control-record.ts'
 import type { FillJob } from './fill-state.ts'
 import type { FoldSources, OwnerSkeleton } from './fold.ts'
 import { type FilledEntry, type FilledSkeleton, filledEntry } from './fold-filled.ts'
@@ -236,19 +237,10 @@ export class Filler {
       epoch: owned.epoch,
       nonce: owned.nonce,
     }
-    await log.append([
-      {
-        partition,
-        key: `control:${partition}`,
-        kind: 'filled',
-        id: this.#deps.random.bytes(16),
-        recordedAtMs: this.#deps.clock.nowMs(),
-        isBackfill: false,
-        keyId: 0,
-        skeleton,
-        body: Buffer.from(JSON.stringify(some.map(({ entry }) => entry))),
-      },
-    ])
+    const recordedAtMs = this.#deps.clock.nowMs()
+    const body = Buffer.from(JSON.stringify(some.map(({ entry }) => entry)))
+    const given = { partition, kind: 'filled', skeleton, recordedAtMs, body } as const
+    await log.append([controlRecord(this.#deps, given)])
     task.inHand = { after: job.after, end: await log.end(partition) }
   }
 

@@ -14,8 +14,9 @@ import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
-import { emptyBody, type NewRecord } from '../log/record.ts'
+import type { NewRecord } from '../log/record.ts'
 import type { StateStore } from '../state/state-store.ts'
+import { controlRecord } from './control-record.ts'
 import type { FoldSources } from './fold.ts'
 import { checkBelongs, PartitionFold } from './partition-fold.ts'
 
@@ -181,16 +182,8 @@ export class Ownership {
   ): NewRecord {
     const { epoch, nonce, fold } = owned
     const { historyMs } = this.#options
-    return {
-      partition: fold.partition,
-      key: `control:${fold.partition}`,
-      kind,
-      id: this.#deps.random.bytes(16),
-      recordedAtMs,
-      isBackfill: false,
-      keyId: 0,
-      skeleton: kind === 'owner' ? { epoch, nonce, historyMs } : { epoch, nonce },
-      body: emptyBody,
-    }
+    const skeleton = kind === 'owner' ? { epoch, nonce, historyMs } : { epoch, nonce }
+    const { partition } = fold
+    return controlRecord(this.#deps, { partition, kind, skeleton, recordedAtMs })
   }
 }

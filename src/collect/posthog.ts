@@ -134,15 +134,13 @@ function identityOf(item: JsonObject, properties: JsonObject, who: JsonObject): 
   const unset = Array.isArray(properties.$unset) ? (properties.$unset as readonly Json[]) : []
   const names = unset.filter((name) => typeof name === 'string')
   const cleared = Object.fromEntries(names.map((name) => [name, null]))
-  const call = { ...who, traits: { ...cleared, ...traits }, ...onceOf(item, properties) }
-  if (item.event !== '$identify') return call
+  const said = { traits: { ...cleared, ...traits }, ...onceOf(item, properties) }
+  if (item.event !== '$identify') return { ...who, ...said }
   // Whoever is identified is known, whatever the client was before.
   const userId = who.userId ?? who.anonymousId ?? null
   const before = textOf(properties.$anon_distinct_id)
   const device = before === undefined || before === userId ? {} : { anonymousId: before }
-  const { traits: said, traitsOnce } = call
-  const once = traitsOnce === undefined ? {} : { traitsOnce }
-  return { traits: said, ...once, userId, ...device }
+  return { ...said, userId, ...device }
 }
 
 /** Browsers say null once for each tag that the address of the first page did not have. */

@@ -160,12 +160,20 @@ function hashRule(content: Json): string {
 function compileSegments(document: DefinitionsDocument, faults: DefinitionFault[]): EvaluationPlan {
   const parsed = parseSegments(document.segments)
   if (parsed.kind === 'segments') return planEvaluation(parsed.segments)
-  for (const { path, says } of parsed.faults) {
-    const name = path.split('/')[0] ?? ''
-    const inner = path.slice(name.length).replace(/^\//, '')
-    faults.push({ file: `segments/${name}.yaml`, path: inner, says })
-  }
+  faults.push(...faultsOfFiles('segments', parsed.faults))
   return planEvaluation([])
+}
+
+/** Their paths begin with the name of the file; one of all files has none. */
+function faultsOfFiles(
+  folder: string,
+  faults: readonly Pick<DefinitionFault, 'path' | 'says'>[],
+): readonly DefinitionFault[] {
+  return faults.map(({ path, says }) => {
+    const [name = '', ...inner] = path.split('/')
+    const file = name === '' ? folder : `${folder}/${name}.yaml`
+    return { file, path: inner.join('/'), says }
+  })
 }
 
 function compileIdentity(
@@ -209,11 +217,7 @@ function compileTraits(
 ): Pick<Extract<ParsedTraits, { kind: 'traits' }>, 'computed' | 'priorities'> {
   const parsed = parseTraits(document.traits ?? [], sha256Hex)
   if (parsed.kind === 'traits') return parsed
-  for (const { path, says } of parsed.faults) {
-    const name = path.split('/')[0] ?? ''
-    const inner = path.slice(name.length).replace(/^\//, '')
-    faults.push({ file: name === '' ? 'traits' : `traits/${name}.yaml`, path: inner, says })
-  }
+  faults.push(...faultsOfFiles('traits', parsed.faults))
   return { computed: [], priorities: new Map() }
 }
 

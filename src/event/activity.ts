@@ -7,7 +7,7 @@
  */
 
 import { isJsonObject, type Json, type JsonObject, valueAt } from '../lib/json.ts'
-import type { Event, ItemStamp } from './event.ts'
+import type { Event, ItemStamp, StampedItem } from './event.ts'
 
 /** Same shape as the `Activity` of a profile, which is above this part. */
 export interface EventActivity {
@@ -50,9 +50,7 @@ export interface ActivityLine {
 }
 
 function keptProperties(event: Event, line: ActivityLine, keep: readonly string[]): JsonObject {
-  const { itemId } = line.entry
-  const items = event.stamped?.items ?? {}
-  const stamped = itemId !== undefined && Object.hasOwn(items, itemId) ? items[itemId] : undefined
+  const stamped = stampedItem(event.stamped?.items, line.entry.itemId)
   const sources = [line.product, event.properties, stamped as JsonObject | undefined]
   const kept: Record<string, Json> = {}
   for (const name of keep) {
@@ -99,6 +97,15 @@ export function linesOf(event: Event): readonly ActivityLine[] {
   return [{ entry: { name, occurredAtMs, value: roundMoney(value) } }]
 }
 
+/** Returns what the catalog was stamped to say of an item. */
+export function stampedItem(
+  items: ItemStamp['items'],
+  itemId: string | undefined,
+): StampedItem | undefined {
+  if (items === undefined || itemId === undefined) return undefined
+  return Object.hasOwn(items, itemId) ? items[itemId] : undefined
+}
+
 /** Returns the item id of a product: `product_id`, else `productId`, else `sku`. */
 export function itemIdOf(product: JsonObject): string | undefined {
   return textOf(product.product_id) ?? textOf(product.productId) ?? textOf(product.sku)
@@ -129,8 +136,7 @@ function stampedPriceOf(
   product: JsonObject,
   stamped: ItemStamp['items'],
 ): number | undefined {
-  if (stamped === undefined || product.price !== undefined) return undefined
-  return Object.hasOwn(stamped, itemId) ? stamped[itemId]?.price : undefined
+  return product.price === undefined ? stampedItem(stamped, itemId)?.price : undefined
 }
 
 function textOf(value: Json | undefined): string | undefined {

@@ -1,7 +1,7 @@
 /** What the items of an event are: what the line says, else the event, else the catalog. */
 
 import type { Json } from '../lib/json.ts'
-import type { ActivityLine } from './activity.ts'
+import { type ActivityLine, stampedItem } from './activity.ts'
 import type { Event } from './event.ts'
 
 export interface ItemTaste {
@@ -15,8 +15,7 @@ export interface ItemTaste {
 export function tasteOf(event: Event, { entry, product }: ActivityLine): ItemTaste | undefined {
   const { itemId, value, quantity = 1 } = entry
   if (itemId === undefined) return undefined
-  const items = event.stamped?.items
-  const stamped = items !== undefined && Object.hasOwn(items, itemId) ? items[itemId] : undefined
+  const stamped = stampedItem(event.stamped?.items, itemId)
   const said = (name: 'category' | 'brand'): string | undefined =>
     textOf(product?.[name]) ?? textOf(event.properties?.[name]) ?? stamped?.[name]
   const category = said('category')

@@ -16,7 +16,11 @@ import {
   decodeInForce,
   type TraitInForce,
 } from '../profile/computed/computed-trait.ts'
+import { viewComputed } from '../profile/computed/view-computed.ts'
 import { decodePerson, type Person } from '../profile/person.ts'
+import type { Activity } from '../profile/person-view.ts'
+import { viewPerson } from '../profile/view-person.ts'
+import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { appendContinue } from './continuer.ts'
 import {
@@ -236,5 +240,67 @@ function bringsLate(log: EventLog, random: Random): EventLog {
       const page = await log.read(partition, after, countMax)
       return random.unit() < 0.3 ? page.slice(0, Math.floor(random.unit() * page.length)) : page
     },
+  }
+}
+
+/** Checks each person's traits with totals and activity, which other code keeps. */
+export async function checkValues(cluster: Cluster, says = ''): Promise<void> {
+  const readyTraits = (await cluster.inForce()).map((each) => ({ ...each, readyAtMs: 1 }))
+  for (const person of await cluster.people()) {
+    if (person.pointer !== undefined) continue
+    const { totals, activity } = viewPerson(person, {})
+    const answers = viewComputed(person.parts, { version: 9, traits: readyTraits })
+    const shown = Object.fromEntries(
+      answers.answersAt(cluster.nowMs).map(({ trait, value }) => [trait.name, value]),
+    )
+    const viewed = activity.filter(({ name }) => name === 'Product Viewed')
+    const viewsSince = (fromMs: number) =>
+      viewed.filter(({ occurredAtMs }) => occurredAtMs >= fromMs).length
+    assert.deepEqual(
+      shown,
+      {
+        views: totals['Product Viewed']?.count ?? 0,
+        views_lately: viewed.filter(
+          ({ occurredAtMs }) => cluster.nowMs - occurredAtMs < 2 * 3_600_000,
+        ).length,
+        spent: totals['Order Completed']?.valueSum ?? 0,
+        in_session: viewsSince(sessionStartOf(activity, cluster.nowMs)),
+      },
+      `${person.key} ${says}`,
+    )
+  }
+}
+
+/** When the session that goes on at `nowMs` began; Infinity where none does. */
+function sessionStartOf(activity: readonly Activity[], nowMs: number): number {
+  let fromMs = nowMs
+  let startMs = Infinity
+  for (const { name, occurredAtMs } of activity.toReversed()) {
+    // What came of an email is no visit.
+    if (name.startsWith('Email ')) continue
+    if (fromMs - occurredAtMs >= 30 * 60_000) break
+    fromMs = occurredAtMs
+    startMs = occurredAtMs
+  }
+  return startMs
+}
+
+/** Folds each partition again from its log, and compares the states. */
+export async function checkRebuild(cluster: Cluster): Promise<void> {
+  for (const partition of partitions) {
+    const state = createMemoryStateStore()
+    await state.acquire(partition, 1, 'rebuild')
+    const fold = cluster.createFold(partition, state)
+    await fold.open(await state.head(partition))
+    for (;;) {
+      const records = await cluster.log.read(partition, fold.cursor, 50)
+      if (records.length === 0) break
+      await fold.fold(records, () => false)
+      const { commit } = fold.takeCommit({ epoch: 1, nonce: 'rebuild' }, 'test')
+      await state.commit([commit])
+      fold.committed(commit)
+    }
+    const before = await hashPartition(cluster.state, partition)
+    assert.equal(await hashPartition(state, partition), before, `partition ${partition}`)
   }
 }

@@ -4,54 +4,9 @@ import { sha256Bytes } from '../lib/hash.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
 import { partitionOf } from '../log/record.ts'
 import { viewComputed } from '../profile/computed/view-computed.ts'
-import type { Activity } from '../profile/person-view.ts'
-import { viewPerson } from '../profile/view-person.ts'
-import { hashPartition } from '../state/dump.ts'
-import { createMemoryStateStore } from '../state/memory-state-store.ts'
-import { Cluster, partitionCount, partitions } from './filler.fixture.ts'
+import { defaultIdentityRules } from '../profile/identity-rules.ts'
+import { Cluster, checkRebuild, checkValues, partitionCount, partitions } from './filler.fixture.ts'
 import type { FilledSkeleton } from './fold-filled.ts'
-
-/** Checks each person's traits with totals and activity, which other code keeps. */
-async function checkValues(cluster: Cluster, says = ''): Promise<void> {
-  const readyTraits = (await cluster.inForce()).map((each) => ({ ...each, readyAtMs: 1 }))
-  for (const person of await cluster.people()) {
-    if (person.pointer !== undefined) continue
-    const { totals, activity } = viewPerson(person, {})
-    const answers = viewComputed(person.parts, { version: 9, traits: readyTraits })
-    const shown = Object.fromEntries(
-      answers.answersAt(cluster.nowMs).map(({ trait, value }) => [trait.name, value]),
-    )
-    const viewed = activity.filter(({ name }) => name === 'Product Viewed')
-    const viewsSince = (fromMs: number) =>
-      viewed.filter(({ occurredAtMs }) => occurredAtMs >= fromMs).length
-    assert.deepEqual(
-      shown,
-      {
-        views: totals['Product Viewed']?.count ?? 0,
-        views_lately: viewed.filter(
-          ({ occurredAtMs }) => cluster.nowMs - occurredAtMs < 2 * 3_600_000,
-        ).length,
-        spent: totals['Order Completed']?.valueSum ?? 0,
-        in_session: viewsSince(sessionStartOf(activity, cluster.nowMs)),
-      },
-      `${person.key} ${says}`,
-    )
-  }
-}
-
-/** When the session that goes on at `nowMs` began; Infinity where none does. */
-function sessionStartOf(activity: readonly Activity[], nowMs: number): number {
-  let fromMs = nowMs
-  let startMs = Infinity
-  for (const { name, occurredAtMs } of activity.toReversed()) {
-    // What came of an email is no visit.
-    if (name.startsWith('Email ')) continue
-    if (fromMs - occurredAtMs >= 30 * 60_000) break
-    fromMs = occurredAtMs
-    startMs = occurredAtMs
-  }
-  return startMs
-}
 
 /** Some life of people with devices that become theirs, before and after the traits come. */
 async function live(cluster: Cluster, random: Random, eventCount: number): Promise<void> {
@@ -253,6 +208,27 @@ describe('a new computed trait', () => {
     }
   })
 
+  it("stays with who had a device first, also where it is nobody's by now", async () => {
+    for (let seed = 70; seed < 76; seed++) {
+      const { random, cluster } = await openCluster(seed)
+      for (let count = 0; count < 3; count++) {
+        await cluster.event('Product Viewed', { anonymousId: 'd' })
+      }
+      await cluster.settle(random)
+      await cluster.apply('traits')
+      for (let step = Math.floor(random.unit() * 4); step > 0; step--) await cluster.step(random)
+      for (let user = 0; user <= defaultIdentityRules.devicePeopleCountMax; user++) {
+        await cluster.event('Product Viewed', { userId: `u${user}`, anonymousId: 'd' })
+      }
+      for (let step = Math.floor(random.unit() * 4); step > 0; step--) await cluster.step(random)
+      await cluster.event('Product Viewed', { anonymousId: 'd' })
+      await cluster.settle(random)
+      const device = (await cluster.people()).find(({ key }) => key === 'anonymous:d')
+      assert.equal(device?.isShared, true)
+      await checkValues(cluster, `seed ${seed}`)
+    }
+  })
+
   it('is filled exactly where one partition has it before another', async () => {
     for (const seed of [60, 61, 62, 63, 64, 65]) {
       const { random, cluster } = await openCluster(seed)
@@ -271,7 +247,7 @@ describe('a new computed trait', () => {
   })
 
   it('goes where people go who are joined, taken apart and joined again', async () => {
-    for (const seed of [40, 46, 93, 254, 286, 550]) {
+    for (const seed of [40, 46, 48, 50, 93, 254, 286, 350, 402, 464, 550]) {
       const { random, cluster } = await openCluster(seed)
       await mingle(cluster, random, 100)
       await cluster.apply('traits')
@@ -368,22 +344,3 @@ describe('a new computed trait', () => {
     await checkRebuild(cluster)
   })
 })
-
-async function checkRebuild(cluster: Cluster): Promise<void> {
-  for (const partition of partitions) {
-    const state = createMemoryStateStore()
-    await state.acquire(partition, 1, 'rebuild')
-    const fold = cluster.createFold(partition, state)
-    await fold.open(await state.head(partition))
-    for (;;) {
-      const records = await cluster.log.read(partition, fold.cursor, 50)
-      if (records.length === 0) break
-      await fold.fold(records, () => false)
-      const { commit } = fold.takeCommit({ epoch: 1, nonce: 'rebuild' }, 'test')
-      await state.commit([commit])
-      fold.committed(commit)
-    }
-    const before = await hashPartition(cluster.state, partition)
-    assert.equal(await hashPartition(state, partition), before, `partition ${partition}`)
-  }
-}

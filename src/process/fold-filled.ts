@@ -37,6 +37,8 @@ import { computedCodec, type FoldScope, fillCodec, keepPerson, personCodec, send
 
 /** People read in one pass: bounds the memory of the pass. */
 export const slicePeopleMax = 20_000
+/** A key that finds its past taken out of whom it asks, twice, has what there is of it. */
+const takenOutCountMax = 2
 
 export type FilledSkeleton =
   | {
@@ -65,6 +67,8 @@ export interface FilledEntry {
   readonly isMoved?: boolean
   /** It was where nobody knows the part, and was sent to the part's own key once. */
   readonly isSentBack?: boolean
+  /** How often it was where the part had been taken out, and followed it to its own key. */
+  readonly takenOutCount?: number
   /** Who has the part, and sent this on since another may have kept the part's first past. */
   readonly heldBy?: string
 }
@@ -199,11 +203,21 @@ function deliverHere(
   return undefined
 }
 
-/** This person was taken out of another, who kept what had been sent here before. */
-function hasKeptPast({ pointer, pastKey }: Person, entry: FilledEntry): boolean {
+/**
+ * The part is here, and its first past is not: that was kept by whom this person was taken out of,
+ * or the key itself is its own again while its past is somebody's.
+ */
+function hasKeptPast(person: Person, entry: FilledEntry): boolean {
   const { key, partKey, isMoved = false, isSentBack = false } = entry
-  const isOut = pastKey !== undefined && pointer === undefined
-  return isOut && isMoved && !isSentBack && partKey !== key
+  if (person.pointer !== undefined) return false
+  const mayBeAway = partKey === key || (isMoved && !isSentBack)
+  return mayBeAway && isPastAway(person, entry)
+}
+
+/** What came of a part before this person's parts went to another is there, and not back. */
+function isPastAway({ pastKey, cameSince = [] }: Person, entry: FilledEntry): boolean {
+  const { partKey, takenOutCount = 0 } = entry
+  return pastKey !== undefined && !cameSince.includes(partKey) && takenOutCount < takenOutCountMax
 }
 
 /**
@@ -213,10 +227,16 @@ function hasKeptPast({ pointer, pastKey }: Person, entry: FilledEntry): boolean 
 function goOn(person: Person, entry: FilledEntry): FilledEntry | undefined {
   const { heldBy, ...given } = entry
   const { key, partKey, isSentBack = false } = entry
-  const { pointer, pastKey, isShared = false } = person
+  const { pointer, pastKey } = person
   // What came back to its own key in vain went on with the events, and not with its first past.
   const away = isSentBack ? (pointer ?? pastKey) : (pastKey ?? pointer)
-  if (away !== undefined && (pointer !== undefined || isShared)) return { ...entry, key: away }
+  const isAway = partKey === key && isPastAway(person, entry)
+  if (away !== undefined && (pointer !== undefined || isAway)) return { ...entry, key: away }
+  // It was taken out of this person, maybe more than once, and each time went back to its own key.
+  if (isBarred(person, partKey)) {
+    const takenOutCount = (entry.takenOutCount ?? 0) + 1
+    return { ...given, key: partKey, isSentBack: true, takenOutCount }
+  }
   if (isSentBack || partKey === key) return undefined
   // This person was taken out of those who may have kept the part.
   if (away !== undefined) return { ...entry, key: away }

@@ -20,6 +20,7 @@ import {
   type Person,
   type PersonTraits,
   type ProfilePart,
+  partCountMax,
   setTraits,
   traitPrefix,
 } from '../profile/person.ts'
@@ -83,7 +84,7 @@ export function movePerson(scope: FoldScope, person: Person, hold: Hold): void {
     send(scope, { kind: 'identity-moved', key, skeleton })
   }
   person.pointer = leaderKey
-  person.pastKey = leaderKey
+  setPastKey(person, leaderKey)
   person.hold = hold
   person.parts = []
   person.claimed = {}
@@ -121,11 +122,15 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
     }
   }
   if (person.pointer !== undefined) {
-    if (skeleton.keys.length > 0) person.pastKey = person.pointer
+    if (skeleton.keys.length > 0) setPastKey(person, person.pointer)
     keepPerson(scope, person)
     const body = Uint8Array.from(record.body)
     send(scope, { kind: 'identity-part', key: person.pointer, skeleton, body })
     return
+  }
+  if (person.pastKey !== undefined && skeleton.keys.length > 0) {
+    const came = [...(person.cameSince ?? []), ...skeleton.keys]
+    person.cameSince = [...new Set(came)].slice(-partCountMax)
   }
   const { stated = {}, running = [], ...sent } = decodeJson<SentPart>(record.body)
   if (sent.person !== undefined) {
@@ -146,6 +151,11 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
   }
   if (person.version === 0) updateAllMemberships(scope, person, readTraits(scope, person.key))
   writePerson(scope, person)
+}
+
+function setPastKey(person: Person, leaderKey: string): void {
+  person.pastKey = leaderKey
+  delete person.cameSince
 }
 
 /** Makes a key its own person again, of whom nothing is known yet. */

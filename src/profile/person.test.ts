@@ -56,6 +56,7 @@ describe('the limits of a person', () => {
     for (const key of keys(20)) noteRefusal(person, { key, reason: 'person-full', atMs: 1 })
     person.stated = Object.fromEntries(keys(statedCountMax).map((key) => [key, 1]))
     person.claimants = keys(100)
+    person.cameSince = keys(partCountMax)
     for (const part of person.parts) part.habits = new Uint8Array(habitBytesMax / partCountMax)
     assert.ok(encodePerson(person).length < valueBytesMax, `${encodePerson(person).length} bytes`)
   })

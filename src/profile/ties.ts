@@ -44,6 +44,8 @@ export interface Ties {
    * was claimed again, or its key taken out.
    */
   pastKey?: string
+  /** Keys of the parts that came here since, its own among them where that came back. */
+  cameSince?: string[]
   /** Whose word made the pointer of a device or an external id. */
   hold?: Hold
   /**

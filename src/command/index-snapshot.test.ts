@@ -8,6 +8,7 @@ import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
 import { createAdvisor } from '../recommend/advisor.ts'
 import { type BlendOptions, createBlend } from '../recommend/blend.ts'
+import { hashText } from '../recommend/hash-text.ts'
 import {
   type Interaction,
   interactionKinds,
@@ -200,12 +201,15 @@ describe('the keeper of the index', () => {
     keeper.learn({ interactions: [ada], feed: { partition: 0, next: 2 } })
     learn(0, 3, 9)
     await keeper.save()
-    assert.ok((await readFile(path)).includes('user:ada'))
+    const owner = Buffer.from(Int32Array.of(hashText('user:ada')).buffer)
+    const written = await readFile(path)
+    assert.ok(written.includes(owner))
+    assert.ok(!written.includes('user:ada'), 'nobody is named in it')
     keeper.learn({ interactions: [], erased: ['user:ada'], feed: { partition: 0, next: 4 } })
     assert.deepEqual(await readdir(folder), [])
     await keeper.close()
     assert.equal(read().kind, 'loaded')
-    assert.ok(!(await readFile(path)).includes('user:ada'))
+    assert.ok(!(await readFile(path)).includes(owner))
   })
 
   it('erases behind a snapshot that is being written, and deletes that', async (t) => {

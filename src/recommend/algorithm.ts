@@ -30,14 +30,12 @@ export interface LearnedStep {
   readonly keyCount: number
 }
 
-/** One profile that is to leave no trace of its own. */
+/** Profiles that are to leave no trace of their own. */
 export interface Erasure {
-  /** `hashText` of its id. */
-  readonly profileHash: number
-  /** Numbers of its sessions, as far as they are remembered. */
+  /** `hashText` of their ids. */
+  readonly profileHashes: ReadonlySet<number>
+  /** Numbers of their sessions, as far as they are remembered. */
   readonly sessions: readonly number[]
-  /** Of all items. */
-  readonly keys: Iterable<number>
 }
 
 export interface Algorithm {
@@ -50,7 +48,7 @@ export interface Algorithm {
    * heaviest first.
    */
   score(ownItems: readonly OwnItem[], target: Candidates, nowMs: number): void
-  /** Forgets what it knows of one profile; absent where it knows nothing of any. */
+  /** Forgets what it knows of profiles; absent where it knows nothing of any. */
   erase?(erasure: Erasure): void
   /** Hands over what it has learned; see `transfer.ts`. */
   transfer(through: Transfer): void

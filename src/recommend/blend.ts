@@ -234,14 +234,12 @@ export class Blend implements Recommender {
   }
 
   erase(profileIds: readonly string[]): number {
-    let count = 0
-    for (const profileId of profileIds) {
-      const sessions = this.#sessions.erase(profileId)
-      const erasure = { profileHash: hashText(profileId), sessions, keys: this.#items.keys() }
-      for (const algorithm of this.#algorithms.values()) algorithm.erase?.(erasure)
-      count += sessions.length
+    const sessions = this.#sessions.erase(profileIds)
+    const profileHashes = new Set(profileIds.map((profileId) => hashText(profileId)))
+    for (const algorithm of this.#algorithms.values()) {
+      algorithm.erase?.({ profileHashes, sessions })
     }
-    return count
+    return sessions.length
   }
 
   transfer(through: Transfer): void {

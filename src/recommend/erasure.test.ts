@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { createAdvisor } from './advisor.ts'
 import { type Blend, type BlendOptions, createBlend } from './blend.ts'
 import { onlyWeights } from './blend-weights.ts'
+import { hashText } from './hash-text.ts'
 import { type Interaction, interactionKinds } from './recommender.ts'
 import type { Transfer, TypedArray } from './transfer.ts'
 
@@ -110,11 +111,38 @@ describe('erasing a profile', () => {
           }
         }
         if (after.every(({ profileId }) => profileId !== 'ann')) {
-          ok(!partsOf(index).texts.includes('ann'))
+          const { texts, arrays } = partsOf(index)
+          ok(!texts.includes('ann'))
+          ok(arrays.every((array) => !array.includes(hashText('ann'))))
         }
       }),
       { numRuns: 300 },
     )
+  })
+
+  it('of many keys at once leaves what erasing them one by one does', () => {
+    const all = ['ann', 'bob', 'cyd', 'dan', 'eve']
+    const [atOnce, oneByOne] = [createBlend(), createBlend()]
+    for (const index of [atOnce, oneByOne]) {
+      for (const [nth, profileId] of all.entries()) {
+        learnAll(index, done(profileId, ['a', `own ${nth}`], 'purchase', nth * dayMs))
+        learnAll(index, done(profileId, ['a', `late ${nth}`], 'view', (nth + 9) * dayMs))
+      }
+    }
+    const erased = ['ann', 'cyd', 'eve', 'nobody']
+    equal(atOnce.erase(erased), 6)
+    equal(
+      erased.reduce((count, profileId) => count + oneByOne.erase([profileId]), 0),
+      6,
+    )
+    deepStrictEqual(partsOf(atOnce), partsOf(oneByOne))
+    deepStrictEqual([...saysOf(atOnce, 'session-neighbours', 'a')].sort(), [
+      'a',
+      'late 1',
+      'late 3',
+      'own 1',
+      'own 3',
+    ])
   })
 
   it('of nobody changes nothing', () => {

@@ -63,11 +63,6 @@ export class ItemTable {
     return key
   }
 
-  /** Returns the current keys of all items. */
-  keys(): Int32Array {
-    return this.#keys.subarray(0, this.count)
-  }
-
   isCurrent(key: number): boolean {
     return !this.#isReused || this.#keys[key & slotMask] === key
   }

@@ -22,6 +22,8 @@ const doubtCount = 5
 
 export class RepeatPurchase implements Algorithm {
   #marks = new Int32Array(memoryCountMax)
+  /** Hashes of the profiles that bought, so that an erasure finds them. */
+  #profiles = new Int32Array(memoryCountMax)
   #boughtAtMs = new Float64Array(memoryCountMax)
   /** By item slot: purchases, repeats, and the sum of the times between. */
   #buys = new Float64Array(256)
@@ -36,7 +38,8 @@ export class RepeatPurchase implements Algorithm {
       this.#apartMs = growTo(this.#apartMs, slot + 1)
     }
     this.#buys[slot] = (this.#buys[slot] ?? 0) + 1
-    const mark = hashPurchase(hashText(profileId), key)
+    const profileHash = hashText(profileId)
+    const mark = hashPurchase(profileHash, key)
     const place = placeOf(mark)
     if (this.#marks[place] === mark) {
       const apartMs = atMs - (this.#boughtAtMs[place] ?? atMs)
@@ -45,6 +48,7 @@ export class RepeatPurchase implements Algorithm {
       this.#apartMs[slot] = (this.#apartMs[slot] ?? 0) + apartMs
     }
     this.#marks[place] = mark
+    this.#profiles[place] = profileHash
     this.#boughtAtMs[place] = atMs
   }
 
@@ -56,12 +60,11 @@ export class RepeatPurchase implements Algorithm {
   }
 
   /** Counts of purchases and repeats stay: they are of all people together. */
-  erase({ profileHash, keys }: Erasure): void {
-    for (const key of keys) {
-      const mark = hashPurchase(profileHash, key)
-      const place = placeOf(mark)
-      if (this.#marks[place] !== mark) continue
+  erase({ profileHashes }: Erasure): void {
+    for (let place = 0; place < memoryCountMax; place++) {
+      if (this.#marks[place] === 0 || !profileHashes.has(this.#profiles[place] ?? 0)) continue
       this.#marks[place] = 0
+      this.#profiles[place] = 0
       this.#boughtAtMs[place] = 0
     }
   }
@@ -78,6 +81,7 @@ export class RepeatPurchase implements Algorithm {
 
   transfer(through: Transfer): void {
     this.#marks = through.array(this.#marks)
+    this.#profiles = through.array(this.#profiles)
     this.#boughtAtMs = through.array(this.#boughtAtMs)
     this.#buys = through.array(this.#buys)
     this.#repeats = through.array(this.#repeats)

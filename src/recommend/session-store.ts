@@ -19,7 +19,8 @@
 
 import { BlockArena, blockLengthFor } from './block-arena.ts'
 import { hashText } from './hash-text.ts'
-import { type Transfer, transferMap } from './transfer.ts'
+import { OpenSessions, type ProfileHash } from './open-sessions.ts'
+import type { Transfer } from './transfer.ts'
 import { powerOfTwoFrom } from './typed-array.ts'
 
 export const sessionGapMs = 30 * 60_000
@@ -30,8 +31,7 @@ export const sessionGapMs = 30 * 60_000
  */
 export const sessionLengthMax = 100
 
-/** Profiles whose running session is remembered, twice over; beyond it a session is cut early. */
-const openCountMax = 500_000
+const markSeed = 0x5bd1e995
 
 const recordLength = 2
 const lengthField = 1
@@ -50,13 +50,12 @@ export class SessionStore {
   #nextSession = 0
   #sessionCount = 0
   #eventCount = 0
-  /**
-   * Newest session by profile, in two halves: the older half is dropped once the newer one is full
-   * or old.
-   */
-  #open = new Map<string, number>()
-  #openBefore = new Map<string, number>()
-  #openedAtMs = -Infinity
+  /** Of the profile that is looked at; the one object is used for all. */
+  readonly #profile: ProfileHash = { hash: 0, mark: 0 }
+  /** Newest session by profile; who falls out of it begins a new session early. */
+  readonly #open = new OpenSessions((session) =>
+    this.ageOf(session) === undefined ? undefined : this.#owners[this.placeOf(session)],
+  )
   /** Sessions ever begun, for item frequencies. */
   beganCount = 0
   /** Whether the last `append` met an item that its session had not held. */
@@ -140,18 +139,22 @@ export class SessionStore {
   }
 
   /**
-   * Empties the sessions of a profile and returns their numbers. Of two profiles with one hash both
-   * lose theirs. Nobody goes on with what was emptied.
+   * Empties the sessions of some profiles and returns their numbers. Of two profiles with one hash
+   * both lose theirs. Nobody goes on with what was emptied.
    */
-  erase(profileId: string): readonly number[] {
-    this.#open.delete(profileId)
-    this.#openBefore.delete(profileId)
-    const owner = hashText(profileId)
+  erase(profileIds: readonly string[]): readonly number[] {
+    const owners = new Set<number>()
+    for (const profileId of profileIds) {
+      this.#hash(profileId)
+      this.#open.forget(this.#profile)
+      owners.add(this.#profile.hash)
+    }
     const erased: number[] = []
     for (let age = 1; age <= this.#sessionCount; age++) {
       const session = this.sessionOfAge(age)
       const place = this.placeOf(session)
-      if (this.#owners[place] !== owner) continue
+      const owner = this.#owners[place] ?? 0
+      if (owner === 0 || !owners.has(owner)) continue
       const length = this.lengthOf(place)
       const offset = this.#offsetOf(place)
       // Read as what was met before, so as nothing; the block stays, to be given back in time.
@@ -171,30 +174,26 @@ export class SessionStore {
     this.#nextSession = through.number(this.#nextSession)
     this.#sessionCount = through.number(this.#sessionCount)
     this.#eventCount = through.number(this.#eventCount)
-    this.#openedAtMs = through.number(this.#openedAtMs)
     this.beganCount = through.number(this.beganCount)
-    this.#open = transferMap(through, this.#open)
-    this.#openBefore = transferMap(through, this.#openBefore)
+    this.#open.transfer(through)
   }
 
   #running(profileId: string, atMs: number): number {
-    const found = this.#open.get(profileId)
-    const before = found ?? this.#openBefore.get(profileId)
+    this.#hash(profileId)
+    const before = this.#open.find(this.#profile)
     if (before !== undefined && this.ageOf(before) !== undefined) {
       const lastAtMs = this.#lastAtMs[this.placeOf(before)] ?? -Infinity
-      if (Math.abs(atMs - lastAtMs) <= sessionGapMs) {
-        if (found === undefined) this.#open.set(profileId, before)
-        return before
-      }
+      if (Math.abs(atMs - lastAtMs) <= sessionGapMs) return before
     }
-    const session = this.#begin(hashText(profileId))
-    if (atMs - this.#openedAtMs > sessionGapMs || this.#open.size >= openCountMax) {
-      this.#openBefore = this.#open
-      this.#open = new Map()
-      this.#openedAtMs = Math.max(atMs, this.#openedAtMs)
-    }
-    this.#open.set(profileId, session)
+    const session = this.#begin(this.#profile.hash)
+    this.#open.put(this.#profile, session)
     return session
+  }
+
+  /** 0 is nobody's. */
+  #hash(profileId: string): void {
+    this.#profile.hash = hashText(profileId) || 1
+    this.#profile.mark = hashText(profileId, markSeed) || 1
   }
 
   #begin(owner: number): number {

@@ -18,9 +18,10 @@
 
 import { BlockArena, blockLengthFor, blockLengthMin } from './block-arena.ts'
 import type { Candidates } from './candidates.ts'
+import { ForwardDecay } from './forward-decay.ts'
 import type { ItemTable } from './item-table.ts'
 import { slotOf } from './item-table.ts'
-import { type Transfer, transferInstant } from './transfer.ts'
+import type { Transfer } from './transfer.ts'
 import { growTo, powerOfTwoFrom } from './typed-array.ts'
 
 export interface PairTableOptions {
@@ -30,8 +31,7 @@ export interface PairTableOptions {
 }
 
 /** 32-bit floats reach from 2^-126 to 2^127; starting low leaves room for 200 half-lives. */
-const exponentMin = -100
-const exponentMax = 100
+const floatRange = { exponentMin: -100, exponentMax: 100, exponentAtFirst: -100 }
 
 /**
  * A list grows with its item: most items are rare, and a long tail of long lists would cost most of
@@ -54,22 +54,20 @@ export class PairTable {
   /** Sum of the weights that `read` wrote last. */
   sumRead = 0
   readonly #items: ItemTable
-  readonly #halfLifeMs: number
+  readonly #decay: ForwardDecay
   readonly #arena = new BlockArena()
   #records = new Int32Array(256 * recordLength)
-  #beganAtMs: number | undefined
 
   constructor(items: ItemTable, options: PairTableOptions) {
     this.#items = items
-    this.#halfLifeMs = options.halfLifeMs
+    const { halfLifeMs } = options
+    this.#decay = new ForwardDecay({ ...floatRange, halfLifeMs })
     this.pairCountMax = Math.max(blockLengthMin, powerOfTwoFrom(options.pairCountMax))
   }
 
-  /** Returns what a meeting at an instant weighs; instants of one table share the scale. */
+  /** Returns what a meeting at an instant weighs. */
   weightAt(atMs: number): number {
-    this.#beganAtMs ??= atMs
-    const halfLives = (atMs - this.#beganAtMs) / this.#halfLifeMs + exponentMin
-    return 2 ** Math.min(exponentMax, Math.max(exponentMin, halfLives))
+    return this.#decay.weightAt(atMs)
   }
 
   /** Notes that an item was met; meetings decide how long its list may grow. */
@@ -175,7 +173,7 @@ export class PairTable {
   transfer(through: Transfer): void {
     this.#arena.transfer(through)
     this.#records = through.array(this.#records)
-    this.#beganAtMs = transferInstant(through, this.#beganAtMs)
+    this.#decay.transfer(through)
   }
 
   #lengthMaxOf(record: number): number {

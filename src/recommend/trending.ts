@@ -1,21 +1,22 @@
 /**
  * What is popular now: a weight per item, by kind of interaction, that halves every seven days.
- * Forward decay (Cormode et al. 2009) makes newer interactions heavier instead of older ones
- * lighter, so the order of the items changes only when one is met.
+ * Newer interactions are heavier instead of older ones lighter, so the order of the items changes
+ * only when one is met.
  *
  * Items lie in buckets of a quarter of an octave of weight, each a ring of linked items, the one
  * that entered last first. So both ends are found without sorting: the heaviest to recommend, the
  * lightest to evict.
  */
 
+import { ForwardDecay } from './forward-decay.ts'
 import { kindWeights } from './own-items.ts'
 import type { InteractionKind } from './recommender.ts'
-import { type Transfer, transferInstant } from './transfer.ts'
+import type { Transfer } from './transfer.ts'
 import { growTo } from './typed-array.ts'
 
 const bucketsPerOctave = 4
 /** Weights lie between 2^-1000 and 2^1000: 19 years of half-lives from the first interaction. */
-const exponentMax = 900
+const doubleRange = { exponentMin: -900, exponentMax: 900, exponentAtFirst: 0 }
 const bucketCount = 2 * 1024 * bucketsPerOctave
 
 const recordLength = 6
@@ -25,8 +26,7 @@ const nextField = 3
 const beforeField = 4
 
 export class Trending {
-  readonly #halfLifeMs: number
-  #beganAtMs: number | undefined
+  readonly #decay: ForwardDecay
   /**
    * A record by slot, so that an item lies together: [ weight, a 64-bit float | bucket + 1, or 0
    * where the slot is in none | next | before | 0 ].
@@ -40,16 +40,13 @@ export class Trending {
   #highest = -1
 
   constructor(halfLifeMs: number) {
-    this.#halfLifeMs = halfLifeMs
+    this.#decay = new ForwardDecay({ ...doubleRange, halfLifeMs })
   }
 
   learn(slot: number, kind: InteractionKind, atMs: number): void {
-    this.#beganAtMs ??= atMs
     this.#grow(slot + 1)
-    const halfLives = (atMs - this.#beganAtMs) / this.#halfLifeMs
-    const exponent = Math.min(exponentMax, Math.max(-exponentMax, halfLives))
     const at = slot * weightsPerRecord
-    const weight = (this.#weights[at] ?? 0) + kindWeights[kind] * 2 ** exponent
+    const weight = (this.#weights[at] ?? 0) + kindWeights[kind] * this.#decay.weightAt(atMs)
     this.#weights[at] = weight
     const bucket = Math.floor(Math.log2(weight) * bucketsPerOctave) + bucketCount / 2
     if (this.#records[slot * recordLength + bucketField] === bucket + 1) return
@@ -101,7 +98,7 @@ export class Trending {
   }
 
   transfer(through: Transfer): void {
-    this.#beganAtMs = transferInstant(through, this.#beganAtMs)
+    this.#decay.transfer(through)
     this.#records = through.array(this.#records)
     this.#weights = new Float64Array(this.#records.buffer)
     this.#firsts = through.array(this.#firsts)

@@ -2,7 +2,8 @@
  * Recommendations as they may be shown: what the index advises, joined with the catalog of this
  * moment. Price and stock come from the catalog alone, so what sold out, went or changed its price
  * since the index heard of it is left out here; a few more are asked for to make up for it, and
- * where those do not suffice the index is asked again, a bounded number of times.
+ * where those do not suffice the index is asked again, a bounded number of times. What is shown
+ * already counts for diversity and its limits in all rounds.
  *
  * Several slots of one message are filled one after the other, and none shows what another shows.
  */
@@ -18,6 +19,7 @@ import {
   adviceRequestOf,
 } from '../recommend/advisor.ts'
 import { factsOf } from '../recommend/item-facts.ts'
+import { Limits } from '../recommend/rank-diverse.ts'
 import { defaultRules, fitsRules, type RecommenderRules } from '../recommend/recommender-rules.ts'
 import type { ReadItems } from './item-reader.ts'
 import { findItems, type StatePlace } from './read-state.ts'
@@ -63,23 +65,59 @@ export async function recommendItems(
   request: AdviceRequest,
 ): Promise<RecommendedItems> {
   if (request.countMax <= 0) return { items: [], named: new Map(), learnedCount: 0 }
-  const items: RecommendedItem[] = []
+  const found: RecommendedItem[] = []
   const named = new Map<string, Item>()
   const advisedIds = new Set<string>()
   let learnedCount = 0
+  let kept: readonly RecommendedItem[] = []
+  let beyond: readonly RecommendedItem[] = []
   for (let round = 0; round < roundCountMax; round++) {
-    const missing = request.countMax - items.length
+    const missing = request.countMax - kept.length
     const countMax = Math.min(adviceCountMax, missing + spareCount * 2 ** round)
-    const excludeItemIds = [...request.excludeItemIds, ...advisedIds]
-    const advice = await deps.advise({ ...request, countMax, excludeItemIds })
+    const advice = await deps.advise({ ...request, countMax, ...behind(request, advisedIds, kept) })
     learnedCount = Math.max(learnedCount, advice.learnedCount)
     const fresh = advice.recommendations.filter(({ itemId }) => !advisedIds.has(itemId))
     for (const { itemId } of fresh) advisedIds.add(itemId)
-    items.push(...(await findShown(deps, request, { advised: fresh, named })).slice(0, missing))
+    const shown = await findShown(deps, request, { advised: fresh, named })
+    found.push(...shown)
+    ;[kept, beyond] = divide(found, request.rules)
+    // Where all of a round can be sold, the index had no more that keep the limits.
+    const isFull = shown.length === fresh.length && found.length >= request.countMax
     const mayBeMore = fresh.length > 0 && advice.recommendations.length >= countMax
-    if (items.length >= request.countMax || !mayBeMore) break
+    if (kept.length >= request.countMax || isFull || !mayBeMore) break
   }
-  return { items, named, learnedCount }
+  return { items: [...kept, ...beyond].slice(0, request.countMax), named, learnedCount }
+}
+
+/** Divides items into those that keep the limits of the rules, in their order, and the others. */
+function divide(
+  items: readonly RecommendedItem[],
+  rules: RecommenderRules = defaultRules,
+): readonly [readonly RecommendedItem[], readonly RecommendedItem[]] {
+  const limits = new Limits(rules)
+  if (!limits.areSet) return [items, []]
+  const kept: RecommendedItem[] = []
+  const beyond: RecommendedItem[] = []
+  for (const each of items) {
+    const facts = factsOf(each.item)
+    const isKept = each.advised.reason.kind === 'pinned' || limits.hasRoom(facts)
+    if (isKept) limits.take(facts)
+    ;(isKept ? kept : beyond).push(each)
+  }
+  return [kept, beyond]
+}
+
+/** Returns what an answer behind others is to know: what was advised, and what of it is shown. */
+function behind(
+  { excludeItemIds }: AdviceRequest,
+  advisedIds: ReadonlySet<string>,
+  kept: readonly RecommendedItem[],
+): Pick<AdviceRequest, 'excludeItemIds' | 'takenItemIds'> {
+  if (advisedIds.size === 0) return { excludeItemIds }
+  return {
+    excludeItemIds: [...excludeItemIds, ...advisedIds],
+    takenItemIds: kept.map(({ item }) => item.itemId),
+  }
 }
 
 /** Returns those that can be sold now and fit; adds what the catalog says of them to `named`. */

@@ -1,6 +1,6 @@
 /** What an answer promises, whatever the catalog, the past and the rules are. */
 
-import { equal, ok } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { type Item, isAvailable } from '../catalog/item.ts'
@@ -92,6 +92,7 @@ describe('an answer', () => {
         if (rules.kind !== 'viewed-not-bought') {
           equal(found.length, Math.min(countMax, fitting.length))
         }
+        checkLimits(rules, found, fitting)
         for (const { score, weights } of recommendations) {
           ok(Number.isFinite(score) && score >= 0 && Number.isFinite(weights.base))
         }
@@ -99,7 +100,70 @@ describe('an answer', () => {
       { numRuns: 200 },
     )
   })
+
+  it('keeps its limits by what is popular or new, where all that fits best is of one kind', () => {
+    const advisor = createAdvisor(createBlend())
+    const offer = (itemId: string, category: string, brand: string): void =>
+      advisor.follow({ ...{ itemId, name: itemId, price: 9, updatedAtMs: 1 }, category, brand })
+    const hats = Array.from({ length: 300 }, (_, nth) => `hat ${nth}`)
+    for (const itemId of hats) offer(itemId, 'Hats', 'Oak')
+    for (const nth of [0, 1, 2]) offer(`cup ${nth}`, 'Cups', 'Elm')
+    for (const nth of [0, 1]) offer(`tent ${nth}`, 'Tents', `Brand ${nth}`)
+    for (const nth of [0, 1, 2]) offer(`pen ${nth}`, 'Pens', 'Oak')
+    const view = { kind: 'view', occurredAtMs: nowMs - 1 } as const
+    // All met with one another, so far more of them than are made diverse are about the person.
+    for (let nth = 0; nth < 1_000; nth++) {
+      const seen = [0, 7, 19, 53].map((step) => hats[(nth + step * (nth % 29)) % 300] ?? '')
+      advisor.learn(seen.map((itemId) => ({ profileId: `p${nth}`, itemId, ...view })))
+    }
+    advisor.learn([{ profileId: 'q', itemId: 'cup 0', ...view }])
+    const activity = hats.slice(0, 10).map((itemId) => ({ itemId, ...view }))
+    const advise = (rules: Partial<RecommenderRules>, countMax: number) => {
+      const given = { ...defaultRules, ...rules }
+      const asked = { activity, excludeItemIds: [], nowMs, countMax, rules: given }
+      return advisor.advise(asked).recommendations.map(({ itemId }) => itemId.split(' ')[0])
+    }
+    const count = (kinds: readonly (string | undefined)[]) =>
+      Object.fromEntries(
+        ['hat', 'cup', 'tent', 'pen'].map((kind) => [
+          kind,
+          kinds.filter((each) => each === kind).length,
+        ]),
+      )
+    deepEqual(count(advise({}, 8)), { hat: 8, cup: 0, tent: 0, pen: 0 })
+    deepEqual(count(advise({ perCategoryMax: 2 }, 8)), { hat: 2, cup: 2, tent: 2, pen: 2 })
+    // No more than four brands there are; the place that is left is not empty.
+    deepEqual(count(advise({ perBrandMax: 1 }, 5)), { hat: 2, cup: 1, tent: 2, pen: 0 })
+    equal(advise({ perCategoryMax: 1, perBrandMax: 1 }, 30).length, 30)
+  })
 })
+
+/** One limit holds while enough other items fit; pins come whatever they are. */
+function checkLimits(
+  { kind, pins, perCategoryMax, perBrandMax }: RecommenderRules,
+  found: readonly string[],
+  fitting: readonly Item[],
+): void {
+  const max = perCategoryMax ?? perBrandMax
+  const isOne = (perCategoryMax === undefined) !== (perBrandMax === undefined)
+  if (!isOne || max === undefined || pins.length > 0 || kind === 'viewed-not-bought') return
+  const counted = (items: readonly Item[]): readonly number[] => {
+    const counts = new Map<string, number>()
+    for (const item of items) {
+      const { categories, brand } = factsOf(item)
+      const group = (perCategoryMax === undefined ? brand : categories.at(-1)) ?? item.itemId
+      counts.set(group, (counts.get(group) ?? 0) + 1)
+    }
+    return [...counts.values()]
+  }
+  const most = counted(fitting).reduce((sum, count) => sum + Math.min(count, max), 0)
+  if (found.length > most) return
+  const shown = counted(fitting.filter(({ itemId }) => found.includes(itemId)))
+  ok(
+    shown.every((count) => count <= max),
+    `${shown} of at most ${max}`,
+  )
+}
 
 function withoutAbsent<Given extends object>(given: Given) {
   type Present = { [Name in keyof Given]: Exclude<Given[Name], undefined> }

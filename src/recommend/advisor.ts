@@ -14,7 +14,8 @@ import { categoriesOf, type Item, isInStock } from '../catalog/item.ts'
 import type { PersonView } from '../profile/person-view.ts'
 import type { ItemContent } from './item-contents.ts'
 import { FactTable, type ItemFacts } from './item-facts.ts'
-import { type DiverseCandidate, rankDiverse } from './rank-diverse.ts'
+import { NewestItems } from './newest-items.ts'
+import { type DiverseCandidate, Limits, rankDiverse } from './rank-diverse.ts'
 import type {
   Interaction,
   InteractionKind,
@@ -30,6 +31,11 @@ import { weighOpenItems } from './viewed-not-bought.ts'
 export interface AdviceRequest {
   readonly activity: readonly Omit<Interaction, 'profileId'>[]
   readonly excludeItemIds: readonly string[]
+  /**
+   * In the list already, of which this answer is the rest: never answered, and counted where items
+   * are to differ. Absent: none.
+   */
+  readonly takenItemIds?: readonly string[]
   readonly nowMs: number
   readonly countMax: number
   /** Absent: `defaultRules`. */
@@ -169,6 +175,9 @@ class Answer {
   readonly #excluded: Set<string>
   readonly #pinned: AdvisedItem[] = []
   readonly #candidates: Candidate[] = []
+  /** With all that came: how many of them keep the limits of the rules. */
+  readonly #limits: Limits
+  #keptCount = 0
 
   constructor(recommender: Recommender, facts: FactTable, request: AdviceRequest) {
     this.#recommender = recommender
@@ -176,12 +185,14 @@ class Answer {
     this.#request = request
     this.#rules = request.rules ?? defaultRules
     this.#countMax = Math.min(request.countMax, adviceCountMax)
-    this.#excluded = new Set(request.excludeItemIds)
+    this.#limits = new Limits(this.#rules)
+    this.#excluded = new Set([...request.excludeItemIds, ...(request.takenItemIds ?? [])])
   }
 
   make(): readonly AdvisedItem[] {
     if (this.#countMax <= 0) return []
-    const first = this.#takePins()
+    const first = [...this.#facts.known(this.#request.takenItemIds ?? []), ...this.#takePins()]
+    for (const facts of first) this.#limits.take(facts)
     const missing = this.#countMax - this.#pinned.length
     const poolMax = Math.min(poolCountMax, Math.max(poolCountMin, missing * poolFactor))
     if (missing > 0) this.#gather(missing, poolMax)
@@ -222,13 +233,16 @@ class Answer {
     if (kind !== 'trending') this.#askAbout(activity, poolMax)
     const anchor = kind === 'similar' ? activity.at(-1)?.itemId : undefined
     const category = anchor === undefined ? undefined : this.#categoryOf(anchor)
-    if (this.#isShort(missing) && category !== undefined) this.#askPopular(poolMax, 1, category)
-    if (this.#isShort(missing)) this.#askPopular(poolMax, 2)
-    if (this.#isShort(missing)) this.#takeFromCatalog(missing)
-  }
-
-  #isShort(missing: number): boolean {
-    return this.#candidates.length < missing
+    // First what keeps the limits, so that they hold while there are enough others.
+    for (const isLimited of this.#limits.areSet ? [true, false] : [false]) {
+      const isShort = (): boolean =>
+        (isLimited ? this.#keptCount : this.#candidates.length) < missing
+      if (isShort() && category !== undefined) {
+        this.#askPopular(poolMax, { tier: 1, isLimited, category })
+      }
+      if (isShort()) this.#askPopular(poolMax, { tier: 2, isLimited })
+      if (isShort()) this.#takeFromCatalog(missing, isLimited)
+    }
   }
 
   /** Asks what goes with an activity; what is only popular is asked for where it falls short. */
@@ -239,11 +253,25 @@ class Answer {
     }
   }
 
-  #askPopular(countMax: number, tier: number, category?: string): void {
+  #askPopular(
+    countMax: number,
+    {
+      tier,
+      isLimited,
+      category,
+    }: { readonly tier: number; readonly isLimited: boolean; readonly category?: string },
+  ): void {
     const { include } = this.#rules
     const only = include?.categories?.length === 1 ? include.categories[0] : undefined
     const asked = category ?? only
-    for (const { itemId, score } of this.#recommend([], countMax, category)) {
+    const limits = isLimited ? this.#limits.copy() : undefined
+    const isAllowed = (facts: ItemFacts): boolean => {
+      if (category !== undefined && !facts.categories.includes(category)) return false
+      if (limits?.hasRoom(facts) === false) return false
+      limits?.take(facts)
+      return true
+    }
+    for (const { itemId, score } of this.#recommend([], countMax, isAllowed)) {
       const reason = {
         kind: 'trending',
         ...(asked === undefined ? {} : { category: asked }),
@@ -252,10 +280,11 @@ class Answer {
     }
   }
 
+  /** What `isAllowed` says yes to is answered, as long as there is room. */
   #recommend(
     activity: AdviceRequest['activity'],
     countMax: number,
-    category?: string,
+    isAllowed: (facts: ItemFacts) => boolean = () => true,
   ): readonly Recommendation[] {
     const { weights } = this.#rules
     return this.#recommender.recommend({
@@ -266,27 +295,28 @@ class Answer {
       excludeItemIds: this.#excluded,
       isAllowed: (itemId) => {
         const facts = this.#fitting(itemId)
-        if (facts === undefined) return false
-        return category === undefined || facts.categories.includes(category)
+        return facts !== undefined && isAllowed(facts)
       },
     })
   }
 
   /** The newest of the catalog that no event has named yet. */
-  #takeFromCatalog(missing: number): void {
-    const newest: string[] = []
-    for (const { itemId } of this.#facts.all()) {
-      if (this.#fitting(itemId) === undefined) continue
-      newest.push(itemId)
-      if (newest.length > missing) newest.shift()
+  #takeFromCatalog(missing: number, isLimited: boolean): void {
+    const newest = new NewestItems(missing, isLimited ? this.#limits : undefined)
+    for (const facts of this.#facts.all()) {
+      if (this.#fitting(facts.itemId) !== undefined) newest.offer(facts)
     }
-    for (const itemId of newest.reverse()) this.#put(itemId, 0, { kind: 'in-catalog' }, 3)
+    for (const { itemId } of newest.take()) this.#put(itemId, 0, { kind: 'in-catalog' }, 3)
   }
 
   #put(itemId: string, base: number, reason: AdviceReason, tier: number): void {
     const facts = this.#fitting(itemId)
     if (facts === undefined) return
     this.#excluded.add(itemId)
+    if (this.#limits.hasRoom(facts)) {
+      this.#limits.take(facts)
+      this.#keptCount += 1
+    }
     const boost = boostOf(this.#rules, facts)
     const score = Math.max(0, base) * boost
     const weights = boost === 1 ? { base } : { base, boost }

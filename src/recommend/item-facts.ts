@@ -83,6 +83,11 @@ export class FactTable {
     return facts === undefined || nowMs < facts.fromMs || nowMs >= facts.untilMs ? undefined : facts
   }
 
+  /** Returns the facts of those of some items that can be sold, offered now or not. */
+  known(itemIds: readonly string[]): readonly ItemFacts[] {
+    return itemIds.flatMap((itemId) => this.#facts.get(itemId) ?? [])
+  }
+
   /** All items in the order in which they were first offered. */
   all(): Iterable<ItemFacts> {
     return this.#facts.values()

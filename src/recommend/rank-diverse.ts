@@ -88,17 +88,47 @@ export function likenessOf(left: ItemFacts, right: ItemFacts): number {
   return categoryShare * category + (isSameBrand ? brandShare : 0)
 }
 
-class Limits {
-  readonly #options: DiversityOptions
-  readonly #counts = new Map<string, number>()
+/** How many of a category, and of a brand, have come. */
+export class Limits {
+  readonly #options: Pick<DiversityOptions, 'perCategoryMax' | 'perBrandMax'>
+  readonly #counts: Map<string, number>
 
-  constructor(options: DiversityOptions) {
+  constructor(
+    options: Pick<DiversityOptions, 'perCategoryMax' | 'perBrandMax'>,
+    counts: ReadonlyMap<string, number> = new Map(),
+  ) {
     this.#options = options
+    this.#counts = new Map(counts)
+  }
+
+  /** Whether there are any. */
+  get areSet(): boolean {
+    return this.#options.perCategoryMax !== undefined || this.#options.perBrandMax !== undefined
+  }
+
+  /** At most so many of one group keep the limits. */
+  get groupCountMax(): number {
+    const { perCategoryMax = Infinity, perBrandMax = Infinity } = this.#options
+    return Math.min(perCategoryMax, perBrandMax)
+  }
+
+  /** Returns what an item is counted under; '' where no limit is about it. */
+  groupOf({ categories, brand }: ItemFacts): string {
+    const { perCategoryMax, perBrandMax } = this.#options
+    const names = [
+      perCategoryMax === undefined ? undefined : categories.at(-1),
+      perBrandMax === undefined ? undefined : brand,
+    ]
+    return names.every((name) => name === undefined) ? '' : JSON.stringify(names)
+  }
+
+  copy(): Limits {
+    return new Limits(this.#options, this.#counts)
   }
 
   hasRoom(facts: ItemFacts): boolean {
+    if (!this.areSet) return true
     const { perCategoryMax, perBrandMax } = this.#options
-    if (perCategoryMax === undefined && perBrandMax === undefined) return true
     const category = facts.categories.at(-1)
     return (
       (category === undefined || this.#isBelow(`category ${category}`, perCategoryMax)) &&
@@ -107,8 +137,7 @@ class Limits {
   }
 
   take(facts: ItemFacts): void {
-    const { perCategoryMax, perBrandMax } = this.#options
-    if (perCategoryMax === undefined && perBrandMax === undefined) return
+    if (!this.areSet) return
     const category = facts.categories.at(-1)
     if (category !== undefined) this.#count(`category ${category}`)
     if (facts.brand !== undefined) this.#count(`brand ${facts.brand}`)

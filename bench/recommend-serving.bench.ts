@@ -139,7 +139,11 @@ export async function benchIndexRestart(world: BenchWorld): Promise<void> {
     const learned = learning()
     const saving = startCosting()
     const place = { incarnation: 'bench', next: [1] }
-    const byteCount = await saveSnapshot(path, place, index)
+    let pausedMs = 0
+    const done = (): void => {
+      pausedMs = saving().ms
+    }
+    const byteCount = (await saveSnapshot(path, place, index, { done })) ?? 0
     const saved = saving()
     const loading = startCosting()
     const { kind } = loadSnapshot(path, createBlend(), () => undefined)
@@ -152,8 +156,8 @@ export async function benchIndexRestart(world: BenchWorld): Promise<void> {
       note:
         `${eventCount} interactions, ${Math.round(byteCount / 2 ** 20)} MiB; ` +
         `CPU ${Math.round(loaded.cpuMs)} ms; written in ${Math.round(saved.ms)} ms (CPU ` +
-        `${Math.round(saved.cpuMs)} ms); learned in ${Math.round(learned.ms)} ms (CPU ` +
-        `${Math.round(learned.cpuMs)} ms)`,
+        `${Math.round(saved.cpuMs)} ms), no learning for ${Math.round(pausedMs)} ms; ` +
+        `learned in ${Math.round(learned.ms)} ms (CPU ${Math.round(learned.cpuMs)} ms)`,
     })
   } finally {
     await rm(folder, { recursive: true, force: true })

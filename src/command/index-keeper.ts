@@ -2,11 +2,12 @@
  * Takes what the index learns, and keeps a snapshot of it: now and then while it runs, and at a
  * clean stop.
  *
- * Order: nothing is learned while a snapshot is written, so that it is of one instant; what comes
- * meanwhile waits, in order, and is learned behind it. Questions are answered all the time. A
- * snapshot that cannot be written is told and changes nothing: the one of before and the feed
- * remain. An erasure deletes the snapshot, which holds those who were erased; the next is written
- * when one is due, and at a clean stop.
+ * Order: nothing is learned while the index is read for a snapshot, so that it is of one instant;
+ * what comes meanwhile waits, in order, and is learned before the disk has it all. The wait is
+ * bounded, in time and in what waits: beyond it the snapshot is given up. Questions are answered
+ * all the time. A snapshot that cannot be written is told and changes nothing: the one of before
+ * and the feed remain. An erasure deletes the snapshot, which holds those who were erased, also the
+ * one that is being written; the next is written when one is due, and at a clean stop.
  */
 
 import { rmSync } from 'node:fs'
@@ -30,7 +31,15 @@ export interface IndexKeeperOptions {
   readonly path: string
   /** Interactions learned between two snapshots; 0 for none. */
   readonly everyCount: number
+  /** What is learned waits no longer for a snapshot. Absent: `pauseMsMax`. */
+  readonly pauseMsMax?: number
+  /** Interactions that wait for a snapshot at most. Absent: `waitingCountMax`. */
+  readonly waitingCountMax?: number
 }
+
+/** A quiet machine takes a tenth of it for the greatest index that is allowed by default. */
+const pauseMsMax = 3_000
+const waitingCountMax = 100_000
 
 /** At a stop, less than this share of `everyCount` is not worth a snapshot: the feed has it. */
 const stopShare = 0.01
@@ -43,9 +52,14 @@ export class IndexKeeper {
   readonly #incarnation: () => Promise<string>
   readonly #next: number[]
   readonly #waiting: LearnMessage[] = []
+  #waitingCount = 0
   #savedCount: number
   #saving: Promise<void> | undefined
+  /** While the index is read for a snapshot; resolved when it may learn again. */
+  #reading: PromiseWithResolvers<void> | undefined
+  #isClosing = false
   #flaggedCount = 0
+  #erasedCount = 0
   /** Since the last snapshot somebody was erased; there is no file then. */
   #hasErased = false
 
@@ -71,26 +85,32 @@ export class IndexKeeper {
 
   /** Learns what a commit brought, at once or behind the snapshot that is being written. */
   learn(message: LearnMessage): void {
-    if (this.#saving !== undefined) {
+    if (this.#reading !== undefined) {
       this.#waiting.push(message)
+      this.#waitingCount += message.interactions.length
       return
     }
     this.#take(message)
     if (this.#isDue(1)) void this.save()
   }
 
-  /** For an index that was fed otherwise: says how far, and writes a snapshot if one is due. */
+  /**
+   * For an index that was fed otherwise: says how far, and writes a snapshot if one is due. It may
+   * learn again when this resolves.
+   */
   async moveTo(next: readonly number[]): Promise<void> {
     next.forEach((number, partition) => {
       this.#next[partition] = number
     })
     this.#tellRobots()
-    if (this.#isDue(1)) await this.save()
+    if (this.#isDue(1)) void this.save()
+    await this.#reading?.promise
   }
 
-  /** Forgets profiles; for an index that is fed otherwise, not while a snapshot is written. */
+  /** Forgets profiles; for an index that is fed otherwise, not while it is read for a snapshot. */
   erase(profileIds: readonly string[]): void {
     this.#advisor.erase(profileIds)
+    this.#erasedCount += profileIds.length
     this.dropSnapshot()
   }
 
@@ -112,16 +132,27 @@ export class IndexKeeper {
   /** Writes a last snapshot, if there is something in it. */
   async close(): Promise<void> {
     await this.#saving
+    this.#isClosing = true
     const isMissing = this.#hasErased && this.#options.everyCount > 0
     if (isMissing || this.#isDue(stopShare)) await this.save()
   }
 
   save(): Promise<void> {
-    this.#saving ??= this.#write().finally(() => {
+    if (this.#saving !== undefined) return this.#saving
+    this.#reading = Promise.withResolvers()
+    this.#saving = this.#write().finally(() => {
       this.#saving = undefined
-      for (const message of this.#waiting.splice(0)) this.#take(message)
+      this.#learnOn()
     })
     return this.#saving
+  }
+
+  /** Learns what waited for a snapshot. */
+  #learnOn(): void {
+    this.#reading?.resolve()
+    this.#reading = undefined
+    this.#waitingCount = 0
+    for (const message of this.#waiting.splice(0)) this.#take(message)
   }
 
   #take({ interactions, erased, feed }: LearnMessage): void {
@@ -143,17 +174,40 @@ export class IndexKeeper {
     // Also where it fails: it is tried again when as much has come once more.
     this.#savedCount = learnedCount
     const startedAt = clock.monotonicMs()
+    const erasedCount = this.#erasedCount
+    let pausedMs = 0
+    const reading = {
+      isTooLong: () => !this.#isClosing && this.#isWaitTooLong(startedAt),
+      done: () => {
+        pausedMs = Math.round(clock.monotonicMs() - startedAt)
+        this.#learnOn()
+      },
+    }
     try {
       const incarnation = await this.#incarnation()
       if (incarnation === '') return
       const place: SnapshotPlace = { incarnation, next: this.#next }
-      const byteCount = await saveSnapshot(this.#options.path, place, this.#index)
-      this.#hasErased = false
+      const byteCount = await saveSnapshot(this.#options.path, place, this.#index, reading)
       const tookMs = Math.round(clock.monotonicMs() - startedAt)
-      logger.info({ learnedCount, byteCount, tookMs }, 'wrote a snapshot of the index')
+      if (byteCount === undefined) {
+        logger.warn(
+          { learnedCount, tookMs },
+          'gave up a snapshot of the index, which took too long',
+        )
+        return
+      }
+      if (erasedCount === this.#erasedCount) this.#hasErased = false
+      else this.dropSnapshot()
+      logger.info({ learnedCount, byteCount, pausedMs, tookMs }, 'wrote a snapshot of the index')
     } catch (error) {
       logger.warn({ error: String(error) }, 'no snapshot of the index could be written')
     }
+  }
+
+  #isWaitTooLong(startedAt: number): boolean {
+    const { pauseMsMax: msMax = pauseMsMax, waitingCountMax: countMax = waitingCountMax } =
+      this.#options
+    return this.#waitingCount > countMax || this.#deps.clock.monotonicMs() - startedAt > msMax
   }
 
   #tellRobots(): void {

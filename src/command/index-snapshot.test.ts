@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,7 +16,7 @@ import {
   type Recommendation,
   type Recommender,
 } from '../recommend/recommender.ts'
-import { IndexKeeper } from './index-keeper.ts'
+import { IndexKeeper, type IndexKeeperOptions } from './index-keeper.ts'
 import { loadSnapshot, type SnapshotPlace, saveSnapshot } from './index-snapshot.ts'
 
 const startMs = 1_800_000_000_000
@@ -73,7 +74,7 @@ describe('a snapshot of the index', () => {
       const path = join(await openFolder(t), 'index')
       const index = createBlend(options)
       learnSome(index, createSeededRandom(seed), 3000)
-      assert.ok((await saveSnapshot(path, place, index)) > 1000)
+      assert.ok(((await saveSnapshot(path, place, index)) ?? 0) > 1000)
       const read = load(path, options)
       assert.deepEqual(read.loaded, { kind: 'loaded', place })
       assert.equal(read.index.learnedCount, 3000)
@@ -94,6 +95,43 @@ describe('a snapshot of the index', () => {
     const { index, loaded } = load(path)
     assert.equal(loaded.kind, 'loaded')
     assert.deepEqual(answersOf(index)[0], [])
+  })
+
+  it('lets the index learn before the disk has it, and then has none of that', async (t) => {
+    const path = join(await openFolder(t), 'index')
+    const index = createBlend(small)
+    learnSome(index, createSeededRandom(seed), 500)
+    const before = answersOf(index)
+    let doneCount = 0
+    const done = (): void => {
+      doneCount += 1
+      assert.ok(!existsSync(path))
+      learnSome(index, createSeededRandom(seed + 1), 200)
+    }
+    await saveSnapshot(path, place, index, { done })
+    assert.equal(doneCount, 1)
+    const read = load(path)
+    assert.equal(read.loaded.kind, 'loaded')
+    assert.deepEqual(answersOf(read.index), before)
+    assert.notDeepEqual(answersOf(index), before)
+  })
+
+  it('is given up where it takes too long, and the one of before stays', async (t) => {
+    const folder = await openFolder(t)
+    const path = join(folder, 'index')
+    const index = createBlend(small)
+    learnSome(index, createSeededRandom(seed), 500)
+    await saveSnapshot(path, place, index)
+    learnSome(index, createSeededRandom(seed), 10)
+    let askedCount = 0
+    const isTooLong = (): boolean => {
+      askedCount += 1
+      return askedCount > 5
+    }
+    const done = (): void => assert.fail('it was not read to the end')
+    assert.equal(await saveSnapshot(path, place, index, { isTooLong, done }), undefined)
+    assert.equal(load(path).index.learnedCount, 500)
+    assert.deepEqual(await readdir(folder), ['index'])
   })
 
   it('does not fit where a byte is another, or some are missing, or are too many', async (t) => {
@@ -135,7 +173,11 @@ describe('a snapshot of the index', () => {
 })
 
 describe('the keeper of the index', () => {
-  async function openKeeper(t: TestContext, everyCount: number) {
+  async function openKeeper(
+    t: TestContext,
+    everyCount: number,
+    limits: Partial<IndexKeeperOptions> = {},
+  ) {
     const folder = await openFolder(t)
     const path = join(folder, 'index')
     const index = createBlend(small)
@@ -148,7 +190,11 @@ describe('the keeper of the index', () => {
       ...{ advisor: createAdvisor(index), index, next: [1, 1] },
       incarnation: () => Promise.resolve('log-1'),
     }
-    const keeper = new IndexKeeper({ clock: systemClock, logger }, { path, everyCount }, given)
+    const keeper = new IndexKeeper(
+      { clock: systemClock, logger },
+      { path, everyCount, ...limits },
+      given,
+    )
     const learn = (partition: number, next: number, count = 1): void => {
       const one = { profileId: 'p', itemId: 'a', kind: 'view', occurredAtMs: startMs } as const
       keeper.learn({ interactions: Array(count).fill(one), feed: { partition, next } })
@@ -180,6 +226,23 @@ describe('the keeper of the index', () => {
     const last = read()
     assert.equal(last.learnedCount, 16)
     assert.deepEqual(last.kind === 'loaded' && last.place.next, [3, 6])
+  })
+
+  it('gives up a snapshot for which too much waits, or too long, and learns on', async (t) => {
+    for (const limits of [{ waitingCountMax: 5 }, { pauseMsMax: -1 }]) {
+      const { keeper, learn, read, index, folder, warnings } = await openKeeper(t, 10, limits)
+      learn(0, 2, 10)
+      learn(0, 3, 4)
+      learn(1, 2, 2)
+      assert.equal(index.learnedCount, 10, 'it is being written')
+      await keeper.save()
+      assert.equal(index.learnedCount, 16)
+      assert.deepEqual(await readdir(folder), [])
+      assert.equal(warnings.length, 1)
+      // At the stop nobody waits for it.
+      await keeper.close()
+      assert.equal(read().learnedCount, 16)
+    }
   })
 
   it('leaves nothing beside it, and goes on where it cannot write', async (t) => {

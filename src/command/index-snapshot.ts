@@ -1,21 +1,21 @@
 /**
  * The recommendation index as a file, so that a restart need not learn all again.
  *
- *     "ATTUNEIX" | part ... | SHA-256 of all before        a part = kind, bytes, content
+ *     "ATTUNEIX" | part ... | CRC-32 of all before        a part = kind, bytes, content
  *
  * Order of effects of `save`: write beside, sync, rename, sync the folder; a crash leaves the file
- * of before or this one, whole. While it is written nothing may be learned; questions are answered
- * between two pieces.
+ * of before or this one, whole. While the index is read nothing may be learned: that is until all
+ * is handed to the system, not until the disk has it. Questions are answered between two pieces.
  *
  * A file that does not fit (another log, other limits, cut, changed by hand) is told and not used:
  * the index is then built from the feed. Numbers are in the byte order of the machine; another
  * machine's file fails by its first number.
  */
 
-import { createHash, type Hash } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { SnapshotUnfitError, type Transfer, type TypedArray } from '../recommend/transfer.ts'
 
 /** Where the feed stood, and of which log it is. */
@@ -36,7 +36,7 @@ interface Transferable {
 
 const magic = Buffer.from('ATTUNEIX')
 const headBytes = 16
-const digestBytes = 32
+const sumBytes = 4
 /** Written or read at a time. */
 const pieceBytes = 4 * 1024 * 1024
 
@@ -48,19 +48,34 @@ export function besideOf(path: string): string {
   return `${path}.writing`
 }
 
-/** Writes an index. It must not learn until this resolves. */
+/**
+ * Writes an index, and returns the bytes written; undefined where it was given up. The index must
+ * not learn until it has been read, or this has ended.
+ */
 export async function saveSnapshot(
   path: string,
   place: SnapshotPlace,
   index: Transferable,
-): Promise<number> {
+  reading: {
+    /** Asked before each piece: whether to give up, for others wait for the index. */
+    isTooLong?(): boolean
+    /** Told once: the index may learn again. */
+    done?(): void
+  } = {},
+): Promise<number | undefined> {
   const beside = besideOf(path)
   const handle = await open(beside, 'w', 0o600)
   try {
     const out = new Collected()
     out.texts([JSON.stringify(place)])
     index.transfer(out)
-    const byteCount = await writeParts(handle, out.parts)
+    const byteCount = await writeParts(handle, out.parts, () => reading.isTooLong?.() ?? false)
+    if (byteCount === undefined) {
+      await handle.close()
+      await rm(beside, { force: true })
+      return undefined
+    }
+    reading.done?.()
     await handle.sync()
     await handle.close()
     await rename(beside, path)
@@ -145,7 +160,7 @@ class Collected implements Transfer {
 class Read implements Transfer {
   readonly #file: number
   readonly #byteCount: number
-  readonly #hash: Hash = createHash('sha256')
+  #sum = 0
   #at = 0
 
   constructor(file: number) {
@@ -177,11 +192,10 @@ class Read implements Transfer {
 
   /** Checks that nothing is left, and that all was as it was written. */
   checkEnd(): void {
-    const expected = this.#hash.digest()
-    const digest = Buffer.alloc(digestBytes)
-    const readCount = readSync(this.#file, digest, 0, digestBytes, this.#at)
-    const isWhole = readCount === digestBytes && this.#at + digestBytes === this.#byteCount
-    if (!isWhole || !digest.equals(expected)) {
+    const written = Buffer.alloc(sumBytes)
+    const readCount = readSync(this.#file, written, 0, sumBytes, this.#at)
+    const isWhole = readCount === sumBytes && this.#at + sumBytes === this.#byteCount
+    if (!isWhole || written.readUInt32LE() !== this.#sum) {
       throw new SnapshotUnfitError('is not as it was written')
     }
   }
@@ -212,34 +226,44 @@ class Read implements Transfer {
       const piece = target.subarray(at, at + pieceBytes)
       const readCount = readSync(this.#file, piece, 0, piece.length, this.#at)
       if (readCount === 0) throw new SnapshotUnfitError('ends too early')
-      this.#hash.update(piece.subarray(0, readCount))
+      this.#sum = crc32(piece.subarray(0, readCount), this.#sum)
       this.#at += readCount
       at += readCount
     }
   }
 }
 
-async function writeParts(handle: FileHandle, parts: Collected['parts']): Promise<number> {
-  const hash = createHash('sha256')
+/** Returns the bytes written; undefined where `isTooLong` said so. */
+async function writeParts(
+  handle: FileHandle,
+  parts: Collected['parts'],
+  isTooLong: () => boolean,
+): Promise<number | undefined> {
+  let sum = 0
   let byteCount = 0
-  const write = async (bytes: Uint8Array): Promise<void> => {
+  for (const bytes of [
+    magic,
+    ...parts.flatMap(({ kind, bytes }) => [headOf(kind, bytes), bytes]),
+  ]) {
     for (let at = 0; at < bytes.length; at += pieceBytes) {
+      if (isTooLong()) return undefined
       const piece = bytes.subarray(at, at + pieceBytes)
-      hash.update(piece)
-      await handle.write(piece)
+      sum = crc32(piece, sum)
+      await handle.writeFile(piece)
     }
     byteCount += bytes.length
   }
-  await write(magic)
-  for (const { kind, bytes } of parts) {
-    const head = Buffer.alloc(headBytes)
-    head.writeUInt8(kinds.indexOf(kind), 0)
-    head.writeDoubleLE(bytes.length, 8)
-    await write(head)
-    await write(bytes)
-  }
-  await handle.write(hash.digest())
-  return byteCount + digestBytes
+  const end = Buffer.alloc(sumBytes)
+  end.writeUInt32LE(sum)
+  await handle.writeFile(end)
+  return byteCount + sumBytes
+}
+
+function headOf(kind: Kind, bytes: Uint8Array): Buffer {
+  const head = Buffer.alloc(headBytes)
+  head.writeUInt8(kinds.indexOf(kind), 0)
+  head.writeDoubleLE(bytes.length, 8)
+  return head
 }
 
 function kindOf(array: TypedArray): Kind {

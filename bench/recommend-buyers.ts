@@ -53,12 +53,12 @@ function main(folder: string | undefined): void {
   const print = (name: string, value: number): void =>
     printFigure({ bench: `recommend-buyers-${name}`, value, unit: 'HR@20' })
   const scoreWith = (given: typeof weights): number => {
-    index.weigh(given)
     return hitRate(heldOut, (profileId) => {
       const activity = byPerson.get(profileId) ?? []
       return index
         .recommend({
           activity: activity.slice(-activityCountMax),
+          weights: given,
           nowMs,
           countMax,
           excludeItemIds: new Set(activity.map(({ itemId }) => itemId)),

@@ -10,7 +10,7 @@
 import { createSeededRandom } from '../src/lib/random.ts'
 import { algorithmNames } from '../src/recommend/algorithm-names.ts'
 import { type Blend, createBlend } from '../src/recommend/blend.ts'
-import { defaultWeights, onlyWeights } from '../src/recommend/blend-weights.ts'
+import { type BlendWeights, defaultWeights, onlyWeights } from '../src/recommend/blend-weights.ts'
 import type { Interaction, RecommendQuery } from '../src/recommend/recommender.ts'
 import { mean, percentile, printFigure } from './figure.ts'
 
@@ -70,7 +70,8 @@ function fill(index: Blend): { readonly cpuUs: number; readonly wallMs: number }
   return { cpuUs, wallMs }
 }
 
-function ask(index: Blend, name: string, count: number): void {
+function ask(index: Blend, name: string, weights: BlendWeights): void {
+  const count = name === 'blend' ? queryCount : aloneQueryCount
   const latencies: number[] = []
   const undisturbed: number[] = []
   const sizes: number[] = []
@@ -79,6 +80,7 @@ function ask(index: Blend, name: string, count: number): void {
     const session = drawSession(sessionCount + nth)
     const query: RecommendQuery = {
       activity: session,
+      weights,
       nowMs: daysCovered * dayMs,
       countMax,
       excludeItemIds: new Set(),
@@ -117,12 +119,8 @@ printFigure({
   value: (events / cpuUs) * 1e6,
   unit: 'events/s of CPU',
 })
-index.weigh(defaultWeights)
-ask(index, 'blend', queryCount)
-for (const name of algorithmNames) {
-  index.weigh(onlyWeights(name))
-  ask(index, name, aloneQueryCount)
-}
+ask(index, 'blend', defaultWeights)
+for (const name of algorithmNames) ask(index, name, onlyWeights(name))
 globalThis.gc?.()
 const memory = process.memoryUsage()
 printFigure({ bench: 'recommend-rss', value: memory.rss / 2 ** 20, unit: 'MiB' })

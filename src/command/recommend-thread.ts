@@ -29,6 +29,11 @@ export interface RecommendThread {
 
 /** For the last snapshot. A thread that still fills is ended at once: it would not hear of it. */
 const closeMsMax = 10_000
+/**
+ * What the thread makes and drops at once. Without a limit V8 lets it grow to 128 MB before it
+ * looks; the index itself lies in arrays beside it.
+ */
+const youngMbMax = 48
 
 /**
  * Threads that may lag give way only where intake is in the same process: elsewhere they would give
@@ -59,6 +64,7 @@ export async function startRecommendThread(
   const worker = new Worker(new URL('../main-recommend.ts', import.meta.url), {
     name: 'recommend',
     workerData: data,
+    resourceLimits: { maxYoungGenerationSizeMb: youngMbMax },
     transferList: [...ports],
   })
   const opened = Promise.withResolvers<void>()

@@ -105,7 +105,6 @@ class Step {
 
 export class Blend implements Recommender {
   readonly #options: BlendOptions
-  #weights: BlendWeights
   readonly #items: ItemTable
   readonly #sessions: SessionStore
   readonly #trending: Trending
@@ -122,7 +121,6 @@ export class Blend implements Recommender {
   constructor(options: BlendOptions) {
     assert(options.neighbourCountMax >= 1, 'at least one neighbour speaks')
     this.#options = options
-    this.#weights = options.weights
     this.#items = new ItemTable(options.itemCountMax)
     this.#sessions = new SessionStore(options.sessionCountMax, options.eventCountMax)
     this.#trending = new Trending(options.trendingHalfLifeMs)
@@ -148,11 +146,6 @@ export class Blend implements Recommender {
       ['trending', this.#trends],
     ])
     this.#learners = [...this.#algorithms.values()].filter(({ learn }) => learn !== undefined)
-  }
-
-  /** Weighs anew what was learned; what is learned does not depend on it. */
-  weigh(weights: BlendWeights): void {
-    this.#weights = weights
   }
 
   get learnedCount(): number {
@@ -195,7 +188,7 @@ export class Blend implements Recommender {
   recommend(query: RecommendQuery): readonly Recommendation[] {
     if (query.countMax <= 0) return []
     const ownItems = weighOwnItems(query.activity, this.#items)
-    const weights = (query.weights ?? this.#weights)[weightRowOf(ownItems.length)]
+    const weights = (query.weights ?? this.#options.weights)[weightRowOf(ownItems.length)]
     this.#candidates.clear(this.#items.count)
     if (ownItems.length > 0 && weights !== undefined) {
       for (const [name, algorithm] of this.#algorithms) {

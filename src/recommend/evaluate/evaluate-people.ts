@@ -16,16 +16,16 @@ import { type BlendWeights, defaultWeights } from '../blend-weights.ts'
 import type { ItemContent } from '../item-contents.ts'
 import { type InteractionKind, interactionKinds, type RecommendQuery } from '../recommender.ts'
 import { fitWeights, type WeightSample } from './fit-weights.ts'
-import { answerCountMax } from './metric.ts'
 import type { PeopleActivity } from './people-activity.ts'
+import {
+  type EvaluateDeps,
+  excludedOf,
+  predict,
+  progressEvery,
+  sampleEvery,
+  validationShare,
+} from './predict.ts'
 import { type Figures, ScoreBoard } from './score-board.ts'
-
-export interface PeopleDeps {
-  /** For latencies. */
-  monotonicMs(): number
-  /** Told now and then; `doneCount` of `allCount` interactions of the step named. */
-  progress?(step: string, doneCount: number, allCount: number): void
-}
 
 export interface PeopleOptions {
   /** The test begins here; absent: with the last fifth of the interactions. */
@@ -68,28 +68,23 @@ export interface PeopleSplit {
 }
 
 const testShare = 0.2
-const validationShare = 0.1
 /** Newest of a person's past that a query has, as in `advisor.ts`. */
 const activityCountMax = 50
-/** Predictions that weights are fitted to; of more, every so-manieth. */
-const sampleCountMax = 12_000
 /** Items that recall and NDCG look ahead. */
 const restCountMax = 100
-const progressEvery = 500
 const kindCount = interactionKinds.length
-const nothing: ReadonlySet<string> = new Set()
 
 /** What a person did last, by item and kind: the places in the order of time. */
 type Past = Map<number, number>
 
 export class PeopleEvaluator {
   readonly split: PeopleSplit
-  readonly #deps: PeopleDeps
+  readonly #deps: EvaluateDeps
   readonly #activity: PeopleActivity
   readonly #options: PeopleOptions
   readonly #pasts = new Map<number, Past>()
 
-  constructor(deps: PeopleDeps, activity: PeopleActivity, options: PeopleOptions) {
+  constructor(deps: EvaluateDeps, activity: PeopleActivity, options: PeopleOptions) {
     this.#deps = deps
     this.#activity = activity
     this.#options = options
@@ -124,7 +119,7 @@ export class PeopleEvaluator {
   #train(index: Blend): BlendWeights {
     const { fitFrom, testFrom } = this.split
     const samples: WeightSample[] = []
-    const every = Math.max(1, Math.ceil((testFrom - fitFrom) / sampleCountMax))
+    const every = sampleEvery(testFrom - fitFrom)
     for (let place = 0; place < testFrom; place++) {
       const isFitting = this.#options.isFitted && place >= fitFrom
       if (place % progressEvery === 0) {
@@ -169,12 +164,7 @@ export class PeopleEvaluator {
         const items = rest.places.slice(rest.at, rest.at + restCountMax)
         const restIds = items.map((each) => this.#activity.itemIdOf(this.#activity.itemAt(each)))
         for (const { weights, board } of asked) {
-          const startedAtMs = this.#deps.monotonicMs()
-          const recommendations = index.recommend({ ...query, weights })
-          const latencyUs = (this.#deps.monotonicMs() - startedAtMs) * 1000
-          const answer = recommendations.map(({ itemId }) => itemId)
-          const rank = answer.indexOf(restIds[0] ?? '') + 1
-          board.observe({ answer, rank, rest: restIds, latencyUs })
+          board.observe(predict(this.#deps, index, { ...query, weights, rest: restIds }))
         }
       }
       if (rest !== undefined) rest.at += 1
@@ -197,20 +187,13 @@ export class PeopleEvaluator {
     return ahead
   }
 
-  #queryAt(past: Past, place: number): RecommendQuery {
+  #queryAt(past: Past, place: number) {
     const activity = this.#activityOf(past)
-    const current = activity.at(-1)?.itemId ?? ''
     const { isNewOnly, isCurrentExcluded } = this.#options
     return {
       activity,
       nowMs: this.#activity.atMsAt(place),
-      countMax: answerCountMax,
-      excludeItemIds: isNewOnly
-        ? this.#metIn(past)
-        : isCurrentExcluded
-          ? new Set([current])
-          : nothing,
-      isAllowed: () => true,
+      excludeItemIds: isNewOnly ? this.#metIn(past) : excludedOf(activity, isCurrentExcluded),
     }
   }
 

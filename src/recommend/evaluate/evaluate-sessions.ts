@@ -15,16 +15,16 @@ import { type Blend, type BlendOptions, createBlend } from '../blend.ts'
 import { type BlendWeights, defaultWeights, onlyWeights } from '../blend-weights.ts'
 import type { RecommendQuery } from '../recommender.ts'
 import { fitWeights, type WeightSample } from './fit-weights.ts'
-import { answerCountMax } from './metric.ts'
 import type { Session } from './parse-sessions.ts'
+import {
+  type EvaluateDeps,
+  excludedOf,
+  predict,
+  progressEvery,
+  sampleEvery,
+  validationShare,
+} from './predict.ts'
 import { type Figures, ScoreBoard } from './score-board.ts'
-
-export interface EvaluateDeps {
-  /** For latencies. */
-  monotonicMs(): number
-  /** Told now and then; `doneCount` of `allCount` of the step named. */
-  progress?(step: string, doneCount: number, allCount: number): void
-}
 
 export interface EvaluateOptions {
   /** Days that training and test are spread over. */
@@ -53,11 +53,6 @@ export interface SessionSet {
 
 const dayMs = 86_400_000
 const stepMs = 30_000
-const validationShare = 0.1
-/** Predictions that weights are fitted to; of more, every so-manieth. */
-const sampleCountMax = 12_000
-const progressEvery = 500
-const nothing: ReadonlySet<string> = new Set()
 
 export class SessionEvaluator {
   readonly #deps: EvaluateDeps
@@ -85,8 +80,7 @@ export class SessionEvaluator {
   evaluate(algorithm: EvaluatedName): Evaluation {
     const index = this.#train()
     const weights = algorithm === 'blend' ? this.#weights : onlyWeights(algorithm)
-    index.weigh(weights)
-    const figures = this.#score(index, algorithm)
+    const figures = this.#score(index, algorithm, weights)
     if (this.#options.isUpdated) this.#trained = undefined
     return algorithm === 'blend' ? { ...figures, weights } : figures
   }
@@ -121,7 +115,7 @@ export class SessionEvaluator {
   #fit(index: Blend, from: number): BlendWeights {
     const sessions = this.#set.train.slice(from)
     const count = sessions.reduce((sum, session) => sum + Math.max(0, session.length - 1), 0)
-    const every = Math.max(1, Math.ceil(count / sampleCountMax))
+    const every = sampleEvery(count)
     const samples: WeightSample[] = []
     let met = 0
     for (const [offset, session] of sessions.entries()) {
@@ -137,35 +131,27 @@ export class SessionEvaluator {
     return fitWeights(samples, defaultWeights)
   }
 
-  #score(index: Blend, algorithm: EvaluatedName): Omit<Evaluation, 'weights'> {
+  #score(
+    index: Blend,
+    algorithm: EvaluatedName,
+    weights: BlendWeights,
+  ): Omit<Evaluation, 'weights'> {
     const board = new ScoreBoard(this.#frequencies)
     const { test, train } = this.#set
     for (const [line, session] of test.entries()) {
       if (line % progressEvery === 0) this.#deps.progress?.(algorithm, line, test.length)
       const activity = this.#activityOf(session, train.length + line)
       for (let next = 1; next < session.length; next++) {
-        board.observe(this.#predict(index, activity, next))
+        const past = activity.slice(0, next)
+        const asked = {
+          ...{ activity: past, weights, nowMs: activity[next]?.occurredAtMs ?? 0 },
+          excludeItemIds: excludedOf(past, this.#options.isCurrentExcluded),
+        }
+        board.observe(predict(this.#deps, index, { ...asked, rest: session.slice(next) }))
       }
       if (this.#options.isUpdated) this.#learn(index, session, train.length + line)
     }
     return { algorithm, ...board.figures() }
-  }
-
-  #predict(index: Blend, activity: RecommendQuery['activity'], next: number) {
-    const current = activity[next - 1]?.itemId ?? ''
-    const query: RecommendQuery = {
-      activity: activity.slice(0, next),
-      nowMs: activity[next]?.occurredAtMs ?? 0,
-      countMax: answerCountMax,
-      excludeItemIds: this.#options.isCurrentExcluded ? new Set([current]) : nothing,
-      isAllowed: () => true,
-    }
-    const startedAtMs = this.#deps.monotonicMs()
-    const recommendations = index.recommend(query)
-    const latencyUs = (this.#deps.monotonicMs() - startedAtMs) * 1000
-    const answer = recommendations.map(({ itemId }) => itemId)
-    const rest = activity.slice(next).map(({ itemId }) => itemId)
-    return { answer, rank: answer.indexOf(rest[0] ?? '') + 1, rest, latencyUs }
   }
 
   #activityOf(session: Session, line: number): RecommendQuery['activity'] {

@@ -228,6 +228,28 @@ describe('the keeper of the index', () => {
     assert.deepEqual(last.kind === 'loaded' && last.place.next, [3, 6])
   })
 
+  it('learns on before the snapshot has its name', async (t) => {
+    const folder = await openFolder(t)
+    const index = createBlend(small)
+    const seen: number[] = []
+    // It looks at the clock once more when all is done.
+    const clock = { ...systemClock, monotonicMs: () => seen.push(index.learnedCount) }
+    const keeper = new IndexKeeper(
+      { clock, logger: silentLogger },
+      { path: join(folder, 'index'), everyCount: 10, pauseMsMax: 1_000_000 },
+      {
+        ...{ advisor: createAdvisor(index), index, next: [1] },
+        incarnation: () => Promise.resolve('log-1'),
+      },
+    )
+    const one = { profileId: 'p', itemId: 'a', kind: 'view', occurredAtMs: startMs } as const
+    keeper.learn({ interactions: Array(10).fill(one), feed: { partition: 0, next: 2 } })
+    keeper.learn({ interactions: [one], feed: { partition: 0, next: 3 } })
+    assert.equal(index.learnedCount, 10)
+    await keeper.save()
+    assert.deepEqual([seen.at(0), seen.at(-2), seen.at(-1)], [10, 10, 11])
+  })
+
   it('gives up a snapshot for which too much waits, or too long, and learns on', async (t) => {
     for (const limits of [{ waitingCountMax: 5 }, { pauseMsMax: -1 }]) {
       const { keeper, learn, read, index, folder, warnings } = await openKeeper(t, 10, limits)

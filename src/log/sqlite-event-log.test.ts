@@ -152,6 +152,29 @@ it('refuses at once what is more than may wait, and takes it again after the com
   )
 })
 
+it('answers within a long turn what is durable by then, in order', async (t) => {
+  const { log } = await openLog(t)
+  const answered: number[] = []
+  const append = (keyId: number, bytes: number): Promise<void> =>
+    log.append([aRecord({ keyId, body: new Uint8Array(bytes) })]).then(([place]) => {
+      answered.push(place?.offset ?? 0)
+    })
+  const calls = [append(1, 200_000), append(2, 200_000)]
+  const sleeper = new Int32Array(new SharedArrayBuffer(4))
+  // Promises alone have their turn here: no message and no timer is taken from the event loop.
+  for (let look = 0; answered.length < 2 && look < 60_000; look++) {
+    Atomics.wait(sleeper, 0, 0, 1)
+    calls.push(append(3, 1))
+    for (let step = 0; step < 5; step++) await Promise.resolve()
+  }
+  assert.deepEqual(answered, [1, 2])
+  await Promise.all(calls)
+  assert.deepEqual(
+    answered,
+    calls.map((_, index) => index + 1),
+  )
+})
+
 it('tells the parent of a failure that is for good', async (t) => {
   const { log, faults, thread } = await openLog(t)
   faults[LogFaults.failCommit] = 1

@@ -2,16 +2,18 @@
  * The log in a SQLite file, as one thread of the process sees it.
  *
  * `append` encodes on the calling thread, into one buffer that is handed to the writer's thread
- * without a copy. Calls of one turn of the event loop travel together. Reading goes straight to the
- * file, over a connection of this thread. A waiting reader raises a flag in shared memory, and the
- * writer tells it when records came.
+ * without a copy. Calls of one turn of the event loop travel together, unless they are many: then
+ * the first are under way while the thread takes the next, and answers that have come meanwhile are
+ * taken before the turn is over. Reading goes straight to the file, over a connection of this
+ * thread. A waiting reader raises a flag in shared memory, and the writer tells it when records
+ * came.
  *
  * `openSqliteEventLogReader` is for another process: it has no writer to hear from, so it looks
  * every 50 ms.
  */
 
 import type { DatabaseSync } from 'node:sqlite'
-import type { MessagePort } from 'node:worker_threads'
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { assert } from '../lib/assert.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
@@ -37,6 +39,8 @@ interface Call {
 }
 
 const pollMs = 50
+/** Bytes of one message; some batches of a hundred events. Fewer would make commits too small. */
+const sendBytesHigh = 256 * 1024
 
 /** Opens the log for a thread of the server. Rejects if the writer refuses or has ended. */
 export async function openSqliteEventLog(options: SqliteEventLogOptions): Promise<EventLog> {
@@ -149,6 +153,8 @@ class SqliteEventLog implements EventLog {
   /** Called at each `grown`. */
   readonly #waiters = new Set<() => void>()
   #messageCount = 0
+  /** Of the answers that were looked for within a turn. */
+  #answerCount = 0
   /** Set when the writer ended or this log was closed; no more appends then. */
   #ended: OperatingError | undefined
   #isPortClosed = false
@@ -189,7 +195,24 @@ class SqliteEventLog implements EventLog {
       const partitions = this.#write(records)
       if (this.#unsent.length === 0) setImmediate(() => this.#send())
       this.#unsent.push({ partitions, resolve, reject })
+      if (this.#frames.length >= sendBytesHigh) this.#send()
+      this.#takeAnswers()
     })
+  }
+
+  /**
+   * A turn that takes many requests is long, and what it holds for those that are durable by now is
+   * in the way of the collector of garbage: so they are answered within it.
+   */
+  #takeAnswers(): void {
+    const answerCount = this.#shared.answerCount(this.#client)
+    if (answerCount === this.#answerCount) return
+    this.#answerCount = answerCount
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port)
+      if (received === undefined) return
+      this.#take(received.message as FromWriter)
+    }
   }
 
   /** Writes all of them or, where it throws, none. */

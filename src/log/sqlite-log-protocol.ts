@@ -3,8 +3,8 @@
  *
  * The block holds the bytes that wait in the queue (counted by callers, given back by the writer),
  * the number of the commit (odd while one runs, so that another thread can see one that never
- * ends), a flag per client that wants to hear of new records, and the end of each partition of both
- * logs.
+ * ends), a flag per client that wants to hear of new records, the number of answers to each client,
+ * and the end of each partition of both logs.
  */
 
 import { assert } from '../lib/assert.ts'
@@ -17,7 +17,8 @@ export const clientCountMax = 256
 const queueBytesPlace = 0
 const commitNumberPlace = 1
 const flagPlace = 2
-const controlCount = flagPlace + clientCountMax
+const answeredPlace = flagPlace + clientCountMax
+const controlCount = answeredPlace + clientCountMax
 
 export interface AppendMessage {
   readonly kind: 'append'
@@ -103,6 +104,21 @@ export class SharedBlock {
    */
   lowerFlag(client: number): boolean {
     return Atomics.exchange(this.#control, flagPlace + client, 0) === 1
+  }
+
+  /** Called by the writer behind each answer, so that who sees the number finds the answer. */
+  countAnswer(client: number): void {
+    Atomics.add(this.#control, answeredPlace + client, 1)
+  }
+
+  /** Changes with each answer to the client; it begins at 0 with a new client and wraps around. */
+  answerCount(client: number): number {
+    return Atomics.load(this.#control, answeredPlace + client)
+  }
+
+  /** Called by the writer before it welcomes a client at this place. */
+  clearAnswers(client: number): void {
+    Atomics.store(this.#control, answeredPlace + client, 0)
   }
 
   end(stream: LogStream, partition: number): number {

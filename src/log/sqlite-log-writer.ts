@@ -132,6 +132,7 @@ export class LogWriter {
     }
     const client: Client = { index, port, stream }
     this.#clients[index] = client
+    this.shared.clearAnswers(index)
     port.postMessage({
       kind: 'welcome',
       buffer: this.shared.buffer,
@@ -197,6 +198,7 @@ export class LogWriter {
       const offsets = placed[index] ?? new Float64Array()
       const answer: FromWriter = { kind: 'placed', call: message.call, offsets }
       client.port.postMessage(answer, [offsets.buffer as ArrayBuffer])
+      this.shared.countAnswer(client.index)
     }
   }
 

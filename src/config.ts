@@ -135,6 +135,13 @@ export const serverTable = {
     max: 19,
     says: 'How far fold, delivery and index give way to intake of the same process. On Linux.',
   },
+  'process.yieldLagMsMax': {
+    kind: 'durationMs',
+    default: 10_000,
+    min: 0,
+    max: 600_000,
+    says: 'Lag up to which the fold stands still now and then while intake is short of cores.',
+  },
   ...recommendTable,
   ...renderTable,
   logLevel: {

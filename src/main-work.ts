@@ -17,17 +17,19 @@ import type { DeliveryOptions } from './delivery/delivery.ts'
 import { openSmtpMailer, type SmtpMailerOptions } from './delivery/smtp-mailer.ts'
 import { assert } from './lib/assert.ts'
 import { nextTurn, systemClock } from './lib/clock.ts'
-import { OperatingError } from './lib/errors.ts'
+import { type ErrorCode, OperatingError } from './lib/errors.ts'
 import { createFailpoint } from './lib/failpoint.ts'
 import { keepTicksFast } from './lib/fast-ticks.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { systemRandom } from './lib/random.ts'
+import { openMainThreadLoad } from './lib/thread-load.ts'
 import { lowerOwnPriority } from './lib/thread-niceness.ts'
 import type { EventLog, Place } from './log/event-log.ts'
-import { createOwnerMeter } from './monitor/owner-measures.ts'
+import { createOwnerMeter, type OwnerMeter } from './monitor/owner-measures.ts'
 import { createCommitWaiter } from './process/commit-waiter.ts'
 import { withFailpoints } from './process/failpoint-ports.ts'
-import { createFreshness } from './process/freshness.ts'
+import { createFreshness, type Freshness, lagMsOf } from './process/freshness.ts'
+import { createGiveWay, type GiveWay } from './process/give-way.ts'
 import type { Published } from './process/processor.ts'
 import type { ProcessorOptions } from './process/processor-options.ts'
 import { itemPrefix } from './process/scope.ts'
@@ -45,6 +47,8 @@ export interface WorkWorkerData {
   readonly stores: StoreOptions
   /** How far this thread, and those that render, give way to intake; 0 where none is here. */
   readonly niceness: number
+  /** Lag up to which the fold stands still for intake; 0 where none is here. */
+  readonly yieldLagMsMax: number
   /** Only in tests, see `lib/failpoint.ts`. */
   readonly failpoint?: string | undefined
   /** Where the log is on this machine: to the thread that writes it. */
@@ -98,6 +102,8 @@ async function run(data: WorkWorkerData): Promise<void> {
       }
     }
   }
+  const freshness = createFreshness(data.freshness)
+  const giveWay = openGiveWay(data, { owned, freshness, meter })
   const ports = { log, state, ...(mailer === undefined ? {} : { mailer }) }
   const isArmed = data.failpoint !== undefined
   const worker = runWorker(
@@ -107,11 +113,11 @@ async function run(data: WorkWorkerData): Promise<void> {
       renderer,
       advisor: connectAdvisor(data.advisorPort, stores.log.kind === 'sqlite'),
       openScratch: createMemoryStateStore,
-      nextTurn,
+      nextTurn: () => nextTurn().then(() => giveWay.pause(stop.signal)),
       clock: systemClock,
       random: systemRandom,
       logger,
-      freshness: createFreshness(data.freshness),
+      freshness,
       onCommitted,
       onLost: (partition) => owned.delete(partition),
       reportStopped: (partition, stopped) => main.tell('stopped', { partition, stopped }),
@@ -119,13 +125,7 @@ async function run(data: WorkWorkerData): Promise<void> {
     { processor: data.processor, delivery: data.sending?.delivery ?? noDelivery },
     stop.signal,
   )
-  worker.catch((error: unknown) => {
-    const code = error instanceof OperatingError ? error.code : 'STORE_IO'
-    main.tell('failed', {
-      code,
-      says: error instanceof Error ? (error.stack ?? '') : String(error),
-    })
-  })
+  worker.catch((error: unknown) => main.tell('failed', failureOf(error)))
   servePort(parentPort, {
     render: (input: RenderInput) => renderer.render(input),
     waitCommitted: (asked: { places: readonly Place[]; msMax: number }) =>
@@ -144,10 +144,42 @@ async function run(data: WorkWorkerData): Promise<void> {
       await log.close()
       await state.close()
       await blobs.close()
+      giveWay.close()
       data.advisorPort.close()
     },
   })
   main.tell('opened')
+}
+
+function failureOf(error: unknown): { readonly code: ErrorCode; readonly says: string } {
+  return {
+    code: error instanceof OperatingError ? error.code : 'STORE_IO',
+    says: error instanceof Error ? (error.stack ?? '') : String(error),
+  }
+}
+
+/** Lets the fold give way to the thread of this process that takes requests. */
+function openGiveWay(
+  { yieldLagMsMax }: WorkWorkerData,
+  given: {
+    readonly owned: ReadonlySet<number>
+    readonly freshness: Freshness
+    readonly meter: OwnerMeter
+  },
+): GiveWay & { close(): void } {
+  const { owned, freshness, meter } = given
+  const startedAtMs = systemClock.nowMs()
+  const intake = openMainThreadLoad()
+  const giveWay = createGiveWay(
+    {
+      clock: systemClock,
+      readIntake: () => intake.read(),
+      lagMs: () => lagMsOf(freshness, owned, { nowMs: systemClock.nowMs(), startedAtMs }),
+      paused: (ms) => meter.yielded(ms),
+    },
+    { lagMsMax: yieldLagMsMax },
+  )
+  return { ...giveWay, close: () => intake.close() }
 }
 
 /** Counts records that are in the log and not in the state, of the partitions owned here. */

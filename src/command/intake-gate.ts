@@ -14,7 +14,7 @@ import type { ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { EventLog } from '../log/event-log.ts'
-import type { Freshness } from '../process/freshness.ts'
+import { type Freshness, lagMsOf } from '../process/freshness.ts'
 
 export interface IntakeGate {
   intake(): Intake
@@ -40,7 +40,7 @@ const open: Intake = { kind: 'open' }
 
 export function createIntakeGate(deps: IntakeGateDeps, values: ServerValues): IntakeGate {
   const { clock, freshness, log, logger } = deps
-  const { partitionCount } = log.identity
+  const partitions = Array.from({ length: log.identity.partitionCount }, (_, index) => index)
   const startedAtMs = clock.nowMs()
   const baseMs = startedAtMs - clock.monotonicMs()
   let isStopping = false
@@ -56,13 +56,7 @@ export function createIntakeGate(deps: IntakeGateDeps, values: ServerValues): In
     const monotonicMs = clock.monotonicMs()
     if (monotonicMs - lookedAt < lookMs) return lag
     lookedAt = monotonicMs
-    let oldestMs = Number.POSITIVE_INFINITY
-    for (let partition = 0; partition < partitionCount; partition++) {
-      // A partition that no one has confirmed since the start lags by no more than is known of it;
-      // counted from 1970, every start would begin by refusing.
-      oldestMs = Math.min(oldestMs, freshness.confirmedAtMs(partition) || startedAtMs)
-    }
-    lag = Math.max(0, clock.nowMs() - oldestMs)
+    lag = lagMsOf(freshness, partitions, { nowMs: clock.nowMs(), startedAtMs })
     return lag
   }
   const lookAtQueue = (): boolean => {

@@ -20,6 +20,7 @@ import { lookMsOf } from './store-options.ts'
 
 const noMeasures: OwnerMeasures = {
   recordCount: 0,
+  yieldedSeconds: 0,
   commitSeconds: [],
   renderSeconds: [],
   handOverSeconds: [],

@@ -173,6 +173,7 @@ function workDataOf(
     ...shared,
     stores,
     niceness: nicenessOf(values),
+    yieldLagMsMax: yieldLagMsMaxOf(values),
     failpoint: options.failpoint,
     processor: {
       ...processorDefaults,
@@ -187,6 +188,15 @@ function workDataOf(
     signingKeys: options.secrets.signingKeys,
     ...sendingOf(options),
   }
+}
+
+/**
+ * The fold gives way to intake of its own process alone, and is at full speed long before intake
+ * would be closed for its lag.
+ */
+function yieldLagMsMaxOf(values: ServerValues): number {
+  if (values['server.role'] !== 'all') return 0
+  return Math.min(values['process.yieldLagMsMax'], values['collect.lagMsMax'] / 2)
 }
 
 interface Told {

@@ -92,6 +92,11 @@ export const metricTable = {
     labels: [],
     says: 'Age of the oldest record that is not yet applied, 0 if there is none.',
   },
+  attune_process_yielded_seconds_total: {
+    kind: 'counter',
+    labels: [],
+    says: 'How long the fold stood still for intake: see `process.yieldLagMsMax`.',
+  },
   attune_process_findings_total: {
     kind: 'counter',
     labels: ['kind'],

@@ -16,6 +16,8 @@ import type { Renderer } from '../template/template.ts'
 export interface OwnerMeasures {
   readonly recordCount: number
   readonly commitSeconds: readonly number[]
+  /** How long the fold stood still for intake. */
+  readonly yieldedSeconds: number
   readonly renderSeconds: readonly number[]
   /** From due to accepted by the provider. */
   readonly handOverSeconds: readonly number[]
@@ -30,6 +32,8 @@ export interface OwnerMeter {
   measureRenderer(renderer: Renderer): Renderer
   measureMailer(mailer: Mailer): Mailer
   committed(published: Published): void
+  /** Adds to how long the fold stood still for intake. */
+  yielded(ms: number): void
   /** Returns what came since the last call. */
   take(): OwnerMeasures
 }
@@ -89,6 +93,9 @@ export function createOwnerMeter(clock: Clock): OwnerMeter {
         dueAt.set(effect.messageId, clock.monotonicMs())
       }
     },
+    yielded(ms) {
+      measures.yieldedSeconds += ms / 1000
+    },
     take() {
       const taken = measures
       measures = emptyMeasures()
@@ -100,6 +107,7 @@ export function createOwnerMeter(clock: Clock): OwnerMeter {
 interface Gathered {
   recordCount: number
   commitSeconds: number[]
+  yieldedSeconds: number
   renderSeconds: number[]
   handOverSeconds: number[]
   results: Record<string, number>
@@ -108,7 +116,13 @@ interface Gathered {
 
 function emptyMeasures(): Gathered {
   return {
-    ...{ recordCount: 0, commitSeconds: [], renderSeconds: [], handOverSeconds: [] },
+    ...{
+      recordCount: 0,
+      yieldedSeconds: 0,
+      commitSeconds: [],
+      renderSeconds: [],
+      handOverSeconds: [],
+    },
     ...{ results: {}, findings: {} },
   }
 }
@@ -116,6 +130,7 @@ function emptyMeasures(): Gathered {
 /** Returns a function that adds what was measured to the metrics of the process. */
 export function createOwnerMetrics(metrics: Metrics): (measures: OwnerMeasures) => void {
   const records = metrics.counter('attune_process_records_total')
+  const yielded = metrics.counter('attune_process_yielded_seconds_total')
   const commit = metrics.histogram('attune_process_commit_seconds')
   const render = metrics.histogram('attune_template_render_seconds')
   const handOver = metrics.histogram('attune_delivery_handover_seconds')
@@ -123,6 +138,7 @@ export function createOwnerMetrics(metrics: Metrics): (measures: OwnerMeasures) 
   const findings = metrics.counter('attune_process_findings_total')
   return (measures) => {
     records({}, measures.recordCount)
+    yielded({}, measures.yieldedSeconds)
     for (const seconds of measures.commitSeconds) commit({}, seconds)
     for (const seconds of measures.renderSeconds) render({}, seconds)
     for (const seconds of measures.handOverSeconds) handOver({}, seconds)

@@ -21,3 +21,19 @@ export function createFreshness(shared: SharedArrayBuffer): Freshness {
     confirmedAtMs: (partition) => times[partition] ?? 0,
   }
 }
+
+/**
+ * How far the slowest of the partitions lies behind. One that no one has confirmed since the start
+ * lags by no more than is known of it: counted from 1970, every start would begin with a lag.
+ */
+export function lagMsOf(
+  freshness: Freshness,
+  partitions: Iterable<number>,
+  at: { readonly nowMs: number; readonly startedAtMs: number },
+): number {
+  let oldestMs = at.nowMs
+  for (const partition of partitions) {
+    oldestMs = Math.min(oldestMs, freshness.confirmedAtMs(partition) || at.startedAtMs)
+  }
+  return at.nowMs - oldestMs
+}

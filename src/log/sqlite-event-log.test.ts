@@ -9,7 +9,7 @@ import { it, type TestContext } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { aRecord, describeEventLog } from './event-log.contract.ts'
 import type { EventLog } from './event-log.ts'
-import { recordBytesMax } from './record.ts'
+import { type LogRecord, recordBytesMax } from './record.ts'
 import { openSqliteEventLog, openSqliteEventLogReader } from './sqlite-event-log.ts'
 import { initSqliteLogs, type LogStream, logPath, trimSqliteLog } from './sqlite-log-file.ts'
 import { type LogThread, type LogThreadOptions, startLogThread } from './sqlite-log-thread.ts'
@@ -59,6 +59,9 @@ function quickCheck(dataDir: string): unknown {
   db.close()
   return answer
 }
+
+const keyIdsOf = (records: readonly LogRecord[]): readonly number[] =>
+  records.map(({ keyId }) => keyId)
 
 describeEventLog('sqlite', async (t) => {
   const { dataDir, log, again, faults } = await openLog(t)
@@ -280,6 +283,29 @@ it('refuses to read a record whose bytes were changed', async (t) => {
   db.close()
   assert.equal((await log.read(0, 0, 1)).length, 1)
   await assert.rejects(log.read(0, 0, 2), { code: 'STORE_CORRUPT' })
+})
+
+it('gives the newest records from memory to who reads on, and to nobody else', async (t) => {
+  const { dataDir, log, again } = await openLog(t)
+  await log.append([aRecord({ keyId: 1 })])
+  assert.deepEqual(await log.read(0, 0, 9).then(keyIdsOf), [1])
+  const others = [2, 3].map((keyId) => aRecord({ keyId, body: new Uint8Array(keyId) }))
+  await log.append(others)
+  const db = new DatabaseSync(logPath(dataDir, 'events'))
+  db.exec("UPDATE record_0 SET bytes = x'0102030405' WHERE n > 1")
+  db.close()
+  const records = await log.read(0, 1, 9)
+  assert.deepEqual(
+    records.map(({ offset, key, keyId, body }) => [offset, key, keyId, body.length]),
+    [
+      [2, 'user:ada', 2, 2],
+      [3, 'user:ada', 3, 3],
+    ],
+  )
+  const another = await again()
+  assert.deepEqual(await another.read(0, 0, 1).then(keyIdsOf), [1])
+  await assert.rejects((await again()).read(0, 1, 9), { code: 'STORE_CORRUPT' })
+  await assert.rejects(log.read(0, 1, 9), { code: 'STORE_CORRUPT' })
 })
 
 it('refuses a gap in the middle', async (t) => {

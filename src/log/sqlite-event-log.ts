@@ -5,8 +5,8 @@
  * without a copy. Calls of one turn of the event loop travel together, unless they are many: then
  * the first are under way while the thread takes the next, and answers that have come meanwhile are
  * taken before the turn is over. Reading goes straight to the file, over a connection of this
- * thread. A waiting reader raises a flag in shared memory, and the writer tells it when records
- * came.
+ * thread; who reads on where it has read before gets the newest records from shared memory. A
+ * waiting reader raises a flag there, and the writer tells it when records came.
  *
  * `openSqliteEventLogReader` is for another process: it has no writer to hear from, so it looks
  * every 50 ms.
@@ -19,10 +19,11 @@ import { type Clock, systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { assignAll } from './assign-all.ts'
 import type { EventLog, LogIdentity, Place } from './event-log.ts'
-import type { LogRecord, NewRecord } from './record.ts'
-import { LogFileReader, type LogStream, openLogFile } from './sqlite-log-file.ts'
+import { decodeRecord, type LogRecord, type NewRecord } from './record.ts'
+import { crcBytes, LogFileReader, type LogStream, openLogFile } from './sqlite-log-file.ts'
 import { FrameBuffer } from './sqlite-log-frames.ts'
 import { type FromWriter, SharedBlock, type ToWriter } from './sqlite-log-protocol.ts'
+import { LogTailReader } from './sqlite-log-tail.ts'
 
 export interface SqliteEventLogOptions {
   readonly dataDir: string
@@ -57,10 +58,10 @@ export async function openSqliteEventLog(options: SqliteEventLogOptions): Promis
       }
     })
     port.postMessage({ kind: 'hello', stream } satisfies ToWriter)
-    const { buffer, client, identity, queueBytesHigh } = await welcome.promise
+    const { buffer, client, identity, queueBytesHigh, tail } = await welcome.promise
     port.off('close', onClose)
     const shared = new SharedBlock(identity.partitionCount, buffer)
-    return new SqliteEventLog(db, { port, stream, shared, client, queueBytesHigh })
+    return new SqliteEventLog(db, { port, stream, shared, client, queueBytesHigh, tail })
   } catch (error) {
     db.close()
     throw error
@@ -144,6 +145,11 @@ class SqliteEventLog implements EventLog {
   readonly #shared: SharedBlock
   readonly #client: number
   readonly #queueBytesHigh: number
+  readonly #tail: SharedArrayBuffer | undefined
+  /** Made for the first who reads on where it has read before. */
+  #tailReader: LogTailReader | undefined
+  /** The last offset that was read, by partition. */
+  readonly #lastRead = new Map<number, number>()
   /** Calls of this turn of the event loop, not sent yet. */
   #unsent: Call[] = []
   /** The frames of these calls. */
@@ -170,6 +176,7 @@ class SqliteEventLog implements EventLog {
       readonly shared: SharedBlock
       readonly client: number
       readonly queueBytesHigh: number
+      readonly tail: SharedArrayBuffer | undefined
     },
   ) {
     this.#db = db
@@ -180,6 +187,7 @@ class SqliteEventLog implements EventLog {
     this.#shared = link.shared
     this.#client = link.client
     this.#queueBytesHigh = link.queueBytesHigh
+    this.#tail = link.tail
     this.#port.on('message', (message: FromWriter) => this.#take(message))
     this.#port.on('close', () => this.#endPort())
     this.#port.unref()
@@ -208,10 +216,8 @@ class SqliteEventLog implements EventLog {
     const answerCount = this.#shared.answerCount(this.#client)
     if (answerCount === this.#answerCount) return
     this.#answerCount = answerCount
-    for (;;) {
-      const received = receiveMessageOnPort(this.#port)
-      if (received === undefined) return
-      this.#take(received.message as FromWriter)
+    for (let got = receiveMessageOnPort(this.#port); got; got = receiveMessageOnPort(this.#port)) {
+      this.#take(got.message as FromWriter)
     }
   }
 
@@ -244,7 +250,20 @@ class SqliteEventLog implements EventLog {
     // The end in shared memory is that of a commit: nothing lies behind it yet, and a reader at the
     // end asks often.
     if (after === this.#shared.end(this.#stream, partition)) return []
-    return this.#reader.read(partition, after, countMax)
+    const newest = this.#readTail(partition, after, countMax)
+    const records = newest.length > 0 ? newest : this.#reader.read(partition, after, countMax)
+    this.#lastRead.set(partition, records.at(-1)?.offset ?? after)
+    return records
+  }
+
+  /** Who jumps is served by the file alone: what lies there may have been trimmed. */
+  #readTail(partition: number, after: number, countMax: number): readonly LogRecord[] {
+    if (this.#tail === undefined || this.#lastRead.get(partition) !== after) return []
+    this.#tailReader ??= new LogTailReader(this.#tail, this.identity.partitionCount)
+    const found = this.#tailReader.read(partition, after, countMax)
+    return found.map((stored, index) =>
+      decodeRecord(partition, after + index + 1, stored.subarray(crcBytes)),
+    )
   }
 
   hasMore(partition: number, after: number): boolean {

@@ -40,6 +40,8 @@ export type FromWriter =
       readonly client: number
       readonly identity: LogIdentity
       readonly queueBytesHigh: number
+      /** The newest records of the log, where they are kept in memory: see `LogTailReader`. */
+      readonly tail: SharedArrayBuffer | undefined
     }
   | { readonly kind: 'unwelcome'; readonly code: ErrorCode; readonly says: string }
   | { readonly kind: 'placed'; readonly call: number; readonly offsets: Float64Array }

@@ -2,9 +2,9 @@
  * The writing side of both logs, in a thread of its own.
  *
  * What waits is committed as one group: the more arrives during a commit, the more the next one
- * holds. Order of
- * effects: insert, COMMIT (which syncs the disk), set the ends, wake the readers, answer the
- * callers. An answer before the commit would acknowledge what a power cut takes back.
+ * holds. Order of effects: insert, COMMIT (which syncs the disk), keep the newest in memory, set
+ * the ends, wake the readers, answer the callers. An answer before the commit would acknowledge
+ * what a power cut takes back.
  *
  * A full disk takes back the group and refuses its callers; the next group tries again. Any other
  * failure is for
@@ -33,6 +33,7 @@ import {
   SharedBlock,
   type ToWriter,
 } from './sqlite-log-protocol.ts'
+import { createTailBuffer, LogTailWriter } from './sqlite-log-tail.ts'
 
 export interface LogWriterOptions {
   readonly dataDir: string
@@ -67,6 +68,9 @@ export class LogWriter {
   readonly #onFailed: (error: OperatingError) => void
   readonly #files: Record<LogStream, LogFileWriter>
   readonly #clients: (Client | undefined)[] = []
+  /** Of the stream `events`, which the fold follows. */
+  readonly #tailBuffer = createTailBuffer()
+  readonly #tail = new LogTailWriter(this.#tailBuffer)
   #queue: WaitingAppend[] = []
   #isScheduled = false
   /** Set by the first failure that is not a full disk; true for good. */
@@ -139,6 +143,7 @@ export class LogWriter {
       client: index,
       identity: this.#files[stream].identity,
       queueBytesHigh: this.#options.queueBytesHigh,
+      tail: stream === 'events' ? this.#tailBuffer : undefined,
     } satisfies FromWriter)
     return client
   }
@@ -189,6 +194,8 @@ export class LogWriter {
     } finally {
       this.shared.turnCommit()
     }
+    // Before the ends: who sees an end finds the record.
+    if (stream === 'events') this.#keepTail(appends, placed)
     this.#files[stream].ends.forEach((end, partition) => {
       this.shared.setEnd(stream, partition, end)
     })
@@ -199,6 +206,19 @@ export class LogWriter {
       const answer: FromWriter = { kind: 'placed', call: message.call, offsets }
       client.port.postMessage(answer, [offsets.buffer as ArrayBuffer])
       this.shared.countAnswer(client.index)
+    }
+  }
+
+  #keepTail(appends: readonly WaitingAppend[], placed: readonly Float64Array[]): void {
+    for (const [index, { message }] of appends.entries()) {
+      const frames = Buffer.from(message.frames)
+      let at = 0
+      for (const offset of placed[index] ?? []) {
+        const storedAt = at + frameHeadBytes
+        const end = storedAt + frames.readUInt32BE(at + 4)
+        this.#tail.add(frames.readUInt32BE(at), offset, frames.subarray(storedAt, end))
+        at = end
+      }
     }
   }
 

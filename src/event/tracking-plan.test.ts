@@ -57,6 +57,19 @@ describe('a tracking plan', () => {
     assert.equal(nested?.reason, 'plan-mismatch')
   })
 
+  it('sees what an event holds, and not what every object inherits', () => {
+    const inherited = { toString: { type: 'string' }, constructor: { type: 'string' } }
+    const plan = aPlan('strict', {
+      A: { properties: inherited, dependentRequired: { valueOf: ['price'] } },
+      B: { required: ['toString'] },
+    })
+    assert.equal(plan.validate(anEvent('A', { price: 1 })), undefined)
+    assert.equal(plan.validate(anEvent('A', {})), undefined)
+    assert.equal(plan.validate(anEvent('A', { toString: 1 }))?.path, '/properties/toString')
+    assert.equal(plan.validate(anEvent('B', {}))?.reason, 'plan-mismatch')
+    assert.equal(plan.validate(anEvent('B', { toString: 'x' })), undefined)
+  })
+
   it('refuses unknown track events where strict, and never unknown identify calls', () => {
     const strict = aPlan('strict', { A: priced })
     const lenient = aPlan('lenient', { A: priced })

@@ -157,7 +157,7 @@ interface Compilers {
 
 function createCompilers(): Compilers {
   const regExp = Object.assign(createBoundedPattern, { code: 'createBoundedPattern' })
-  const options = { strict: false, logger: false, code: { regExp } } as const
+  const options = { strict: false, logger: false, ownProperties: true, code: { regExp } } as const
   const draft07 = new Ajv(options)
   const draft2020 = new Ajv2020(options)
   addFormats.default(draft07)

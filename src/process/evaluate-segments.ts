@@ -43,7 +43,7 @@ export function updateMemberships(
       due: [...(change.due ?? []), ...pendingOf(scope)],
     })
   }
-  if (evaluation.touched(change).size === 0) return none
+  if (evaluation.touched(change).length === 0) return none
   return evaluate(scope, person, traits, change)
 }
 
@@ -94,12 +94,14 @@ function evaluate(
   const { evaluation } = scope.computed.plan
   const answers = evaluateSegments(evaluation, change, { facts, nowMs: scope.nowMs })
   const pending = pendingOf(scope)
-  return answers.flatMap((answer): readonly Crossing[] => {
+  const crossings: Crossing[] = []
+  for (const answer of answers) {
     applyAnswer(scope, person, answer)
     const { name, isMember, wasMember } = answer
-    if (isMember === wasMember || pending.includes(name)) return none
-    return [{ segment: name, isEntry: isMember }]
-  })
+    if (isMember === wasMember || pending.includes(name)) continue
+    crossings.push({ segment: name, isEntry: isMember })
+  }
+  return crossings
 }
 
 function dropUnknown(scope: FoldScope, person: Person): number {

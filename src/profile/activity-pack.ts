@@ -92,6 +92,70 @@ export function decodeActivity(pack: Uint8Array): readonly PackedActivity[] {
   return entries
 }
 
+/** When the events of one name happened, as far as they are retained. */
+export interface EventTimes {
+  readonly atMs: number[]
+  /** References of the same events. */
+  readonly refs: number[]
+  /** True while both come in order and no event comes twice. */
+  isOrdered: boolean
+}
+
+/**
+ * Adds the events of a pack to those of other packs, by name: an event once, however many of its
+ * entries follow each other. Nothing but a name is decoded, and each once.
+ */
+export function addEventTimes(pack: Uint8Array, byName: Map<string, EventTimes>): void {
+  const { buffer, byteOffset, byteLength } = pack
+  const numbers = new DataView(buffer, byteOffset, byteLength)
+  const known: { readonly nameAt: number; readonly times: EventTimes }[] = []
+  let last: (typeof known)[number] | undefined
+  for (let at = 0; at < byteLength; ) {
+    const from = at + lengthBytes
+    at = from + numbers.getUint16(at)
+    const nameAt = nameAtOf(numbers, from)
+    if (last === undefined || !isSameName(pack, last.nameAt, nameAt)) {
+      last = known.find((each) => isSameName(pack, each.nameAt, nameAt))
+      if (last === undefined) {
+        const name = bufferOf(pack).toString('utf8', nameAt + 1, nameAt + 1 + (pack[nameAt] ?? 0))
+        const times = byName.get(name) ?? { atMs: [], refs: [], isOrdered: true }
+        byName.set(name, times)
+        last = { nameAt, times }
+        known.push(last)
+      }
+    }
+    addTime(last.times, numbers.getFloat64(from), numbers.getUint32(from + 8))
+  }
+}
+
+function addTime(times: EventTimes, atMs: number, ref: number): void {
+  const { length } = times.atMs
+  const lastMs = times.atMs[length - 1]
+  const lastRef = times.refs[length - 1] ?? 0
+  if (lastMs === atMs && lastRef === ref) return
+  if (lastMs !== undefined && (lastMs > atMs || (lastMs === atMs && lastRef > ref))) {
+    times.isOrdered = false
+  }
+  times.atMs.push(atMs)
+  times.refs.push(ref)
+}
+
+/** Returns where the name of an entry lies: the byte of its length. */
+function nameAtOf(numbers: DataView, from: number): number {
+  const flags = numbers.getUint8(from + 12)
+  const skipped = (flags & hasValueFlag ? 8 : 0) + (flags & hasQuantityFlag ? 8 : 0)
+  const at = from + headBytes + skipped
+  return (flags & hasPropertiesFlag) === 0 ? at : at + lengthBytes + numbers.getUint16(at)
+}
+
+function isSameName(bytes: Uint8Array, oneAt: number, otherAt: number): boolean {
+  const end = oneAt + 1 + (bytes[oneAt] ?? 0)
+  for (let one = oneAt, other = otherAt; one < end; one++, other++) {
+    if (bytes[one] !== bytes[other]) return false
+  }
+  return true
+}
+
 /** Counts the entries without decoding them. */
 export function countActivity(pack: Uint8Array): number {
   const bytes = bufferOf(pack)

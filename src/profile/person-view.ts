@@ -44,6 +44,11 @@ export interface PersonView {
    * time.
    */
   readonly activity: readonly Activity[]
+  /**
+   * Returns when the retained events of a name occurred, oldest first; the same that `activity`
+   * says, for whoever needs no more.
+   */
+  eventTimes?(name: string): readonly number[]
   /** From which `viewHabits` makes sessions and affinities, for whoever looks at them. */
   readonly habitParts?: readonly HabitPart[]
   /** By event name. */

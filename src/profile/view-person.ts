@@ -1,9 +1,15 @@
 /** Turns stored parts into what rules, rankings, templates and the API see. Pure. */
 
 import type { Json } from '../lib/json.ts'
-import { decodeActivity, type PackedActivity } from './activity-pack.ts'
+import {
+  addEventTimes,
+  decodeActivity,
+  type EventTimes,
+  type PackedActivity,
+} from './activity-pack.ts'
 import type { ComputedInForce } from './computed/computed-trait.ts'
-import { viewComputed } from './computed/view-computed.ts'
+import { type ComputedView, type TimedValue, viewComputed } from './computed/view-computed.ts'
+import type { HabitPart } from './habit/habit-pack.ts'
 import type { Person, PersonTraits } from './person.ts'
 import type { Activity, EventTotal, PersonView } from './person-view.ts'
 import {
@@ -22,31 +28,63 @@ export function viewPerson(
   traits: PersonTraits,
   inForce?: ComputedInForce,
 ): PersonView {
-  const hasComputed = inForce !== undefined && inForce.traits.length > 0
-  let stated: PersonView['traits'] | undefined
-  let activity: PersonView['activity'] | undefined
-  let totals: PersonView['totals'] | undefined
-  return {
-    key: person.key,
-    identities: person.parts.map(({ key }) => key),
-    ...(hasComputed ? { computed: viewComputed(person.parts, inForce).timed } : {}),
-    get traits() {
-      stated ??= valuesOf(currentTraits(person, traits, inForce))
-      return stated
-    },
-    get activity() {
-      activity ??= mergedActivity(person)
-      return activity
-    },
-    get totals() {
-      totals ??= mergedTotals(person)
-      return totals
-    },
-    habitParts: person.parts,
-    memberships: Object.keys(person.memberships),
-    withdrawn: person.withdrawn,
+  return new StoredView(person, traits, inForce)
+}
+
+class StoredView implements PersonView {
+  readonly key: string
+  readonly identities: readonly string[]
+  readonly habitParts: readonly HabitPart[]
+  readonly memberships: readonly string[]
+  readonly withdrawn: PersonView['withdrawn']
+  readonly #person: Person
+  readonly #stored: PersonTraits
+  readonly #inForce: ComputedInForce | undefined
+  #traits: PersonView['traits'] | undefined
+  #activity: PersonView['activity'] | undefined
+  #totals: PersonView['totals'] | undefined
+  #times: ReadonlyMap<string, readonly number[]> | undefined
+  #computed: ComputedView | undefined
+
+  constructor(person: Person, stored: PersonTraits, inForce: ComputedInForce | undefined) {
+    this.key = person.key
+    this.identities = person.parts.map(({ key }) => key)
+    this.habitParts = person.parts
+    this.memberships = Object.keys(person.memberships)
+    this.withdrawn = person.withdrawn
+    this.#person = person
+    this.#stored = stored
+    this.#inForce = inForce
+  }
+
+  get traits(): PersonView['traits'] {
+    this.#traits ??= valuesOf(currentTraits(this.#person, this.#stored, this.#inForce))
+    return this.#traits
+  }
+
+  get activity(): PersonView['activity'] {
+    this.#activity ??= mergedActivity(this.#person)
+    return this.#activity
+  }
+
+  get totals(): PersonView['totals'] {
+    this.#totals ??= mergedTotals(this.#person)
+    return this.#totals
+  }
+
+  eventTimes(name: string): readonly number[] {
+    this.#times ??= mergedTimes(this.#person)
+    return this.#times.get(name) ?? noTimes
+  }
+
+  computed(name: string): TimedValue | undefined {
+    if (this.#inForce === undefined) return undefined
+    this.#computed ??= viewComputed(this.#person.parts, this.#inForce)
+    return this.#computed.timed(name)
   }
 }
+
+const noTimes: readonly number[] = []
 
 function valuesOf(traits: Readonly<Record<string, StoredTrait>>): PersonView['traits'] {
   return Object.fromEntries(Object.entries(traits).map(([name, [value]]) => [name, value]))
@@ -104,6 +142,25 @@ function isOrdered(entries: readonly PackedActivity[]): boolean {
     if (compareActivity(before, entry) > 0) return false
   }
   return true
+}
+
+/** By name, what grouping `mergedActivity` to events would tell. */
+function mergedTimes({ parts }: Person): ReadonlyMap<string, readonly number[]> {
+  const byName = new Map<string, EventTimes>()
+  for (const { activity } of parts) addEventTimes(activity, byName)
+  const times = new Map<string, readonly number[]>()
+  for (const [name, each] of byName) times.set(name, each.isOrdered ? each.atMs : inOrder(each))
+  return times
+}
+
+function inOrder({ atMs, refs }: EventTimes): readonly number[] {
+  const events = atMs.map((each, index) => ({ atMs: each, ref: refs[index] ?? 0 }))
+  events.sort((left, right) => left.atMs - right.atMs || left.ref - right.ref)
+  const isOther = (each: (typeof events)[number], index: number): boolean => {
+    const before = events[index - 1]
+    return before === undefined || before.atMs !== each.atMs || before.ref !== each.ref
+  }
+  return events.filter(isOther).map((each) => each.atMs)
 }
 
 function compareActivity(left: PackedActivity, right: PackedActivity): number {

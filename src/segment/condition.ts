@@ -76,22 +76,25 @@ export function isTestMet(test: TraitTest, value: Json | undefined): boolean {
 
 /** Tells whether a count passes all tests. */
 export function isCountMatch(tests: readonly CountTest[], count: number): boolean {
-  return tests.every((test) => {
-    switch (test.operator) {
-      case 'atLeast':
-        return count >= test.value
-      case 'atMost':
-        return count <= test.value
-      case 'exactly':
-        return count === test.value
-      case 'moreThan':
-        return count > test.value
-      case 'lessThan':
-        return count < test.value
-      default:
-        return unreachable(test.operator)
-    }
-  })
+  for (const test of tests) if (!isCountMet(test, count)) return false
+  return true
+}
+
+function isCountMet({ operator, value }: CountTest, count: number): boolean {
+  switch (operator) {
+    case 'atLeast':
+      return count >= value
+    case 'atMost':
+      return count <= value
+    case 'exactly':
+      return count === value
+    case 'moreThan':
+      return count > value
+    case 'lessThan':
+      return count < value
+    default:
+      return unreachable(operator)
+  }
 }
 
 function isOneOf(list: readonly Scalar[], value: Json | undefined): boolean {

@@ -14,7 +14,7 @@
 import { unreachable } from '../lib/assert.ts'
 import { murmur3 } from '../lib/hash.ts'
 import { isCountMatch, judgeTest, type Verdict } from './condition.ts'
-import { type Facts, type Happening, isMeant } from './facts.ts'
+import { type Facts, isMeant } from './facts.ts'
 import { judgeProfile } from './profile-field.ts'
 import type { EventRule, Rule, SplitRule, TraitRule } from './rule.ts'
 import { judgeSequence } from './sequence.ts'
@@ -46,11 +46,13 @@ export function judgeEvent(
     const count = total?.count ?? 0
     return { isTrue: isCountMatch(rule.tests, count), untilMs: Infinity, count }
   }
-  const times = matchTimes(rule, facts.happenings(rule.event), nowMs - windowMs)
-  let entered = 0
+  const times = matchTimes(rule, facts, nowMs - windowMs)
+  const left = firstAfter(times, nowMs - windowMs)
+  let entered = left
   while (entered < times.length && (times[entered] ?? 0) <= nowMs) entered += 1
-  const isTrue = isCountMatch(rule.tests, entered)
-  return { isTrue, untilMs: nextTurn(rule, times, entered, windowMs), count: entered }
+  const count = entered - left
+  const isTrue = isCountMatch(rule.tests, count)
+  return { isTrue, untilMs: nextTurn(rule, times, left, entered), count }
 }
 
 /** Returns the verdict on a trait, computed or stated. */
@@ -139,55 +141,52 @@ function forEver(isTrue: boolean): Verdict {
 }
 
 /**
- * Returns the times of the events that are meant and lie after `fromMs`, oldest first, the future
- * included.
+ * Returns the times of the events that are meant, oldest first, the future included; of those up to
+ * `leftMs` some or none.
  */
-function matchTimes(
-  rule: EventRule,
-  happenings: readonly Happening[],
-  fromMs: number,
-): readonly number[] {
+function matchTimes(rule: EventRule, facts: Facts, leftMs: number): readonly number[] {
+  const { itemId, properties, valueMin } = rule
+  const isAny = itemId === undefined && properties === undefined && valueMin === undefined
+  if (isAny) return facts.times(rule.event)
   const times: number[] = []
-  for (let index = firstAfter(happenings, fromMs); index < happenings.length; index++) {
-    const happening = happenings[index]
-    if (happening !== undefined && isMeant(rule, happening.lines)) times.push(happening.atMs)
+  for (const { lines, atMs } of facts.happenings(rule.event)) {
+    if (atMs > leftMs && isMeant(rule, lines)) times.push(atMs)
   }
   return times
 }
 
-/** Returns the index of the first event later than `afterMs`. */
-function firstAfter(happenings: readonly Happening[], afterMs: number): number {
+/** Returns the index of the first time later than `afterMs`. */
+function firstAfter(times: readonly number[], afterMs: number): number {
   let low = 0
-  let high = happenings.length
+  let high = times.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    const happening = happenings[middle]
-    if (happening !== undefined && happening.atMs > afterMs) high = middle
+    if ((times[middle] ?? Infinity) > afterMs) high = middle
     else low = middle + 1
   }
   return low
 }
 
 /**
- * Returns the first edge at which the condition turns. `times` are those that have not left the
- * window yet, of which the first `enteredCount` are in it.
+ * Returns the first edge at which the condition turns. Of `times` those before `firstLeft` have
+ * left the window, those before `firstEntered` have entered it.
  */
 function nextTurn(
-  rule: EventRule,
+  { tests, windowMs = Infinity }: EventRule,
   times: readonly number[],
-  enteredCount: number,
-  windowMs: number,
+  firstLeft: number,
+  firstEntered: number,
 ): number {
-  const isTrue = isCountMatch(rule.tests, enteredCount)
-  let left = 0
-  let entered = enteredCount
+  const isTrue = isCountMatch(tests, firstEntered - firstLeft)
+  let left = firstLeft
+  let entered = firstEntered
   while (left < times.length) {
     const leaveMs = (times[left] ?? Infinity) + windowMs
     const enterMs = times[entered] ?? Infinity
     const edgeMs = Math.min(leaveMs, enterMs)
     while (left < times.length && (times[left] ?? Infinity) + windowMs === edgeMs) left += 1
     while (entered < times.length && times[entered] === edgeMs) entered += 1
-    if (isCountMatch(rule.tests, entered - left) !== isTrue) return edgeMs
+    if (isCountMatch(tests, entered - left) !== isTrue) return edgeMs
   }
   return Infinity
 }

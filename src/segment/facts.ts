@@ -51,6 +51,11 @@ export class Facts {
     return this.#byName.get(name) ?? none
   }
 
+  /** When the retained events of a name occurred, in order, as `happenings` has them. */
+  times(name: string): readonly number[] {
+    return this.view.eventTimes?.(name) ?? this.happenings(name).map(({ atMs }) => atMs)
+  }
+
   /** A computed trait, which goes before a stated one of the same name. */
   timedTrait(name: string): TimedValue | undefined {
     return this.view.computed?.(name)

@@ -36,8 +36,8 @@ export interface EvaluationPlan {
   propertiesOf(event: string): readonly string[]
   /** All segments that the change can touch, also through other segments, in topological order. */
   affected(change: Change): readonly Segment[]
-  /** Places in `segments` that the change touches at first hand. */
-  touched(change: Change): ReadonlySet<number>
+  /** Places in `segments` that the change touches at first hand, ascending. */
+  touched(change: Change): readonly number[]
   /** Places in `segments` of those that name the segment. */
   dependents(segmentName: string): readonly number[]
   /** Names of those that name the list. */
@@ -80,20 +80,24 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
   }
   const propertyLists = new Map([...properties].map(([event, names]) => [event, [...names]]))
   const dependents = (name: string): readonly number[] => bySegment.get(name) ?? none
-  const touched = (change: Change): ReadonlySet<number> => {
-    const places = new Set<number>()
-    for (const name of change.events ?? []) {
-      addAll(places, byEvent.get(name))
-      addAll(places, ofAnyEvent)
+  const touched = (change: Change): readonly number[] => {
+    const lists: (readonly number[])[] = []
+    const meet = (places: readonly number[] | undefined): void => {
+      if (places !== undefined && places.length > 0) lists.push(places)
     }
-    for (const name of change.traits ?? []) addAll(places, byTrait.get(name))
-    for (const name of change.segments ?? []) addAll(places, bySegment.get(name))
-    for (const name of change.consents ?? []) addAll(places, byConsent.get(name))
-    for (const name of change.due ?? []) {
+    for (const name of change.events ?? noNames) {
+      meet(byEvent.get(name))
+      meet(ofAnyEvent)
+    }
+    for (const name of change.traits ?? noNames) meet(byTrait.get(name))
+    for (const name of change.segments ?? noNames) meet(bySegment.get(name))
+    for (const name of change.consents ?? noNames) meet(byConsent.get(name))
+    for (const name of change.due ?? noNames) {
       const place = placeByName.get(name)
-      if (place !== undefined) places.add(place)
+      if (place !== undefined) lists.push([place])
     }
-    return places
+    const [only = none] = lists
+    return lists.length < 2 ? only : [...new Set(lists.flat())].sort(ascending)
   }
   const affected = (change: Change): readonly Segment[] => {
     const places = new Set(touched(change))
@@ -127,11 +131,11 @@ export function evaluateSegments(
   person: { readonly facts: Facts; readonly nowMs: number },
 ): readonly SegmentAnswer[] {
   const { facts, nowMs } = person
-  // Ascending; a dependent lies behind what it names, so a place added on the way is still ahead.
-  const places = [...plan.touched(change)].sort((left, right) => left - right)
+  const touched = plan.touched(change)
+  let places: number[] | undefined
   const answers: SegmentAnswer[] = []
-  for (let at = 0; at < places.length; at++) {
-    const segment = plan.segments[places[at] ?? -1]
+  for (let at = 0; at < (places ?? touched).length; at++) {
+    const segment = plan.segments[(places ?? touched)[at] ?? -1]
     if (segment === undefined) continue
     const { name, rule } = segment
     const wasMember = facts.memberships.has(name)
@@ -140,7 +144,11 @@ export function evaluateSegments(
     if (answer.isMember === wasMember) continue
     if (answer.isMember) facts.memberships.add(name)
     else facts.memberships.delete(name)
-    for (const place of plan.dependents(name)) insert(places, place, at + 1)
+    // A dependent lies behind what it names, so a place added on the way is still ahead.
+    for (const place of plan.dependents(name)) {
+      places ??= [...touched]
+      insert(places, place, at + 1)
+    }
   }
   return answers
 }
@@ -155,6 +163,10 @@ function insert(places: number[], place: number, from: number): void {
     else high = middle
   }
   if (places[low] !== place) places.splice(low, 0, place)
+}
+
+function ascending(left: number, right: number): number {
+  return left - right
 }
 
 function enter(index: Map<string, number[]>, name: string, place: number): void {

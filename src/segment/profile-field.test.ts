@@ -162,7 +162,7 @@ describe('a condition on the profile', () => {
   it('is looked at after the events that can change it, and no others', () => {
     const touchedBy = (field: string, event: string): boolean => {
       const rule = ruleOf({ profile: field, exists: true })
-      return planEvaluation([{ name: 's', rule }]).touched({ events: [event] }).size > 0
+      return planEvaluation([{ name: 's', rule }]).touched({ events: [event] }).length > 0
     }
     assert.ok(touchedBy('session.count', 'whatever'))
     assert.ok(touchedBy('cart.state', 'Cart Viewed'))

@@ -7,10 +7,10 @@
  * reached came from another partition, and stays.
  */
 
-import { activityOf } from '../event/activity.ts'
+import { activityOf, type EventActivity } from '../event/activity.ts'
 import type { Event } from '../event/event.ts'
 import { sha256Hex } from '../lib/hash.ts'
-import { isJsonObject, type Json } from '../lib/json.ts'
+import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
 import {
   cutComputed,
   decodeComputed,
@@ -18,6 +18,7 @@ import {
   editComputed,
   encodeComputed,
   idNumbers,
+  keepEntry,
   type PackedState,
 } from '../profile/computed/computed-pack.ts'
 import {
@@ -44,6 +45,8 @@ interface Counter {
   readonly trait: ComputedTrait
   readonly kind: TraitKind
   readonly place: Place
+  /** Steps of `of`. */
+  readonly path: readonly string[]
   /** The traits that it counts for, and the ratios of these. */
   readonly names: readonly string[]
 }
@@ -101,7 +104,8 @@ export function planComputed(
     if (trait.kind === 'ratio' || counters.some((each) => each.trait.id === trait.id)) return
     const { id } = trait
     const place = { id, ...idNumbers(id), sinceVersion }
-    counters.push({ trait, kind: kindOf(trait), place, names: namesFor(id) })
+    const path = trait.of?.split('.') ?? []
+    counters.push({ trait, kind: kindOf(trait), place, path, names: namesFor(id) })
   }
   for (const trait of extra?.traits ?? []) add(trait, extra?.sinceVersion ?? 0)
   for (const trait of definitions.computed) {
@@ -212,6 +216,8 @@ export interface Counted {
   readonly isActivity: boolean
   /** For how long it keeps its session open; 0 where it is no visit. */
   readonly sessionIdleMs: number
+  /** What it says of items and money, where that has been read already. */
+  readonly lines?: readonly Pick<EventActivity, 'itemId' | 'value'>[]
 }
 
 /** Returns the traits that an event of this name could change. */
@@ -236,28 +242,28 @@ export function applyComputed(
   const properties = event.properties ?? {}
   const additions: Addition[] = []
   for (const counter of listening) {
-    const { trait, kind, names } = counter
-    if (!trait.matches(properties)) continue
-    const samples = samplesOf(trait, kind, counted)
+    if (!counter.trait.matches(properties)) continue
+    const samples = samplesOf(counter, counted)
     if (samples.length === 0) continue
-    additions.push({ ...counter.place, kind, samples, windowMs: trait.windowMs })
-    changed.push(...names)
+    const { kind, place, trait } = counter
+    additions.push({ place, kind, samples, windowMs: trait.windowMs })
+    for (const name of counter.names) changed.push(name)
   }
   if (isInSession) {
     const samples = [{ atMs: event.occurredAtMs, order: 0, value: sessionIdleMs }]
     const place = { ...sessionPlace, sinceVersion: plan.version }
-    additions.push({ ...place, kind: sessionKind, samples, windowMs: sessionWindowMs })
+    additions.push({ place, kind: sessionKind, samples, windowMs: sessionWindowMs })
   }
+  const changes = additions.map(({ place }) => place)
   part.computed = editComputed(part.computed ?? emptyState, {
-    changes: additions,
+    changes,
     changeOf: (idHigh, idLow, sinceVersion) => {
-      if (!isAlive(plan, idHigh, idLow, sinceVersion)) return dropEntry
-      return additions.findIndex(
-        (each) =>
-          each.idHigh === idHigh &&
-          each.idLow === idLow &&
-          (each.kind === sessionKind || each.sinceVersion === sinceVersion),
-      )
+      const counter = counterOf(plan, idHigh, idLow, sinceVersion)
+      if (counter !== undefined) return changes.indexOf(counter.place)
+      if (isOfSession(idHigh, idLow) && plan.hasSession) {
+        return changes.findIndex(({ id }) => id === sessionId)
+      }
+      return sinceVersion > plan.version ? keepEntry : dropEntry
     },
     apply: (index, state) => {
       const addition = additions[index]
@@ -278,7 +284,8 @@ interface Place {
   readonly sinceVersion: number
 }
 
-interface Addition extends Place {
+interface Addition {
+  readonly place: Place
   readonly kind: TraitKind
   readonly samples: readonly Sample[]
   readonly windowMs: number | undefined
@@ -328,18 +335,31 @@ export function mergeComputed(
 
 function isAlive(plan: ComputedPlan, idHigh: number, idLow: number, sinceVersion: number): boolean {
   if (sinceVersion > plan.version) return true
-  if (idHigh === sessionPlace.idHigh && idLow === sessionPlace.idLow) return plan.hasSession
-  const counters = plan.byIdHigh.get(idHigh) ?? none
-  return counters.some(({ place }) => place.idLow === idLow && place.sinceVersion === sinceVersion)
+  if (isOfSession(idHigh, idLow)) return plan.hasSession
+  return counterOf(plan, idHigh, idLow, sinceVersion) !== undefined
 }
 
-function samplesOf(
-  { of }: ComputedTrait,
-  kind: TraitKind,
-  { event, eventRef }: Counted,
-): readonly Sample[] {
+function isOfSession(idHigh: number, idLow: number): boolean {
+  return idHigh === sessionPlace.idHigh && idLow === sessionPlace.idLow
+}
+
+function counterOf(
+  plan: ComputedPlan,
+  idHigh: number,
+  idLow: number,
+  sinceVersion: number,
+): Counter | undefined {
+  for (const counter of plan.byIdHigh.get(idHigh) ?? none) {
+    const { place } = counter
+    if (place.idLow === idLow && place.sinceVersion === sinceVersion) return counter
+  }
+  return undefined
+}
+
+function samplesOf({ trait, kind, path }: Counter, counted: Counted): readonly Sample[] {
+  const { event, eventRef } = counted
   const atMs = event.occurredAtMs
-  const values = of === undefined ? [1] : valuesOf(event, of)
+  const values = trait.of === undefined ? one : valuesOf(counted, trait.of, path)
   const samples: Sample[] = []
   for (const value of values) {
     const kept = kind.prepare(value)
@@ -350,28 +370,32 @@ function samplesOf(
   return samples
 }
 
-function valuesOf(event: Counted['event'], of: string): readonly Json[] {
+function valuesOf({ event, lines }: Counted, of: string, path: readonly string[]): readonly Json[] {
   if (of === '$event') return [event.name]
-  if (of !== '$value' && of !== '$item') return valuesAt(event.properties ?? {}, of.split('.'))
-  const lines = activityOf(event as Event)
-  if (of === '$item') return lines.flatMap(({ itemId }) => itemId ?? [])
-  const amounts = lines.flatMap(({ value }) => value ?? [])
+  if (of !== '$value' && of !== '$item') return valuesAt(event.properties ?? {}, path, of)
+  const read = lines ?? activityOf(event as Event)
+  if (of === '$item') return read.flatMap(({ itemId }) => itemId ?? [])
+  const amounts = read.flatMap(({ value }) => value ?? [])
   if (amounts.length === 0) return none
   return [Math.round(amounts.reduce((sum, each) => sum + each, 0) * 100) / 100]
 }
 
-/** Returns what lies at a dotted path; a `*` stands for each entry of a list. */
-function valuesAt(value: Json, path: readonly string[]): readonly Json[] {
-  const [step, ...rest] = path
+/** Returns what lies at a dotted path, `whole`; a `*` stands for each entry of a list. */
+function valuesAt(value: Json, path: readonly string[], whole: string): readonly Json[] {
+  const [step] = path
   if (step === undefined) return [value]
-  if (step === '*') {
-    return Array.isArray(value) ? value.flatMap((each: Json) => valuesAt(each, rest)) : none
+  if (step !== '*') {
+    if (!isJsonObject(value)) return none
+    if (Object.hasOwn(value, whole)) return [value[whole] as Json]
+    if (path.length === 1 || !Object.hasOwn(value, step)) return none
   }
-  if (!isJsonObject(value)) return none
-  const whole = path.join('.')
-  if (Object.hasOwn(value, whole)) return [value[whole] as Json]
-  return Object.hasOwn(value, step) ? valuesAt(value[step] as Json, rest) : none
+  const rest = path.slice(1)
+  const under = whole.slice(step.length + 1)
+  if (step !== '*') return valuesAt((value as JsonObject)[step] as Json, rest, under)
+  if (!Array.isArray(value)) return none
+  return value.flatMap((each: Json) => valuesAt(each, rest, under))
 }
 
+const one: readonly Json[] = [1]
 const none: readonly never[] = []
 const emptyState = new Uint8Array(0)

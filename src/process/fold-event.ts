@@ -144,8 +144,7 @@ function needsTraits(
   if (seesStated.size === 0) return false
   const traits = namesChangedBy(plan, event.name)
   const change = { events, traits, consents: leftBy(person, event) }
-  for (const place of evaluation.touched(change)) if (seesStated.has(place)) return true
-  return false
+  return evaluation.touched(change).some((place) => seesStated.has(place))
 }
 
 /** Adds an event to those seen, unless it is among them. */
@@ -209,7 +208,7 @@ async function applyEvent(
   const traits = readTraits(scope, person.key)
   const changedTraits = applyTraits(scope, traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
-  const changedComputed = countEvent(scope, person, part, { record, event })
+  const changedComputed = countEvent(scope, person, part, { record, event, lines: activity })
   const consents = leftBy(person, event)
   for (const topic of consents) withdraw(person, topic, scope.nowMs)
   const change: Change = {
@@ -293,13 +292,21 @@ function countEvent(
   { computed: { plan }, definitions, nowMs }: FoldScope,
   person: Person,
   part: ProfilePart,
-  { record, event }: { readonly record: LogRecord; readonly event: Event },
+  {
+    record,
+    event,
+    lines,
+  }: {
+    readonly record: LogRecord
+    readonly event: Event
+    readonly lines: readonly PackedActivity[]
+  },
 ): readonly string[] {
   if (plan.counters.length === 0) return []
   // What became of an email is no visit.
   const isActivity = !identityTypes.has(event.type) && event.sourceId !== 'delivery'
   const sessionIdleMs = isActivity ? definitions.sessionIdleMsOf(event.sourceId) : 0
-  const counted = { event, eventRef: eventRefOf(record), isActivity, sessionIdleMs }
+  const counted = { event, eventRef: eventRefOf(record), isActivity, sessionIdleMs, lines }
   return applyComputed(plan, person, part, counted, nowMs)
 }
 

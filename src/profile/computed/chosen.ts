@@ -29,9 +29,20 @@ export function createChosen(kind: ChosenKind, listCount: number): TraitKind {
     merge: (left, right) => choose([...left, ...right]),
     answerAt: (state) => ({ value: answerChosen(kind, state), isExact: true }),
     nextChangeAt: () => Infinity,
+    ...(kind === 'list' ? {} : { addToBytes: (bytes, sample) => chooseOne(kind, bytes, sample) }),
     encode: (state) => encodeJsonState(flattenSamples(state)),
     decode: (bytes) => gatherSamples(decodeJsonState(bytes)),
   })
+}
+
+/** Of two samples of one place the newer is the last, and the one that was there the first. */
+function chooseOne(kind: 'first' | 'last', bytes: Uint8Array, sample: Sample): Uint8Array {
+  if (bytes.length > 0) {
+    const [before] = gatherSamples(decodeJsonState(bytes))
+    if (before !== undefined && bySampleOrder(before, sample) <= 0 !== (kind === 'last'))
+      return bytes
+  }
+  return encodeJsonState([sample.atMs, sample.order, sample.value])
 }
 
 function answerChosen(kind: ChosenKind, ordered: readonly Sample[]): Json | undefined {

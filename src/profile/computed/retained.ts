@@ -89,14 +89,18 @@ function encodeRetained({ cutMs, samples }: Retained): Uint8Array {
   return Buffer.concat([head, ...encoded])
 }
 
-function encodeSample({ atMs, order, value }: Sample): Buffer {
-  const text = JSON.stringify(value)
+function encodeSample(sample: Sample): Buffer {
+  const text = JSON.stringify(sample.value)
   const bytes = Buffer.allocUnsafe(sampleHeadBytes + Buffer.byteLength(text))
-  bytes.writeDoubleBE(atMs, 0)
-  bytes.writeDoubleBE(order, 8)
-  bytes.writeUInt16BE(bytes.length - sampleHeadBytes, 16)
-  bytes.write(text, sampleHeadBytes)
+  writeSample(bytes, 0, sample, text)
   return bytes
+}
+
+function writeSample(bytes: Buffer, at: number, { atMs, order }: Sample, text: string): void {
+  bytes.writeDoubleBE(atMs, at)
+  bytes.writeDoubleBE(order, at + 8)
+  bytes.writeUInt16BE(bytes.length - at - sampleHeadBytes, at + 16)
+  bytes.write(text, at + sampleHeadBytes)
 }
 
 function decodeRetained(source: Uint8Array): Retained {
@@ -136,13 +140,17 @@ function appendSample(
     from += sampleHeadBytes + view.getUint16(from + 16)
     left--
   }
-  const head = Buffer.allocUnsafe(headBytes)
-  head.writeDoubleBE(cutMs, 0)
-  head.writeDoubleBE(left === 0 ? sample.atMs : view.getFloat64(from), 8)
-  head.writeDoubleBE(sample.atMs, 16)
-  head.writeDoubleBE(sample.order, 24)
-  head.writeUInt16BE(left + 1, 32)
-  return Buffer.concat([head, bytes.subarray(from), encodeSample(sample)])
+  const text = JSON.stringify(sample.value)
+  const end = headBytes + bytes.length - from
+  const added = Buffer.allocUnsafe(end + sampleHeadBytes + Buffer.byteLength(text))
+  added.writeDoubleBE(cutMs, 0)
+  added.writeDoubleBE(left === 0 ? sample.atMs : view.getFloat64(from), 8)
+  added.writeDoubleBE(sample.atMs, 16)
+  added.writeDoubleBE(sample.order, 24)
+  added.writeUInt16BE(left + 1, 32)
+  added.set(from === bytes.length ? emptyBytes : bytes.subarray(from), headBytes)
+  writeSample(added, end, sample, text)
+  return added
 }
 
 function afterCut(samples: readonly Sample[], cutMs: number): number {

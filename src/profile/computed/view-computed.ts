@@ -12,7 +12,7 @@ import {
   sessionKind,
   type TraitInForce,
 } from './computed-trait.ts'
-import type { KindAnswer, OpenState } from './kind.ts'
+import type { KindAnswer, OpenState, TraitKind } from './kind.ts'
 
 /** A value that may change by time alone. */
 export interface TimedValue {
@@ -109,6 +109,17 @@ function traitsByName(inForce: ComputedInForce): ReadonlyMap<string, TraitInForc
   return made
 }
 
+/** Made once for a trait, not for each person who is read. */
+const kinds = new WeakMap<TraitInForce, TraitKind>()
+
+function keptKindOf(trait: TraitInForce): TraitKind {
+  const known = kinds.get(trait)
+  if (known !== undefined) return known
+  const made = kindOf(trait)
+  kinds.set(trait, made)
+  return made
+}
+
 const pending: KindAnswer = { value: undefined, isExact: false }
 
 function readStates(
@@ -117,7 +128,7 @@ function readStates(
   session: () => OpenState,
 ): Reading {
   if (trait.readyAtMs === undefined) return pendingReading(trait)
-  const open = kindOf(trait).open(states.map(({ state }) => state))
+  const open = keptKindOf(trait).open(states.map(({ state }) => state))
   const isWhole = states.every(({ isCut }) => !isCut)
   const { windowMs, isSession } = trait
   if (windowMs === undefined) {

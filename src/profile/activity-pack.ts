@@ -76,7 +76,7 @@ export function dropOldest(
   const bytes = bufferOf(pack)
   let from = 0
   while (from < bytes.length && from < bytesMin) from += lengthBytes + bytes.readUInt16BE(from)
-  for (const { name } of spansOf(bytes.subarray(0, from))) dropped.add(name)
+  for (const { nameAt } of spansOf(bytes.subarray(0, from))) dropped.add(nameIn(bytes, nameAt))
   return Uint8Array.from(bytes.subarray(from))
 }
 
@@ -117,7 +117,7 @@ export function addEventTimes(pack: Uint8Array, byName: Map<string, EventTimes>)
     if (last === undefined || !isSameName(pack, last.nameAt, nameAt)) {
       last = known.find((each) => isSameName(pack, each.nameAt, nameAt))
       if (last === undefined) {
-        const name = bufferOf(pack).toString('utf8', nameAt + 1, nameAt + 1 + (pack[nameAt] ?? 0))
+        const name = nameIn(bufferOf(pack), nameAt)
         const times = byName.get(name) ?? { atMs: [], refs: [], isOrdered: true }
         byName.set(name, times)
         last = { nameAt, times }
@@ -146,6 +146,10 @@ function nameAtOf(numbers: DataView, from: number): number {
   const skipped = (flags & hasValueFlag ? 8 : 0) + (flags & hasQuantityFlag ? 8 : 0)
   const at = from + headBytes + skipped
   return (flags & hasPropertiesFlag) === 0 ? at : at + lengthBytes + numbers.getUint16(at)
+}
+
+function nameIn(bytes: Buffer, nameAt: number): string {
+  return bytes.toString('utf8', nameAt + 1, nameAt + 1 + (bytes[nameAt] ?? 0))
 }
 
 function isSameName(bytes: Uint8Array, oneAt: number, otherAt: number): boolean {
@@ -261,59 +265,92 @@ function decodeText({ bytes, characters }: Reader, from: number, end: number): s
 interface Span {
   readonly from: number
   readonly end: number
-  readonly name: string
-  /** The same for all entries of one event. */
-  readonly event: string
+  readonly nameAt: number
+  readonly atMs: number
+  readonly ref: number
+}
+
+/** Entries of one name, in order, as far as they are kept. */
+interface Named {
+  readonly spans: readonly Span[]
+  keptCount: number
+  /** In the order in which they go; made when the first does. */
+  victims: readonly Span[] | undefined
 }
 
 /** Takes entries out, as bytes, until the limit holds: each time one of the most frequent name. */
 function cutToLimit(joined: Buffer, dropped: Set<string>): Uint8Array {
   const spans = spansOf(joined)
-  const excessCount = spans.length - activityCountMax
-  if (excessCount <= 0) return joined
-  const victims = new Map<string, Span[]>()
-  for (const [name, list] of Map.groupBy(spans, (span) => span.name)) {
-    victims.set(name, victimsOf(list))
-  }
   const taken = new Set<Span>()
-  const keptCount = (name: string): number => victims.get(name)?.length ?? 0
-  for (let count = 0; count < excessCount; count++) {
-    let frequent = ''
-    for (const name of victims.keys()) if (keptCount(name) > keptCount(frequent)) frequent = name
-    const victim = victims.get(frequent)?.shift()
+  const names = groupByName(joined, spans)
+  while (spans.length - taken.size > activityCountMax) {
+    const frequent = names.reduce((most, each) => (each.keptCount > most.keptCount ? each : most))
+    frequent.victims ??= victimsOf(frequent.spans)
+    const victim = frequent.victims[frequent.spans.length - frequent.keptCount]
     assert(victim !== undefined, 'the most frequent name has an entry')
+    frequent.keptCount--
     taken.add(victim)
-    dropped.add(frequent)
+    dropped.add(nameIn(joined, victim.nameAt))
   }
-  const kept = spans.filter((span) => !taken.has(span))
-  return Buffer.concat(kept.map(({ from, end }) => joined.subarray(from, end)))
+  return taken.size === 0 ? joined : withoutSpans(joined, taken)
+}
+
+function groupByName(bytes: Uint8Array, spans: readonly Span[]): readonly Named[] {
+  const groups: { readonly nameAt: number; readonly spans: Span[] }[] = []
+  for (const span of spans) {
+    const group = groups.find((each) => isSameName(bytes, each.nameAt, span.nameAt))
+    if (group === undefined) groups.push({ nameAt: span.nameAt, spans: [span] })
+    else group.spans.push(span)
+  }
+  return groups.map((each) => ({
+    spans: each.spans,
+    keptCount: each.spans.length,
+    victims: undefined,
+  }))
 }
 
 /**
  * Returns entries of one name in the order in which they go: first the oldest lines of events that
  * keep another line, so that large orders do not make the number of orders wrong; then the oldest.
  */
-function victimsOf(spans: readonly Span[]): Span[] {
-  const lastOfEvent = new Map(spans.map((span) => [span.event, span]))
-  const isLast = (span: Span): boolean => lastOfEvent.get(span.event) === span
-  return [...spans.filter((span) => !isLast(span)), ...spans.filter(isLast)]
+function victimsOf(spans: readonly Span[]): readonly Span[] {
+  const later = new Map<number, Span[]>()
+  const lasts: Span[] = []
+  const others: Span[] = []
+  for (const span of spans.toReversed()) {
+    const ofRef = later.get(span.ref)
+    const isLast = ofRef === undefined || ofRef.every(({ atMs }) => atMs !== span.atMs)
+    if (isLast) lasts.push(span)
+    else others.push(span)
+    if (ofRef === undefined) later.set(span.ref, [span])
+    else if (isLast) ofRef.push(span)
+  }
+  return [...others.reverse(), ...lasts.reverse()]
+}
+
+function withoutSpans(joined: Buffer, taken: ReadonlySet<Span>): Uint8Array {
+  const gaps = [...taken].sort((left, right) => left.from - right.from)
+  const cutBytes = gaps.reduce((sum, { from, end }) => sum + end - from, 0)
+  const kept = Buffer.allocUnsafe(joined.length - cutBytes)
+  let at = 0
+  let from = 0
+  for (const gap of gaps) {
+    at += joined.copy(kept, at, from, gap.from)
+    from = gap.end
+  }
+  joined.copy(kept, at, from)
+  return kept
 }
 
 function spansOf(bytes: Buffer): readonly Span[] {
+  const numbers = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const spans: Span[] = []
   for (let from = 0; from < bytes.length; ) {
-    const end = from + lengthBytes + bytes.readUInt16BE(from)
-    const flags = bytes[from + lengthBytes + 12] ?? 0
-    const skipped = (flags & hasValueFlag ? 8 : 0) + (flags & hasQuantityFlag ? 8 : 0)
-    const propertiesAt = from + lengthBytes + headBytes + skipped
-    const nameAt =
-      (flags & hasPropertiesFlag) === 0
-        ? propertiesAt
-        : propertiesAt + lengthBytes + bytes.readUInt16BE(propertiesAt)
-    const nameEnd = nameAt + 1 + (bytes[nameAt] ?? 0)
-    const name = bytes.toString('utf8', nameAt + 1, nameEnd)
-    const event = bytes.toString('latin1', from + lengthBytes, from + lengthBytes + 12)
-    spans.push({ from, end, name, event })
+    const entryAt = from + lengthBytes
+    const end = entryAt + numbers.getUint16(from)
+    const nameAt = nameAtOf(numbers, entryAt)
+    const atMs = numbers.getFloat64(entryAt)
+    spans.push({ from, end, nameAt, atMs, ref: numbers.getUint32(entryAt + 8) })
     from = end
   }
   return spans

@@ -266,9 +266,8 @@ export function applyComputed(
       return sinceVersion > plan.version ? keepEntry : dropEntry
     },
     apply: (index, state) => {
-      const addition = additions[index]
-      if (addition === undefined) return state
-      const { kind, samples, windowMs } = addition
+      const { kind, samples = none, windowMs } = additions[index] ?? {}
+      if (kind === undefined) return state
       const edgeMs = windowMs === undefined ? -Infinity : nowMs - windowMs
       return kind.add(state, samples, { edgeMs, cellCountMax })
     },

@@ -104,9 +104,9 @@ export async function foldContinue(scope: FoldScope, record: LogRecord): Promise
 /** Brings one person up to the rules. Answers how many memberships and timers it changed. */
 export function evaluateOne(scope: FoldScope, person: Person): number {
   if (person.pointer !== undefined || person.version === 0) return 0
-  const memberships = JSON.stringify(person.memberships)
-  const count = updatePending(scope, person, readTraits(scope, person.key))
-  if (JSON.stringify(person.memberships) !== memberships) writePerson(scope, person)
-  else if (count > 0) keepPerson(scope, person)
-  return count
+  const traits = readTraits(scope, person.key)
+  const { membershipCount, timerCount } = updatePending(scope, person, traits)
+  if (membershipCount > 0) writePerson(scope, person)
+  else if (timerCount > 0) keepPerson(scope, person)
+  return membershipCount + timerCount
 }

@@ -58,20 +58,23 @@ export function updateAllMemberships(
   return evaluate(scope, person, traits, { due })
 }
 
-/**
- * Brings the pending memberships up to the rules in force. Answers how many memberships and timers
- * it changed.
- */
-export function updatePending(scope: FoldScope, person: Person, traits: PersonTraits): number {
-  const before = JSON.stringify([person.memberships, person.segmentTimers])
-  const dropped = dropUnknown(scope, person)
+/** How far a person was brought up to rules. */
+export interface Brought {
+  readonly membershipCount: number
+  readonly timerCount: number
+}
+
+/** Brings the pending memberships up to the rules in force. Answers how many it changed. */
+export function updatePending(scope: FoldScope, person: Person, traits: PersonTraits): Brought {
+  let { membershipCount, timerCount } = dropUnknown(scope, person)
   const { evaluation } = scope.computed.plan
   const due = pendingOf(scope)
   const facts = factsOf(scope, person, traits)
-  const answers = evaluateSegments(evaluation, { due }, { facts, nowMs: scope.nowMs })
-  for (const answer of answers) applyAnswer(scope, person, answer)
-  const isChanged = JSON.stringify([person.memberships, person.segmentTimers]) !== before
-  return isChanged ? dropped + answers.length : 0
+  for (const answer of evaluateSegments(evaluation, { due }, { facts, nowMs: scope.nowMs })) {
+    if (answer.isMember !== answer.wasMember) membershipCount++
+    if (applyAnswer(scope, person, answer)) timerCount++
+  }
+  return { membershipCount, timerCount }
 }
 
 /** Returns what rules see of the person, as far as the fold knows. */
@@ -104,20 +107,20 @@ function evaluate(
   return crossings
 }
 
-function dropUnknown(scope: FoldScope, person: Person): number {
+function dropUnknown(scope: FoldScope, person: Person): Brought {
   const { hasSegment } = scope.definitions
   const memberships = Object.keys(person.memberships).filter((name) => !hasSegment(name))
   const timers = Object.keys(person.segmentTimers).filter((name) => !hasSegment(name))
   for (const name of memberships) setMembership(scope, person, name, false)
   for (const name of timers) setTimer(scope, person, name, undefined)
-  return memberships.length + timers.length
+  return { membershipCount: memberships.length, timerCount: timers.length }
 }
 
-function applyAnswer(scope: FoldScope, person: Person, answer: SegmentAnswer): void {
+/** Answers whether a timer changed. */
+function applyAnswer(scope: FoldScope, person: Person, answer: SegmentAnswer): boolean {
   const { name, isMember, wasMember, changesAtMs } = answer
-  setTimer(scope, person, name, changesAtMs)
-  if (isMember === wasMember) return
-  setMembership(scope, person, name, isMember)
+  if (isMember !== wasMember) setMembership(scope, person, name, isMember)
+  return setTimer(scope, person, name, changesAtMs)
 }
 
 /** Ends all memberships and their timers: the person's events go elsewhere from now on. */
@@ -138,13 +141,19 @@ function setMembership(scope: FoldScope, person: Person, name: string, isMember:
   scope.meta.members = members
 }
 
-function setTimer(scope: FoldScope, person: Person, name: string, dueMs: number | undefined): void {
+/** Answers whether it is another than before. */
+function setTimer(
+  scope: FoldScope,
+  person: Person,
+  name: string,
+  dueMs: number | undefined,
+): boolean {
   const before = Object.hasOwn(person.segmentTimers, name) ? person.segmentTimers[name] : undefined
   // A change that is due already is seen in the next ms, never in this one: no endless cascade.
   const due = dueMs === undefined ? undefined : Math.max(Math.ceil(dueMs), scope.nowMs + 1)
   // A timer that is early finds nothing changed and is set again: far fewer writes than moving it
   // with each event, since most events move it to a later time.
-  if (before === due || (before !== undefined && due !== undefined && before < due)) return
+  if (before === due || (before !== undefined && due !== undefined && before < due)) return false
   const what = `segment:${name}`
   if (before !== undefined) scope.view.removeTimer(timerKey(before, person.key, what))
   if (due === undefined) delete person.segmentTimers[name]
@@ -152,4 +161,5 @@ function setTimer(scope: FoldScope, person: Person, name: string, dueMs: number 
     person.segmentTimers[name] = due
     scope.view.addTimer(timerKey(due, person.key, what))
   }
+  return true
 }

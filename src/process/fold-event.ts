@@ -203,9 +203,9 @@ async function applyEvent(
   const { activity, events } = applyActivity(scope, person, part, { record, event })
   // Traits are written with a profile alone: who has none yet has no traits.
   if (isFirst) scope.view.loadAbsent(traitPrefix + person.key)
-  else if (isNew || needsTraits(scope, person, event, events))
-    await scope.view.load([traitPrefix + person.key])
-  const traits = readTraits(scope, person.key)
+  const isAsked = isNew || needsTraits(scope, person, event, events)
+  if (isAsked && !isFirst) await scope.view.load([traitPrefix + person.key])
+  const traits = isAsked ? readTraits(scope, person.key) : {}
   const changedTraits = applyTraits(scope, traits, part.key, event)
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
   const changedComputed = countEvent(scope, person, part, { record, event, lines: activity })

@@ -96,8 +96,11 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
       const place = placeByName.get(name)
       if (place !== undefined) lists.push([place])
     }
-    const [only = none] = lists
-    return lists.length < 2 ? only : [...new Set(lists.flat())].sort(ascending)
+    const [first = none, ...others] = lists
+    if (others.length === 0) return first
+    const places = [...first]
+    for (const list of others) for (const place of list) insert(places, place, 0)
+    return places
   }
   const affected = (change: Change): readonly Segment[] => {
     const places = new Set(touched(change))
@@ -163,10 +166,6 @@ function insert(places: number[], place: number, from: number): void {
     else high = middle
   }
   if (places[low] !== place) places.splice(low, 0, place)
-}
-
-function ascending(left: number, right: number): number {
-  return left - right
 }
 
 function enter(index: Map<string, number[]>, name: string, place: number): void {

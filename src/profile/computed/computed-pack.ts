@@ -40,6 +40,33 @@ export function decodeComputed(pack: Uint8Array): readonly PackedState[] {
   return entries
 }
 
+/** A state as it is read: its bytes are a view into the pack. */
+export type FoundState = Pick<PackedState, 'isCut' | 'state'>
+
+/** Adds the states of an id to `found`; those of any version where none is given. */
+export function findStates(
+  pack: Uint8Array,
+  { idHigh, idLow }: IdNumbers,
+  sinceVersion: number | undefined,
+  found: FoundState[],
+): void {
+  const { buffer, byteOffset, byteLength } = pack
+  const view = new DataView(buffer, byteOffset, byteLength)
+  for (let at = 0; at < byteLength; ) {
+    const stateAt = at + headBytes
+    const end = stateAt + view.getUint16(at + 1)
+    const isIt =
+      view.getUint32(at + 7) === idLow &&
+      view.getUint32(at + 3) === idHigh &&
+      (sinceVersion === undefined || view.getUint32(at + 11) === sinceVersion)
+    if (isIt) {
+      const isCut = (view.getUint8(at) & isCutFlag) !== 0
+      found.push({ isCut, state: pack.subarray(stateAt, end) })
+    }
+    at = end
+  }
+}
+
 export function encodeComputed(entries: readonly PackedState[]): Uint8Array {
   const byteCount = entries.reduce((sum, { state }) => sum + headBytes + state.length, 0)
   const bytes = Buffer.allocUnsafe(byteCount)
@@ -132,8 +159,13 @@ function writeState(bytes: Buffer, at: number, state: Uint8Array): number {
   return at + headBytes + state.length
 }
 
+export interface IdNumbers {
+  readonly idHigh: number
+  readonly idLow: number
+}
+
 /** Returns an id of 16 hex digits as the two numbers that a pack holds of it. */
-export function idNumbers(id: string): { readonly idHigh: number; readonly idLow: number } {
+export function idNumbers(id: string): IdNumbers {
   return {
     idHigh: Number.parseInt(id.slice(0, 8), 16),
     idLow: Number.parseInt(id.slice(8), 16),

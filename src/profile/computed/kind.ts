@@ -88,9 +88,12 @@ export function createKind<State>(rules: KindRules<State>): TraitKind {
       return rules.encode(rules.merge(decode(left), decode(right), bounds))
     },
     open: (states) => {
-      const state = states
-        .map(decode)
-        .reduce((left, right) => rules.merge(left, right, unbounded), rules.empty)
+      const decoded = states.map(decode)
+      const [only = rules.empty] = decoded
+      const state =
+        decoded.length < 2
+          ? only
+          : decoded.reduce((left, right) => rules.merge(left, right, unbounded))
       const growsFromMs = rules.growsFromMs?.(state)
       return {
         answerAt: (nowMs, edgeMs) => rules.answerAt(state, nowMs, edgeMs),

@@ -4,7 +4,7 @@
  */
 
 import type { Json } from '../../lib/json.ts'
-import { decodeComputed, type PackedState } from './computed-pack.ts'
+import { type FoundState, findStates, type IdNumbers, idNumbers } from './computed-pack.ts'
 import {
   type ComputedInForce,
   kindOf,
@@ -60,27 +60,23 @@ export function viewComputed(
 ): ComputedView {
   const byName = traitsByName(inForce)
   const readings = new Map<string, Reading>()
-  let packs: readonly (readonly PackedState[])[] | undefined
-  const statesOf = (id: string, sinceVersion: number): readonly PackedState[] => {
-    packs ??= parts.map(decodePart)
-    return packs.flatMap((pack) =>
-      pack.filter((each) => each.id === id && each.sinceVersion === sinceVersion),
-    )
+  const statesOf = (id: IdNumbers, sinceVersion?: number): readonly FoundState[] => {
+    const found: FoundState[] = []
+    for (const { computed } of parts) {
+      if (computed !== undefined) findStates(computed, id, sinceVersion, found)
+    }
+    return found
   }
-  const session = lazily((): OpenState => {
-    packs ??= parts.map(decodePart)
-    const spans = packs.flatMap((pack) => pack.filter(({ id }) => id === sessionId))
-    return sessionKind.open(spans.map(({ state }) => state))
-  })
+  const session = lazily(
+    (): OpenState => sessionKind.open(statesOf(sessionNumbers).map(({ state }) => state)),
+  )
   const readingOf = (name: string): Reading | undefined => {
     const trait = byName.get(name)
     if (trait === undefined) return undefined
     const known = readings.get(name)
     if (known !== undefined) return known
     const reading =
-      trait.kind === 'ratio'
-        ? readRatio(trait, readingOf)
-        : readStates(trait, statesOf(trait.id, trait.sinceVersion), session)
+      trait.kind === 'ratio' ? readRatio(trait, readingOf) : readStates(trait, statesOf, session)
     readings.set(name, reading)
     return reading
   }
@@ -109,14 +105,19 @@ function traitsByName(inForce: ComputedInForce): ReadonlyMap<string, TraitInForc
   return made
 }
 
-/** Made once for a trait, not for each person who is read. */
-const kinds = new WeakMap<TraitInForce, TraitKind>()
+interface Reader extends IdNumbers {
+  readonly kind: TraitKind
+}
 
-function keptKindOf(trait: TraitInForce): TraitKind {
-  const known = kinds.get(trait)
+/** Made once for a trait, not for each person who is read. */
+const readers = new WeakMap<TraitInForce, Reader>()
+const sessionNumbers = idNumbers(sessionId)
+
+function readerOf(trait: TraitInForce): Reader {
+  const known = readers.get(trait)
   if (known !== undefined) return known
-  const made = kindOf(trait)
-  kinds.set(trait, made)
+  const made = { kind: kindOf(trait), ...idNumbers(trait.id) }
+  readers.set(trait, made)
   return made
 }
 
@@ -124,11 +125,13 @@ const pending: KindAnswer = { value: undefined, isExact: false }
 
 function readStates(
   trait: TraitInForce,
-  states: readonly PackedState[],
+  statesOf: (id: IdNumbers, sinceVersion: number) => readonly FoundState[],
   session: () => OpenState,
 ): Reading {
   if (trait.readyAtMs === undefined) return pendingReading(trait)
-  const open = keptKindOf(trait).open(states.map(({ state }) => state))
+  const reader = readerOf(trait)
+  const states = statesOf(reader, trait.sinceVersion)
+  const open = reader.kind.open(states.map(({ state }) => state))
   const isWhole = states.every(({ isCut }) => !isCut)
   const { windowMs, isSession } = trait
   if (windowMs === undefined) {
@@ -206,10 +209,6 @@ function timedOf({ trait, answerAt, nextChangeAt, growsFromMs }: Reading): Timed
       ? {}
       : { reachesAt: (value: number) => growsFromMs + Math.ceil(value) * unitMs }),
   }
-}
-
-function decodePart({ computed }: ComputedPart): readonly PackedState[] {
-  return computed === undefined ? [] : decodeComputed(computed)
 }
 
 function lazily<Value>(make: () => Value): () => Value {

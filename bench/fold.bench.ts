@@ -20,11 +20,11 @@ import { createSeededRandom } from '../src/lib/random.ts'
 import type { EventLog } from '../src/log/event-log.ts'
 import { createMemoryEventLog } from '../src/log/memory-event-log.ts'
 import { emptyBody, type NewRecord, partitionOf } from '../src/log/record.ts'
+import { applyComputed, planComputed } from '../src/process/computed-stage.ts'
 import { parseDefinitionFiles } from '../src/process/definition-files.ts'
 import {
   type CompiledDefinitions,
   compileDefinitions,
-  emptyDocument,
   encodeDocument,
   noDefinitions,
 } from '../src/process/definitions.ts'
@@ -38,6 +38,7 @@ import { openSqliteStateStore } from '../src/state/sqlite-state-store.ts'
 import { type Change, noHead, type StateStore } from '../src/state/state-store.ts'
 import { shopDir } from './attune-server.ts'
 import { printFigure } from './figure.ts'
+import { makeRules } from './make-rules.ts'
 
 export const personCount = 100_000
 const eventCount = 60_000
@@ -109,40 +110,6 @@ async function foldAlone(
   }
 }
 
-/**
- * Rules of which most events touch some: of the segments a fifth looks at a computed trait, a fifth
- * at views; of the traits, of all kinds, half count views, most in a window.
- */
-function makeRules(segmentCount: number, traitCount: number): CompiledDefinitions {
-  const kinds = ['count', 'sum', 'average', 'max', 'last', 'list', 'uniqueCount', 'mostFrequent']
-  const traits = Array.from({ length: traitCount }, (_, index) => {
-    const kind = kinds[index % kinds.length] ?? 'count'
-    const isValue = ['sum', 'average', 'max'].includes(kind)
-    const event =
-      index % 2 === 0 ? 'Product Viewed' : ['Order Completed', 'Product Added'][index % 3]
-    return {
-      name: `t${index}`,
-      content: {
-        kind,
-        event: event ?? 'Product Removed',
-        ...(kind === 'count' ? {} : { of: isValue ? 'price' : 'product_id' }),
-        ...(kind === 'list' ? { length: 5 } : {}),
-        ...(index % 3 === 0 ? {} : { within: `${1 + index}d` }),
-      },
-    }
-  })
-  const segments = Array.from({ length: segmentCount }, (_, index) => {
-    const names = ['Product Viewed', 'Order Completed', 'Product Added', 'Cart Viewed']
-    const event = { event: names[index % 5] ?? 'Email Opened', count: { atLeast: 3 }, within: '7d' }
-    const trait = { trait: `t${(index % 5) * 8}`, atLeast: index }
-    return { name: `s${index}`, content: index % 5 === 4 && traitCount > 0 ? trait : event }
-  })
-  const document = { ...emptyDocument, traits, segments }
-  const compiled = compileDefinitions(document, sha256Hex(encodeDocument(document)))
-  if (compiled.kind === 'refused') throw new Error(JSON.stringify(compiled.faults))
-  return compiled.definitions
-}
-
 async function readShopDefinitions(): Promise<CompiledDefinitions> {
   const answer = await parseDefinitionFiles(await readDefinitionFolder(shopDir))
   if (answer.kind === 'refused') throw new Error('the definitions of examples/shop are good')
@@ -199,8 +166,9 @@ export async function fillPeople(
   partitionCount: number,
   definitions: CompiledDefinitions = noDefinitions(),
 ): Promise<void> {
-  // The traits were filled long ago.
+  // The traits were filled long ago: whoever viewed something has states of them.
   const inForce = inForceOf(definitions)
+  const plan = planComputed(definitions, inForce)
   const changes = Array.from({ length: partitionCount }, (): Change[] =>
     inForce.traits.length === 0 ? [] : [{ key: computedKey, value: encodeJson(inForce) }],
   )
@@ -221,6 +189,10 @@ export async function fillPeople(
         value: 4.95,
       })),
     )
+    if (inForce.traits.length > 0) {
+      const counted = { event: filledEvent, eventRef: 1, isActivity: true, sessionIdleMs: 0 }
+      applyComputed(plan, person, part, counted, 0)
+    }
     changes[partitionOf('default', key, partitionCount)]?.push({
       key: personPrefix + key,
       value: encodePerson(person),
@@ -235,6 +207,13 @@ export async function fillPeople(
     }
   }
 }
+
+const filledEvent = {
+  type: 'track',
+  name: 'Product Viewed',
+  occurredAtMs: 0,
+  properties: { product_id: 'item-1', price: 4.95 },
+} as const
 
 function inForceOf({ computed }: CompiledDefinitions): ComputedInForce {
   const traits = computed.map((trait) => ({ ...shapeOf(trait), sinceVersion: 1, readyAtMs: 1 }))

@@ -23,19 +23,23 @@ export type MessageOrigin = Pick<Message, 'definitionsHash' | 'campaign' | 'step
 
 const cacheCountMax = 16
 const preparedCountMax = 256
-/** Lists kept beside those in force; each has up to 1.2 MB. */
+/** Lists kept though nobody holds them; each has up to 1.2 MB. */
 const listCacheCountMax = 4
 
 /** Keeps the newest definitions compiled; older ones are read again from the side store. */
 export function createDefinitionsCache(blobs: Pick<BlobStore, 'get' | 'put'>): DefinitionsCache {
   const compiled = new Map<string, Promise<CompiledDefinitions>>()
   const lists = new Map<string, Promise<KeyList>>()
+  // Each partition holds the lists that its rules name: all of them hold the same.
+  const held = new Map<string, WeakRef<KeyList>>()
   const prepared = new Map<string, Promise<PreparedTemplate | undefined>>()
   const definitionsOf = (hash: string): Promise<CompiledDefinitions> =>
     remember(compiled, hash, cacheCountMax, () => readDefinitions(blobs, hash))
   return {
     definitionsOf,
-    listOf: (hash) => remember(lists, hash, listCacheCountMax, () => readList(blobs, hash)),
+    listOf: async (hash) =>
+      held.get(hash)?.deref() ??
+      (await remember(lists, hash, listCacheCountMax, () => readHeld(blobs, hash, held))),
     templateOf({ definitionsHash, campaign, step, template: name }) {
       const key = `${definitionsHash}/${name}/${campaign}/${step}`
       return remember(prepared, key, preparedCountMax, async () => {
@@ -86,6 +90,17 @@ export async function readList(blobs: Pick<BlobStore, 'get'>, hash: string): Pro
   const bytes = await blobs.get(hash)
   if (bytes === undefined) throw new OperatingError('BLOB_MISSING', `read list ${hash}`)
   return decodeKeyList(bytes)
+}
+
+async function readHeld(
+  blobs: Pick<BlobStore, 'get'>,
+  hash: string,
+  held: Map<string, WeakRef<KeyList>>,
+): Promise<KeyList> {
+  const list = await readList(blobs, hash)
+  for (const [known, reference] of held) if (reference.deref() === undefined) held.delete(known)
+  held.set(hash, new WeakRef(list))
+  return list
 }
 
 /** Returns what `make` made for a key, the newest `countMax` of which are kept. */

@@ -101,10 +101,7 @@ export async function previewSegment(
     if (meta === undefined) continue
     const keepOneOf = Math.floor(meta.counts.people / (thinFrom * sampleCountMin)) || 1
     if (keepOneOf > 1) isExact = false
-    // Lists that only this rule names are read too.
-    const lists = new Set([...definitions.plan.lists, ...names.lists])
-    const plan = { ...definitions.plan, lists }
-    const isListed = await readListed(deps, meta, { ...definitions, plan })
+    const isListed = await readListed(deps, meta, names.lists)
     const nowMs = Math.max(meta.foldMs, deps.clock.nowMs())
     const inForce = counted[partition]
     const look = { partition, rule: parsed.rule, keepOneOf, isListed, nowMs, inForce }

@@ -13,6 +13,7 @@ import { timeText } from '../lib/time-text.ts'
 import type { CompiledDefinitions, DefinitionsDocument } from '../process/definitions.ts'
 import { readList } from '../process/definitions-cache.ts'
 import { readLists } from '../process/fold.ts'
+import type { KeyList } from '../process/key-list.ts'
 import { decodeJson, type PartitionMeta } from '../process/meta.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import { explainRule, type RuleExplanation } from '../segment/explain.ts'
@@ -140,7 +141,7 @@ export async function explainSegment(
   const segment = definitions.plan.segments.find((each) => each.name === name)
   if (segment === undefined || meta === undefined) return 'segment-unknown'
   const view = viewPerson(person, traits, inForce)
-  const isListed = await readListed(deps, meta, definitions)
+  const isListed = await readListed(deps, meta, namesOf(segment.rule).lists)
   const facts = new Facts(view, (list) => isListed(list, view.identities))
   const nowMs = Math.max(meta.foldMs, deps.clock.nowMs())
   const sinceMs = Object.hasOwn(person.memberships, name) ? person.memberships[name] : undefined
@@ -157,17 +158,15 @@ export async function explainSegment(
 
 export type IsListed = (list: string, keys: readonly string[]) => boolean
 
-/** Returns what tells whether one of some keys is on a list in force. */
+/** Returns what tells whether one of some keys is on a list in force, of those of these names. */
 export async function readListed(
   { blobs }: Pick<SegmentDeps, 'blobs'>,
   meta: PartitionMeta,
-  definitions: CompiledDefinitions,
+  names: readonly string[],
 ): Promise<IsListed> {
-  const sources = {
-    listOf: (hash: string) => readList(blobs, hash),
-    definitionsOf: () => Promise.resolve(definitions),
-  }
-  const lists = await readLists(definitions, meta.lists, sources)
+  const plan = { lists: new Set(names) }
+  const listOf = async (hash: string): Promise<KeyList> => await readList(blobs, hash)
+  const lists = await readLists({ plan }, meta.lists, { listOf })
   return (list, keys) => keys.some((key) => lists.get(list)?.has(key) ?? false)
 }
 

@@ -265,6 +265,9 @@ describe('/api/v1/lists', () => {
     await untilEvaluated(world)
     const { lists } = (await get(world, 'lists')).json()
     deepStrictEqual([lists[0].name, lists[0].keyCount, lists[0].isEverywhere], ['vip', 1, true])
+    const { rule } = (await get(world, 'segments/vips/explain/bob')).json<Explained>()
+    equal(rule.isMet, true)
+    equal((await preview(world, { rule: { list: 'vip' } })).json<Preview>().count, 1)
   })
 
   it('refuses one list more than can be', async (t) => {

@@ -326,11 +326,11 @@ async function foldList(
   evaluateList(scope, name)
 }
 
-/** Returns those of the lists in force that a rule names. */
+/** Returns those of the lists in force that are among `plan.lists`. */
 export async function readLists(
-  { plan }: CompiledDefinitions,
+  { plan }: { readonly plan: Pick<CompiledDefinitions['plan'], 'lists'> },
   inForce: InForce['lists'] = {},
-  { listOf }: FoldSources,
+  { listOf }: Pick<FoldSources, 'listOf'>,
 ): Promise<FoldScope['lists']> {
   const lists = new Map<string, KeyList>()
   for (const [name, { hash }] of Object.entries(inForce)) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom } from '../lib/random.ts'
+import { kindOf } from '../profile/computed/computed-trait.ts'
 import type { TimedValue } from '../profile/computed/view-computed.ts'
 import { evaluateRule } from './evaluate.ts'
 import { explainRule } from './explain.ts'
@@ -31,6 +32,21 @@ function windowed(times: readonly number[]): TimedValue {
   }
 }
 
+/** The same as it is kept: that one tells from when on it only falls. */
+function keptWindow(times: readonly number[]): TimedValue {
+  const kind = kindOf({ name: 'c', id: '', kind: 'count', windowMs: 100 })
+  const samples = times.map((atMs, order) => ({ atMs, order, value: 1 }))
+  const bounds = { edgeMs: -Infinity, cellCountMax: 128 }
+  const open = kind.open([kind.add(new Uint8Array(0), samples, bounds)])
+  const { fallsFromMs } = open
+  assert.ok(fallsFromMs !== undefined)
+  return {
+    at: (nowMs) => open.answerAt(nowMs, nowMs - 100).value,
+    nextChangeAt: (nowMs) => open.nextChangeAt(nowMs, 100),
+    fallsFromMs,
+  }
+}
+
 function growing(fromMs: number, unitMs: number): TimedValue {
   const at = (nowMs: number): number => Math.max(0, Math.floor((nowMs - fromMs) / unitMs))
   return {
@@ -48,7 +64,8 @@ describe('a condition on a computed trait', () => {
       const test = tests[Math.floor(random.unit() * tests.length)] ?? 'is'
       const value = Math.floor(random.unit() * 8) / (random.unit() < 0.3 ? 2 : 1)
       const times = Array.from({ length: 6 }, () => Math.floor(random.unit() * 200))
-      const timed = random.unit() < 0.5 ? windowed(times) : growing(times[0] ?? 0, 20)
+      const window = round % 2 === 0 ? keptWindow : windowed
+      const timed = random.unit() < 0.5 ? window(times) : growing(times[0] ?? 0, 20)
       const rule = ruleOf({ trait: 'c', [test]: value })
       const facts = factsOf(timed)
       const nowMs = Math.floor(random.unit() * 150)
@@ -72,6 +89,16 @@ describe('a condition on a computed trait', () => {
       changesAtMs: 110,
     })
     assert.equal(evaluateRule(ruleOf({ trait: 'c', is: 'stated' }), facts, 30).isMember, false)
+  })
+
+  it('is not looked at again where a count that only falls is too small', () => {
+    const times = Array.from({ length: 90 }, (_, index) => index)
+    const changeOf = (test: object, nowMs: number): number | undefined =>
+      evaluateRule(ruleOf({ trait: 'c', ...test }), factsOf(keptWindow(times)), nowMs).changesAtMs
+    assert.equal(changeOf({ atLeast: 91 }, 89), undefined)
+    assert.equal(changeOf({ atLeast: 91, atMost: 200 }, 150), undefined)
+    assert.equal(changeOf({ atLeast: 90 }, 88), 89)
+    assert.equal(changeOf({ atMost: 40 }, 89), 149)
   })
 
   it('is looked at again after a bounded number of edges that turn nothing', () => {

@@ -8,7 +8,7 @@
 
 import type { Json } from '../lib/json.ts'
 import type { TimedValue } from '../profile/computed/view-computed.ts'
-import { judgeTest, type Verdict } from './condition.ts'
+import { isTestMet, judgeTest, type Verdict } from './condition.ts'
 import type { TraitTest } from './rule.ts'
 
 const edgeCountMax = 64
@@ -27,6 +27,10 @@ export function judgeTimed(tests: readonly TraitTest[], timed: TimedValue, nowMs
     const edges = edgesOf(tests).map(reachesAt).sort(byNumber)
     return { isTrue, untilMs: edges.find((atMs) => atMs > nowMs && turns(atMs)) ?? Infinity }
   }
+  const { fallsFromMs = Infinity } = timed
+  if (!isTrue && fallsFromMs <= nowMs && isOutOfReach(tests, timed.at(nowMs))) {
+    return { isTrue, untilMs: Infinity }
+  }
   let untilMs = nowMs
   for (let edge = 0; edge < edgeCountMax; edge++) {
     const edgeMs = isMoving ? nextEdge(tests, timed.at(untilMs), untilMs) : Infinity
@@ -34,6 +38,14 @@ export function judgeTimed(tests: readonly TraitTest[], timed: TimedValue, nowMs
     if (untilMs === Infinity || turns(untilMs)) break
   }
   return { isTrue, untilMs }
+}
+
+/** Tells whether a value that only falls will never pass. */
+function isOutOfReach(tests: readonly TraitTest[], value: Json | undefined): boolean {
+  return tests.some(
+    (test) =>
+      (test.operator === 'atLeast' || test.operator === 'moreThan') && !isTestMet(test, value),
+  )
 }
 
 /** Tells whether a test compares with the present. */

@@ -39,6 +39,8 @@ export interface OpenState {
   nextChangeAt(nowMs: number, windowMs: number): number
   /** Of a value that grows by one each `unitMs`, the instant at which it was 0. */
   readonly growsFromMs?: number
+  /** Of a value in a window: from this instant on time alone makes it less or leaves it. */
+  readonly fallsFromMs?: number
 }
 
 /** One kind of computed trait, over states as bytes. An empty state has no bytes. */
@@ -59,6 +61,7 @@ export interface KindRules<State> {
   answerAt(state: State, nowMs: number, edgeMs: number): KindAnswer
   nextChangeAt(state: State, nowMs: number, windowMs: number): number
   growsFromMs?(state: State): number | undefined
+  fallsFromMs?(state: State): number
   /**
    * Adds without decoding, which most events can do, to no bytes too: the answer is the bytes that
    * `add` would come to, or undefined where it has to be asked.
@@ -95,10 +98,12 @@ export function createKind<State>(rules: KindRules<State>): TraitKind {
           ? only
           : decoded.reduce((left, right) => rules.merge(left, right, unbounded))
       const growsFromMs = rules.growsFromMs?.(state)
+      const fallsFromMs = rules.fallsFromMs?.(state)
       return {
         answerAt: (nowMs, edgeMs) => rules.answerAt(state, nowMs, edgeMs),
         nextChangeAt: (nowMs, windowMs) => rules.nextChangeAt(state, nowMs, windowMs),
         ...(growsFromMs === undefined ? {} : { growsFromMs }),
+        ...(fallsFromMs === undefined ? {} : { fallsFromMs }),
       }
     },
   }

@@ -77,10 +77,19 @@ export function createWindowTally(kind: TallyKind): TraitKind {
       }
       return nextMs
     },
+    // A sum may rise where a negative amount leaves.
+    ...(kind === 'count' ? { fallsFromMs: newestFirstMs } : {}),
     addToBytes: appendBucket,
     encode: encodeNumbers,
     decode: decodeNumbers,
   })
+}
+
+/** Returns when the last of the buckets begins to count. */
+function newestFirstMs(state: readonly number[]): number {
+  let newestMs = -Infinity
+  for (let at = 0; at < state.length; at += stride) newestMs = Math.max(newestMs, state[at] ?? 0)
+  return newestMs
 }
 
 /** The newest of few: nothing is joined. What has left the window goes first. */

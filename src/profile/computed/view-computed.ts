@@ -22,6 +22,8 @@ export interface TimedValue {
   nextChangeAt(nowMs: number): number
   /** Of a value that grows with time: it is `value` from this instant on. */
   reachesAt?(value: number): number
+  /** Set where the value can only fall by time alone, from this instant on. */
+  readonly fallsFromMs?: number
 }
 
 /** What is shown of one computed trait. */
@@ -50,6 +52,7 @@ interface Reading {
   answerAt(nowMs: number): KindAnswer
   nextChangeAt(nowMs: number): number
   readonly growsFromMs?: number
+  readonly fallsFromMs?: number
   readonly isPending?: boolean
 }
 
@@ -148,6 +151,7 @@ function readStates(
       trait,
       answerAt: (nowMs) => withLoss(open.answerAt(nowMs, nowMs - windowMs), isWhole),
       nextChangeAt: (nowMs) => open.nextChangeAt(nowMs, windowMs),
+      ...(open.fallsFromMs === undefined ? {} : { fallsFromMs: open.fallsFromMs }),
     }
   }
   return {
@@ -200,11 +204,12 @@ function divide(
   return over / by
 }
 
-function timedOf({ trait, answerAt, nextChangeAt, growsFromMs }: Reading): TimedValue {
+function timedOf({ trait, answerAt, nextChangeAt, growsFromMs, fallsFromMs }: Reading): TimedValue {
   const { unitMs } = trait
   return {
     at: (nowMs) => answerAt(nowMs).value,
     nextChangeAt,
+    ...(fallsFromMs === undefined ? {} : { fallsFromMs }),
     ...(growsFromMs === undefined || unitMs === undefined
       ? {}
       : { reachesAt: (value: number) => growsFromMs + Math.ceil(value) * unitMs }),

@@ -15,12 +15,9 @@ const edgeCountMax = 64
 
 /** Judges the tests of one condition on a value that may change by time alone. */
 export function judgeTimed(tests: readonly TraitTest[], timed: TimedValue, nowMs: number): Verdict {
-  const isMetAt = (atMs: number): boolean => {
-    const value = timed.at(atMs)
-    return tests.every((test) => judgeTest(test, value, atMs).isTrue)
-  }
-  const isTrue = isMetAt(nowMs)
-  const turns = (atMs: number): boolean => isMetAt(atMs) !== isTrue
+  const value = timed.at(nowMs)
+  const isTrue = isMetBy(tests, value, nowMs)
+  const turns = (atMs: number): boolean => isMetBy(tests, timed.at(atMs), atMs) !== isTrue
   const { reachesAt } = timed
   const isMoving = tests.some(isRelative)
   if (reachesAt !== undefined && !isMoving) {
@@ -28,7 +25,7 @@ export function judgeTimed(tests: readonly TraitTest[], timed: TimedValue, nowMs
     return { isTrue, untilMs: edges.find((atMs) => atMs > nowMs && turns(atMs)) ?? Infinity }
   }
   const { fallsFromMs = Infinity } = timed
-  if (!isTrue && fallsFromMs <= nowMs && isOutOfReach(tests, timed.at(nowMs))) {
+  if (!isTrue && fallsFromMs <= nowMs && isOutOfReach(tests, value)) {
     return { isTrue, untilMs: Infinity }
   }
   let untilMs = nowMs
@@ -38,6 +35,11 @@ export function judgeTimed(tests: readonly TraitTest[], timed: TimedValue, nowMs
     if (untilMs === Infinity || turns(untilMs)) break
   }
   return { isTrue, untilMs }
+}
+
+function isMetBy(tests: readonly TraitTest[], value: Json | undefined, atMs: number): boolean {
+  for (const test of tests) if (!judgeTest(test, value, atMs).isTrue) return false
+  return true
 }
 
 /** Tells whether a value that only falls will never pass. */

@@ -120,7 +120,9 @@ export function encodeNumbers(numbers: readonly number[]): Uint8Array {
 
 export function decodeNumbers(bytes: Uint8Array): number[] {
   const view = viewOf(bytes)
-  return Array.from({ length: bytes.length / 8 }, (_, index) => view.getFloat64(index * 8))
+  const numbers: number[] = []
+  for (let at = 0; at < bytes.length; at += 8) numbers.push(view.getFloat64(at))
+  return numbers
 }
 
 export function encodeJsonState(state: readonly Json[]): Uint8Array {

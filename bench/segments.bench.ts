@@ -107,7 +107,7 @@ function touchedRule(index: number): JsonObject {
   const event = 'Product Viewed'
   const within = `${1 + (index % 30)}d`
   const rules: readonly JsonObject[] = [
-    { event, count: { atLeast: 1_000 % (20 + index) }, within },
+    { event, count: { atLeast: Math.min(100, 1_000 % (20 + index)) }, within },
     { all: [{ event, within }, { not: { event: 'Order Completed', within } }] },
     { event, within, where: { item: `item-${index}` } },
     {

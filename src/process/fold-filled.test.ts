@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { sha256Bytes } from '../lib/hash.ts'
+import type { JsonObject } from '../lib/json.ts'
+import { createMemoryEventLog } from '../log/memory-event-log.ts'
+import { decodeRecord, emptyBody, type NewRecord, type RecordKind } from '../log/record.ts'
+import { decodeComputed, type PackedState } from '../profile/computed/computed-pack.ts'
+import { viewComputed } from '../profile/computed/view-computed.ts'
+import { createPerson, decodePerson, encodePerson, type Person } from '../profile/person.ts'
+import { createMemoryStateStore } from '../state/memory-state-store.ts'
+import { compileDefinitions, emptyDocument } from './definitions.ts'
+import { type FilledSkeleton, filledEntry } from './fold-filled.ts'
+import { PartitionFold } from './partition-fold.ts'
+import { outboxPrefix } from './scope.ts'
+
+const startMs = 1_700_000_000_000
+const owner = { epoch: 1, nonce: 'n' } as const
+const deviceKey = 'anonymous:d'
+const externalKey = 'external:crm:1'
+const userKey = 'user:u'
+
+/** One partition, so that all it sends comes back to it. */
+async function openPartition(people: readonly Person[]) {
+  const log = createMemoryEventLog({ identity: { incarnation: 'test', partitionCount: 1 } })
+  const state = createMemoryStateStore()
+  await state.acquire(0, owner.epoch, owner.nonce)
+  const content: JsonObject = { kind: 'count', event: 'Product Viewed' }
+  const compiled = compileDefinitions(
+    { ...emptyDocument, traits: [{ name: 'views', content }] },
+    'traits',
+  )
+  assert.equal(compiled.kind, 'compiled')
+  const { definitions } = compiled
+  const fold = new PartitionFold(
+    { log, state, definitionsOf: async () => definitions },
+    { workspace: 'default', partitionCount: 1, partition: 0 },
+  )
+  await state.commit([
+    {
+      ...{ partition: 0, ...owner, previousOffset: 0, offset: 0, lastRecordId: '' },
+      incarnation: 'test',
+      changes: people.map((person) => ({
+        key: `person/${person.key}`,
+        value: encodePerson(person),
+      })),
+    },
+  ])
+  await fold.open(await state.head(0))
+  let madeCount = 0
+  const append = async (kind: RecordKind, key: string, given: Partial<NewRecord>) => {
+    const id = sha256Bytes(`${kind} ${madeCount++}`, 16)
+    const head = { partition: 0, key, kind, id, recordedAtMs: startMs, isBackfill: false }
+    await log.append([{ ...head, keyId: 0, skeleton: null, body: emptyBody, ...given }])
+  }
+  /** Folds until nothing is left, what it sends to itself among it. */
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; log.hasMore(0, fold.cursor); turn++) {
+      assert.ok(turn < 50, 'what is sent on comes to rest')
+      await fold.fold(await log.read(0, fold.cursor, 100), () => false)
+      assert.equal(fold.stopped, undefined)
+      const { commit } = fold.takeCommit(owner, 'test')
+      assert.deepEqual(await state.commit([commit]), ['committed'])
+      fold.committed(commit)
+      const sent = commit.changes.flatMap(({ key, value }) =>
+        value !== undefined && key.startsWith(outboxPrefix) ? [decodeRecord(0, 0, value)] : [],
+      )
+      if (sent.length > 0) await log.append(sent)
+    }
+  }
+  const personOf = async (key: string): Promise<Person> => {
+    const [bytes] = await state.get(0, [`person/${key}`])
+    assert.ok(bytes)
+    return decodePerson(bytes)
+  }
+  const viewsOf = async (key: string): Promise<unknown> => {
+    const { inForce } = fold.scope.computed
+    return viewComputed((await personOf(key)).parts, inForce).answersAt(startMs)[0]?.value
+  }
+  return { append, settle, personOf, viewsOf, inForce: () => fold.scope.computed.inForce }
+}
+
+type Partition = Awaited<ReturnType<typeof openPartition>>
+
+/** The traits come into force where somebody has a past; returns what two views come to. */
+async function bringTraits({ append, settle, personOf }: Partition): Promise<PackedState[]> {
+  const control = 'control:0'
+  await append('owner', control, { skeleton: { ...owner, historyMs: 0 } })
+  // Somebody whose events count at once has the states that others' past would come to.
+  const view = async (index: number): Promise<void> => {
+    const event = {
+      ...{ eventId: `e${index}`, sourceId: 'web', type: 'track', name: 'Product Viewed' },
+      ...{ anonymousId: 'other', occurredAtMs: startMs, receivedAtMs: startMs, properties: {} },
+    }
+    const body = Buffer.from(JSON.stringify(event))
+    await append('event', 'anonymous:other', { skeleton: { name: 'Product Viewed' }, body })
+  }
+  await view(0)
+  await append('definitions', control, { skeleton: { version: 1, hash: 'traits' } })
+  await view(1)
+  await view(2)
+  await settle()
+  return [...decodeComputed((await personOf('anonymous:other')).parts[0]?.computed ?? emptyBody)]
+}
+
+async function fill(
+  { append, settle, inForce }: Partition,
+  entry: ReturnType<typeof filledEntry> & { readonly isMoved?: boolean },
+): Promise<void> {
+  const skeleton: FilledSkeleton = {
+    ...{ step: 'people', version: 1, slice: 0, sliceCount: 1, after: '', through: '' },
+    ...{ isSliceEnd: true, ...owner },
+  }
+  await append('filled', 'control:0', { skeleton, body: Buffer.from(JSON.stringify([entry])) })
+  await settle()
+  assert.ok(
+    inForce().traits.every(({ readyAtMs }) => readyAtMs !== undefined),
+    'all that was sent has arrived',
+  )
+}
+
+function partKeysOf({ parts }: Person): readonly string[] {
+  return parts.map(({ key }) => key).sort()
+}
+
+describe('the past of a part', () => {
+  it('is brought to the person who has the part', async () => {
+    const partition = await openPartition([createPerson(userKey, startMs)])
+    await fill(partition, filledEntry(userKey, userKey, await bringTraits(partition)))
+    assert.equal(await partition.viewsOf(userKey), 2)
+  })
+
+  it('comes back to who has it, where the user before them has nothing of it', async () => {
+    // The external id was taken out of the user and kept the device's part; the user, who kept
+    // nothing, has a claim on the device since.
+    const external = createPerson(externalKey, startMs)
+    external.pastKey = userKey
+    external.parts.push({ key: deviceKey, totals: {}, activity: emptyBody })
+    const user = createPerson(userKey, startMs)
+    user.claimed[deviceKey] = startMs
+    const partition = await openPartition([external, user])
+    const states = await bringTraits(partition)
+    await fill(partition, { ...filledEntry(externalKey, deviceKey, states), isMoved: true })
+    assert.equal(await partition.viewsOf(externalKey), 2)
+    assert.equal(await partition.viewsOf(userKey), 0)
+    assert.deepEqual(partKeysOf(await partition.personOf(userKey)), [userKey])
+  })
+
+  it('goes to the user before them, where that one has the part', async () => {
+    const external = createPerson(externalKey, startMs)
+    external.pastKey = userKey
+    external.parts.push({ key: deviceKey, totals: {}, activity: emptyBody })
+    const user = createPerson(userKey, startMs)
+    user.parts.push({ key: deviceKey, totals: {}, activity: emptyBody })
+    const partition = await openPartition([external, user])
+    const states = await bringTraits(partition)
+    await fill(partition, { ...filledEntry(externalKey, deviceKey, states), isMoved: true })
+    assert.equal(await partition.viewsOf(externalKey), 0)
+    assert.equal(await partition.viewsOf(userKey), 2)
+  })
+})

@@ -39,7 +39,12 @@ export interface Foretold {
 
 /** Foretells from all events, in any order. */
 export function foretellPeople(told: readonly ToldEvent[]): Foretold {
-  const history = told.toSorted((left, right) => left.event.receivedAtMs - right.event.receivedAtMs)
+  // Of those who name a device at one instant, as a batch does, the greatest key has it.
+  const history = told.toSorted(({ event: left }, { event: right }) => {
+    const [leftKey, rightKey] = [personKeyOf(left), personKeyOf(right)]
+    const byKey = Number(leftKey > rightKey) - Number(leftKey < rightKey)
+    return left.receivedAtMs - right.receivedAtMs || byKey
+  })
   const users = new Groups()
   const all = new Groups()
   const keys = new Set(history.map(({ event }) => personKeyOf(event)))

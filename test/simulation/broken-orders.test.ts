@@ -13,7 +13,7 @@ import {
 } from './broken-orders.ts'
 import type { Wiring } from './cluster.ts'
 import { simulate } from './simulate.ts'
-import { compileWorldTemplate } from './world-definitions.ts'
+import { compileWorldTemplate } from './world-documents.ts'
 
 const seedCount = 8
 const eventCountMin = 400

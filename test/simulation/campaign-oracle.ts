@@ -11,6 +11,7 @@
 import { graceMs } from '../../src/process/fold-event.ts'
 import type { PartSkeleton } from '../../src/process/send-part.ts'
 import { loadMessages } from './check-delivery.ts'
+import type { DrawnWorld, Feature } from './drawn-world.ts'
 import { type NaivePartition, type NaiveRecord, numberOf, outboxIdOf } from './naive-log.ts'
 import type { Scene } from './simulate.ts'
 import { dayMs, hourMs } from './world-definitions.ts'
@@ -22,10 +23,11 @@ interface Plan {
   readonly exit?: string
 }
 
-/** By the version of the definitions; the same facts as `world-definitions.ts`, written apart. */
-const plans: readonly Readonly<Record<string, Plan>>[] = [
-  {},
-  {
+type Plans = Readonly<Record<string, Plan>>
+
+/** The same facts as `world-documents.ts`, written apart. */
+const plansBy: Partial<Record<Feature, Plans>> = {
+  'the first definitions': {
     'cart-reminder': {
       trigger: 'Product Added',
       steps: [4 * hourMs, 'send'],
@@ -33,7 +35,7 @@ const plans: readonly Readonly<Record<string, Plan>>[] = [
     },
     thanks: { trigger: 'Order Completed', steps: ['send'] },
   },
-  {
+  'the later definitions': {
     'cart-reminder': {
       trigger: 'Product Added',
       steps: [6 * hourMs, 'send'],
@@ -41,7 +43,18 @@ const plans: readonly Readonly<Record<string, Plan>>[] = [
     },
     thanks: { trigger: 'Order Completed', steps: ['send', dayMs, 'send'] },
   },
-]
+}
+
+/** By the version of the definitions; 0 before the first. */
+function plansOf({ features }: DrawnWorld): readonly Plans[] {
+  const isHeld = (campaign: string): boolean => features.has(`campaign ${campaign}` as Feature)
+  const held = Object.entries(plansBy).flatMap(([name, plans]) => {
+    if (!features.has(name as Feature)) return []
+    return [Object.fromEntries(Object.entries(plans).filter(([campaign]) => isHeld(campaign)))]
+  })
+  return [{}, ...held]
+}
+
 /** The only exit there is. */
 const exitName = 'Order Completed'
 
@@ -64,7 +77,7 @@ export async function checkCampaigns(
   scene: Scene,
   partitions: readonly NaivePartition[],
 ): Promise<void> {
-  const expected = new Oracle(partitions).expect().sort()
+  const expected = new Oracle(partitions, plansOf(scene.drawn)).expect().sort()
   const made: string[] = []
   for (const { campaign, personKey, step, dueAtMs, trigger } of (
     await loadMessages(scene)
@@ -95,12 +108,15 @@ interface Walked {
   readonly partition: number
   nextIndex: number
   version: number
+  /** Nothing is due in this partition before; 0 where that has to be looked up. */
+  quietUntilMs: number
 }
 
 /** Walks all partitions, each as far as another needs it: a part is sent before it is taken in. */
 class Oracle {
   readonly #messages: string[] = []
   readonly #walked: readonly Walked[]
+  readonly #plans: readonly Plans[]
   /** By person, then by campaign. */
   readonly #passages = new Map<string, Map<string, Passage>>()
   /** In which partition a person is. */
@@ -111,12 +127,14 @@ class Oracle {
   readonly #children = new Map<string, NaiveRecord[]>()
   readonly #carried = new Map<string, Carried>()
 
-  constructor(partitions: readonly NaivePartition[]) {
+  constructor(partitions: readonly NaivePartition[], plans: readonly Plans[]) {
+    this.#plans = plans
     this.#walked = partitions.map(({ records }, partition) => ({
       records,
       partition,
       nextIndex: 0,
       version: 0,
+      quietUntilMs: 0,
     }))
     for (const each of partitions.flatMap(({ records }) => records)) {
       const { outbox } = each.record
@@ -159,7 +177,7 @@ class Oracle {
   }
 
   #fireTimers(walked: Walked, foldMs: number): void {
-    for (;;) {
+    while (walked.quietUntilMs <= foldMs) {
       let first: { key: string; campaign: string; passage: Passage } | undefined
       for (const [key, passages] of this.#passages) {
         if (!this.#isOf(walked, key)) continue
@@ -169,6 +187,7 @@ class Oracle {
           }
         }
       }
+      walked.quietUntilMs = first?.passage.dueMs ?? Number.POSITIVE_INFINITY
       if (first === undefined || first.passage.dueMs > foldMs) return
       this.#walk(walked, first.key, first.campaign, first.passage, first.passage.dueMs)
     }
@@ -178,7 +197,9 @@ class Oracle {
     return this.#homes.get(key) === walked.partition
   }
 
+  /** Those of a person, to be changed. */
   #passagesOf(walked: Walked, key: string): Map<string, Passage> {
+    walked.quietUntilMs = 0
     this.#homes.set(key, walked.partition)
     const known = this.#passages.get(key) ?? new Map<string, Passage>()
     this.#passages.set(key, known)
@@ -192,7 +213,7 @@ class Oracle {
   }
 
   #walk(walked: Walked, key: string, campaign: string, passage: Passage, nowMs: number): void {
-    const { steps = [] } = plans[walked.version]?.[campaign] ?? {}
+    const { steps = [] } = this.#plans[walked.version]?.[campaign] ?? {}
     for (;;) {
       const index = passage.step++
       const step = steps[index]
@@ -222,7 +243,7 @@ class Oracle {
     }
     const mayStart =
       kind === 'event' && !record.isBackfill && foldMs - event.occurredAtMs <= graceMs
-    const plan = Object.entries(plans[walked.version] ?? {})
+    const plan = Object.entries(this.#plans[walked.version] ?? {})
     for (const [campaign, { exit }] of plan) if (exit === event.name) passages.delete(campaign)
     for (const [campaign, { trigger }] of plan) {
       if (trigger !== event.name || !mayStart || passages.has(campaign)) continue
@@ -285,7 +306,7 @@ class Oracle {
     this.#returnParts(children, key)
     const passages = this.#passagesOf(walked, key)
     const hasExited = (campaign: string, { startedMs }: Passage): boolean =>
-      plans[walked.version]?.[campaign]?.exit !== undefined &&
+      this.#plans[walked.version]?.[campaign]?.exit !== undefined &&
       [...exits.values()].some((atMs) => atMs >= startedMs)
     for (const [campaign, passage] of passages) {
       if (hasExited(campaign, passage)) passages.delete(campaign)

@@ -17,6 +17,7 @@ import type { StateReader } from '../../src/state/state-store.ts'
 import { loadMessages } from './check-delivery.ts'
 import type { Scene } from './simulate.ts'
 import { dayMs, minuteMs, partitionCount } from './world-definitions.ts'
+import { traitNamesOf } from './world-documents.ts'
 
 /** Tells whether new rules, or the past of new traits, have not reached everybody yet. */
 export async function isCatchingUp(store: StateReader, partition: number): Promise<boolean> {
@@ -32,6 +33,8 @@ function parse<Value>(bytes: Uint8Array | undefined): Value {
 export async function checkComputed(scene: Scene): Promise<void> {
   const { store, observer } = scene
   const readyAtMs = new Map<number, number>()
+  const expectedNames = traitNamesOf(scene.drawn).sort()
+  const latelyMs = (scene.drawn.features.has('the later definitions') ? 2 : 3) * dayMs
   for (let partition = 0; partition < partitionCount; partition++) {
     const [bytes, meta] = await store.get(partition, ['part/computed', 'part/meta'])
     const inForce = decodeInForce(bytes)
@@ -40,15 +43,16 @@ export async function checkComputed(scene: Scene): Promise<void> {
       if (name === 'views_lately' && atMs !== undefined) readyAtMs.set(partition, atMs)
       if (atMs === undefined) observer.violate('liveness', `trait ${name} was never filled`)
     }
-    if (inForce.traits.length === 0) {
-      observer.violate('liveness', `partition ${partition} has no computed traits`)
+    const names = inForce.traits.map(({ name }) => name).sort()
+    if (names.join() !== expectedNames.join()) {
+      observer.violate('liveness', `partition ${partition} has the traits ${names}`)
     }
     for (const { value } of await store.scan(partition, 'person/', '', 10_000)) {
       const person = decodePerson(value)
       if (person.pointer !== undefined) continue
       const view = viewPerson(person, {}, inForce)
       for (const answer of viewComputed(person.parts, inForce).answersAt(foldMs)) {
-        const says = compare(answer, person, view, foldMs)
+        const says = compare(answer, { person, view, nowMs: foldMs, latelyMs })
         if (says !== undefined) observer.violate('computed', `${person.key}: ${says}`)
       }
     }
@@ -83,12 +87,18 @@ function observer(scene: Scene, says: string): void {
   scene.observer.violate('computed', says)
 }
 
+interface Looked {
+  readonly person: Person
+  readonly view: PersonView
+  readonly nowMs: number
+  /** What `views_lately` looks back. */
+  readonly latelyMs: number
+}
+
 /** Says what is wrong; undefined where nothing is, or where too little is retained to tell. */
 function compare(
   { trait, value, isExact }: ComputedAnswer,
-  person: Person,
-  view: PersonView,
-  nowMs: number,
+  { person, view, nowMs, latelyMs }: Looked,
 ): string | undefined {
   const { totals } = view
   const totalOf = (name: string) => totals[name] ?? { count: 0, valueSum: 0, lastAtMs: 0 }
@@ -114,8 +124,10 @@ function compare(
     },
     ...(isWhole
       ? {
-          views_lately: () => eventsOf(within('Product Viewed', 2 * dayMs)),
-          orders_lately: () => eventsOf(within('Order Completed', 10 * dayMs)),
+          views_lately: () => eventsOf(within('Product Viewed', latelyMs)),
+          session_views: () => eventsOf(sessionOf(view, nowMs)),
+          last_item: () => lastOf(viewed),
+          orders_latelyMs: () => eventsOf(within('Order Completed', 10 * dayMs)),
           session_items: () => itemsOf(sessionOf(view, nowMs)),
           items: () =>
             itemsOf([...viewed, ...view.activity.filter(({ name }) => name === 'Product Added')]),
@@ -144,6 +156,11 @@ function sessionOf(view: PersonView, nowMs: number): readonly Activity[] {
     ({ name, occurredAtMs }) =>
       name === 'Product Viewed' && occurredAtMs >= fromMs && occurredAtMs > nowMs - dayMs,
   )
+}
+
+function lastOf(viewed: readonly Activity[]): string | undefined {
+  const named = viewed.filter(({ itemId }) => itemId !== undefined)
+  return named.sort((left, right) => left.occurredAtMs - right.occurredAtMs).at(-1)?.itemId
 }
 
 function favouriteOf(viewed: readonly Activity[]): string | undefined {

@@ -35,11 +35,10 @@ export function checkIntake(scene: Scene, partitions: readonly NaivePartition[])
   }
   const rejectedCount = world.sent.filter(({ answer }) => answer === 'rejected').length
   const kept = [0, 1, 2].reduce((sum, partition) => sum + rejected.count(partition), 0)
-  if (kept !== rejectedCount || world.counts.rejected !== rejectedCount) {
-    observer.violate(
-      'I2',
-      `${rejectedCount} rejected, ${kept} kept, ${world.counts.rejected} counted`,
-    )
+  const { keptAgainCount, counts } = world
+  if (kept !== rejectedCount + keptAgainCount || counts.rejected !== rejectedCount) {
+    const again = `${kept} kept (${keptAgainCount} again)`
+    observer.violate('I2', `${rejectedCount} rejected, ${again}, ${counts.rejected} counted`)
   }
   if (world.counts.accepted !== world.sent.length - rejectedCount) {
     observer.violate('I2', `${world.counts.accepted} counted as accepted`)

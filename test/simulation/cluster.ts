@@ -23,6 +23,7 @@ import {
 } from '../../src/state/memory-state-store.ts'
 import type { StateStore } from '../../src/state/state-store.ts'
 import type { Renderer } from '../../src/template/template.ts'
+import type { DrawnWorld } from './drawn-world.ts'
 import { type FaultPlan, shuffle } from './fault-plan.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Observer } from './observer.ts'
@@ -64,6 +65,7 @@ export interface ClusterDeps {
   readonly mailbox: Mailbox
   readonly renderer: Renderer
   readonly wiring: Wiring
+  readonly drawn: DrawnWorld
 }
 
 interface Running {
@@ -89,7 +91,8 @@ export class Cluster {
 
   constructor(deps: ClusterDeps) {
     this.#deps = deps
-    const { random } = deps
+    const { random, drawn } = deps
+    const { tickMs, idleMs, dueLookMs } = drawn.pace
     const layouts = [[[0, 1, 2]], [[0, 1], [2]], [[0], [1], [2]]]
     const isShared = random.unit() < sharedShare
     const layout = layouts[Math.floor(random.unit() * layouts.length)] ?? [[0, 1, 2]]
@@ -100,8 +103,8 @@ export class Cluster {
         workspace,
         batchCountMax: [3, 50, 1000][Math.floor(random.unit() * 3)] ?? 50,
         batchMsMax: 20,
-        tickMs: 15 * secondMs,
-        idleMs: 20 * minuteMs,
+        tickMs,
+        idleMs,
         historyMs: 600_000,
         handOverMsMax: isShared ? secondMs : 0,
         continuePeopleCountMax: [1, 4, 200][Math.floor(random.unit() * 3)] ?? 4,
@@ -116,7 +119,7 @@ export class Cluster {
         staleWaitMs: 30 * secondMs,
         attemptCountMax: 4,
         queueCountMax: 4,
-        dueLookMs: 20 * minuteMs,
+        dueLookMs,
       },
     }
   }
@@ -205,8 +208,8 @@ export class Cluster {
   }
 
   #portsOf(process: OwnerProcess): WorkerDeps {
-    const { observer, plan, log, store, blobs, mailbox, renderer, wiring } = this.#deps
-    const ports = { process, observer, plan }
+    const { observer, plan, log, store, blobs, mailbox, renderer, wiring, drawn } = this.#deps
+    const ports = { process, observer, plan, timeline: this.#deps.timeline, drawn }
     const advisor = createAdvisor(
       createBlend({ sessionCountMax: 256, itemCountMax: 256, eventCountMax: 4096 }),
     )

@@ -11,7 +11,7 @@ import { defaultIdentityRules } from '../../src/profile/identity-rules.ts'
 import { loadPeople } from './check-state.ts'
 import type { NaivePartition } from './naive-log.ts'
 import type { Scene } from './simulate.ts'
-import { worldDocuments } from './world-definitions.ts'
+import { worldDocuments } from './world-documents.ts'
 
 const hopCountMax = 64
 
@@ -20,7 +20,7 @@ export async function checkPeople(
   partitions: readonly NaivePartition[],
 ): Promise<void> {
   const { observer } = scene
-  const { told, splitKeys } = readEvents(partitions)
+  const { told, splitKeys } = readEvents(scene, partitions)
   const people = new Map((await loadPeople(scene)).map((person) => [person.key, person]))
   const isRefused = [...people.values()].some(({ refusals = [] }) =>
     refusals.some(({ reason }) => reason !== 'taken-out'),
@@ -41,11 +41,14 @@ export async function checkPeople(
   }
 }
 
-function readEvents(partitions: readonly NaivePartition[]): {
+function readEvents(
+  scene: Scene,
+  partitions: readonly NaivePartition[],
+): {
   readonly told: readonly ToldEvent[]
   readonly splitKeys: readonly string[]
 } {
-  const rules = rulesOfWorld()
+  const rules = rulesOfWorld(scene)
   const splitKeys: string[] = []
   const told = partitions.flatMap(({ records }) => {
     let hasDefinitions = false
@@ -60,8 +63,8 @@ function readEvents(partitions: readonly NaivePartition[]): {
   return { told, splitKeys }
 }
 
-function rulesOfWorld(): ToldEvent['rules'] {
-  const [document] = worldDocuments({ name: 'letter', html: '', subject: '', text: null })
+function rulesOfWorld({ drawn }: Scene): ToldEvent['rules'] {
+  const [document] = worldDocuments({ name: 'letter', html: '', subject: '', text: null }, drawn)
   const compiled = document && compileDefinitions(document, 'oracle')
   if (compiled?.kind !== 'compiled') throw new Error('the definitions of the world compile')
   return compiled.definitions.identity

@@ -6,19 +6,27 @@ import type { EventLog } from '../../src/log/event-log.ts'
 import type { NewRecord } from '../../src/log/record.ts'
 import type { BlobStore } from '../../src/state/blob-store.ts'
 import type { StateStore } from '../../src/state/state-store.ts'
+import type { DrawnWorld } from './drawn-world.ts'
 import type { EffectName, FaultPlan } from './fault-plan.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Observer } from './observer.ts'
 import type { OwnerProcess } from './owner-process.ts'
+import type { Timeline } from './virtual-clock.ts'
+import { secondMs } from './world-definitions.ts'
+
+const askMsMax = 40 * secondMs
 
 export interface PortDeps {
   readonly process: OwnerProcess
   readonly observer: Observer
   readonly plan: FaultPlan
+  readonly timeline: Timeline
+  readonly drawn: DrawnWorld
 }
 
-export function wrapLog({ process, observer }: PortDeps, log: EventLog): EventLog {
+export function wrapLog({ process, observer, timeline, drawn }: PortDeps, log: EventLog): EventLog {
   const { name } = process
+  const isAskedRarely = drawn.features.has('a log that is asked now and then')
   return {
     ...log,
     append: (records) =>
@@ -31,6 +39,8 @@ export function wrapLog({ process, observer }: PortDeps, log: EventLog): EventLo
       process.effect('read-log', () => log.read(partition, after, countMax)),
     async wait(partitions, after, signal) {
       await log.wait(partitions, after, signal)
+      // What comes before it is asked again is read together.
+      if (isAskedRarely) await timeline.sleep(askMsMax * process.random.unit(), signal)
       await process.awake()
     },
     async end(partition) {

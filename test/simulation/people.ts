@@ -2,6 +2,7 @@
 
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { Random } from '../../src/lib/random.ts'
+import type { Feature } from './drawn-world.ts'
 import {
   dayMs,
   hourMs,
@@ -35,6 +36,7 @@ const joinShare = 0.15
 const loginShare = 0.5
 const loginMsMax = 6 * hourMs
 const againMsMax = 5 * dayMs
+const visitGapMs = 2 * minuteMs
 
 interface Person {
   readonly index: number
@@ -50,14 +52,20 @@ interface Person {
 export function planPeople(
   random: Random,
   eventCountMin: number,
+  features: ReadonlySet<Feature>,
 ): readonly (readonly PlannedCall[])[] {
-  const people = Array.from({ length: personCount }, (_, index) => makePerson(random, index))
+  const accountShare = features.has('second accounts') ? secondShare : 0
+  const [viewCountMin, viewCountMax] = features.has('long visits') ? [6, 17] : [2, 6]
+  const people = Array.from({ length: personCount }, (_, index) =>
+    makePerson(random, index, accountShare),
+  )
   const calls: PlannedCall[][] = people.map(() => [])
   let count = 0
   for (let session = 0; count < eventCountMin; session++) {
     for (const person of people) {
       if (count >= eventCountMin) break
-      const made = makeSession(random, person, session)
+      const viewCount = viewCountMin + Math.floor(random.unit() * (viewCountMax - viewCountMin + 1))
+      const made = makeSession(random, person, { session, viewCount })
       calls[person.index]?.push(...made)
       count += made.length
     }
@@ -65,17 +73,37 @@ export function planPeople(
   return calls.map((list) => list.sort((left, right) => left.atMs - right.atMs))
 }
 
-function makePerson(random: Random, index: number): Person {
+/** Returns the calls that a tracker sends together, where it waits for the end of a visit. */
+export function groupVisits(calls: readonly PlannedCall[]): readonly (readonly PlannedCall[])[] {
+  const visits: PlannedCall[][] = []
+  for (const call of calls) {
+    const visit = visits.at(-1)
+    const last = visit?.at(-1)
+    const isSame =
+      last !== undefined &&
+      call.atMs - last.atMs < visitGapMs &&
+      call.isBackfill === last.isBackfill
+    if (isSame) visit?.push(call)
+    else visits.push([call])
+  }
+  return visits
+}
+
+function makePerson(random: Random, index: number, accountShare: number): Person {
   const deviceCount = 1 + Math.floor(random.unit() * 3)
   const own = Array.from({ length: deviceCount }, (_, at) => `d${index}-${at}`)
   const neighbour = `d${Math.floor(random.unit() * personCount)}-0`
   const devices = random.unit() < sharedDeviceShare ? [...own, neighbour] : own
   const userId = random.unit() < knownShare ? `u${index}` : undefined
-  const secondId = userId !== undefined && random.unit() < secondShare ? `a${index}` : undefined
+  const secondId = userId !== undefined && random.unit() < accountShare ? `a${index}` : undefined
   return { index, userId, secondId, devices, identifiedFrom: Math.floor(random.unit() * 4) }
 }
 
-function makeSession(random: Random, person: Person, session: number): readonly PlannedCall[] {
+function makeSession(
+  random: Random,
+  person: Person,
+  { session, viewCount }: { readonly session: number; readonly viewCount: number },
+): readonly PlannedCall[] {
   const device = pick(random, person.devices)
   const isKnown = person.userId !== undefined && session >= person.identifiedFrom
   // Sometimes the tracker has forgotten the user, and sometimes a server sends without any device.
@@ -88,7 +116,6 @@ function makeSession(random: Random, person: Person, session: number): readonly 
   let atMs = startMs + hourMs + (lengthMs - dayMs) * random.unit()
   const bodies: JsonObject[] = []
   if (session % 3 === 0 || random.unit() < 0.2) bodies.push(identify(random, person, session))
-  const viewCount = 2 + Math.floor(random.unit() * 5)
   for (let made = 0; made < viewCount; made++) bodies.push(product(random, 'Product Viewed'))
   const draw = random.unit()
   if (draw < 0.45) bodies.push(product(random, 'Product Added'))

@@ -3,8 +3,9 @@
  * check.
  */
 
-import { createSeededRandom } from '../../src/lib/random.ts'
+import { createSeededRandom, type Random } from '../../src/lib/random.ts'
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/log/memory-event-log.ts'
+import type { RecordKind } from '../../src/log/record.ts'
 import { runWorker } from '../../src/process/worker.ts'
 import type { BlobStore } from '../../src/state/blob-store.ts'
 import { createMemoryBlobStore } from '../../src/state/memory-blob-store.ts'
@@ -17,6 +18,7 @@ import type { Template } from '../../src/template/template.ts'
 import { isCatchingUp } from './check-computed.ts'
 import { checkWorld } from './check-world.ts'
 import { Cluster, type Wiring } from './cluster.ts'
+import { type DrawnWorld, drawWorld, type Feature } from './drawn-world.ts'
 import { FaultPlan } from './fault-plan.ts'
 import { Mailbox } from './mailbox.ts'
 import { Observer } from './observer.ts'
@@ -25,9 +27,9 @@ import { World } from './world.ts'
 import * as fixed from './world-definitions.ts'
 
 const { dayMs, hourMs, minuteMs, secondMs, lengthMs, startMs, partitionCount } = fixed
-const faultCount = 25
+const faultCount = 30
 const peaceDaysMax = 15
-const chaosMs = 30 * minuteMs
+const chaosMs = 90 * minuteMs
 const jumpMsMax = 30 * secondMs
 
 export interface SimulateOptions {
@@ -42,6 +44,8 @@ export interface SimulateOptions {
 
 export interface Simulated {
   readonly seed: number
+  readonly features: ReadonlySet<Feature>
+  readonly recordKinds: ReadonlySet<RecordKind>
   readonly violations: readonly string[]
   readonly traceHash: string
   readonly recent: readonly string[]
@@ -64,7 +68,8 @@ export interface Scene {
   readonly world: World
   readonly cluster: Cluster
   readonly plan: FaultPlan
-  readonly random: ReturnType<typeof createSeededRandom>
+  readonly drawn: DrawnWorld
+  readonly random: Random
 }
 
 export async function simulate(options: SimulateOptions): Promise<Simulated> {
@@ -91,6 +96,8 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
   }
   return {
     seed: options.seed,
+    features: scene.drawn.features,
+    recordKinds: new Set(observer.log.flatMap((records) => records.map(({ kind }) => kind))),
     violations: observer.violations,
     traceHash: observer.traceHash(),
     recent: observer.recent,
@@ -103,22 +110,28 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
   }
 }
 
+const parties = ['faults', 'people', 'mailbox', 'owners', 'chaos', 'world'] as const
+
+/** Each party draws its own numbers, so that a change in one leaves the others as they were. */
+export function randomOf(seed: number, party: (typeof parties)[number]): Random {
+  return createSeededRandom(Math.imul(seed, 0x9e3779b1) + 1 + parties.indexOf(party))
+}
+
 function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateOptions): Scene {
   const timeline = new Timeline(startMs)
   const observer = new Observer(timeline)
-  // Each party draws from its own numbers, so that a change in one leaves the others as they were.
-  const randomOf = (party: number) => createSeededRandom(Math.imul(seed, 0x9e3779b1) + party)
-  const plan = new FaultPlan(randomOf(1), startMs, 0.97 * lengthMs, faultCount)
+  const plan = new FaultPlan(randomOf(seed, 'faults'), startMs, 0.97 * lengthMs, faultCount)
+  const drawn = drawWorld(randomOf(seed, 'world'))
   const identity = { incarnation: `seed-${seed}`, partitionCount }
   const log = createMemoryEventLog({ identity })
   const rejected = createMemoryEventLog({ identity })
   const store = createMemoryStateStore()
   const blobs = createMemoryBlobStore()
-  const worldDeps = { timeline, observer, plan, log, rejected, blobs, template, eventCountMin }
-  const world = new World({ ...worldDeps, random: randomOf(2) })
+  const outside = { timeline, observer, plan, log, rejected, blobs, template, eventCountMin, drawn }
+  const world = new World({ ...outside, random: randomOf(seed, 'people') })
   const mailbox = new Mailbox({
     timeline,
-    random: randomOf(3),
+    random: randomOf(seed, 'mailbox'),
     onTaken: (request) => world.taken(request),
   })
   const cluster = new Cluster({
@@ -129,7 +142,8 @@ function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateO
     store,
     blobs,
     mailbox,
-    random: randomOf(4),
+    random: randomOf(seed, 'owners'),
+    drawn,
     renderer: createInlineRenderer(fixed.signingKeys),
     wiring: wiring ?? { runWorker },
   })
@@ -138,8 +152,8 @@ function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateO
     if (moment !== 'due' && plan.take(lost, timeline.nowMs)) cluster.losePower()
     if (moment !== 'suppressed') world.provoke(what)
   }
-  const random = randomOf(5)
-  return { timeline, observer, log, rejected, store, blobs, world, cluster, plan, random }
+  const random = randomOf(seed, 'chaos')
+  return { timeline, observer, log, rejected, store, blobs, world, cluster, plan, drawn, random }
 }
 
 /** What goes wrong on its own, not at an effect. */

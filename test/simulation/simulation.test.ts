@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import type { Template } from '../../src/template/template.ts'
 import { simulate } from './simulate.ts'
-import { compileWorldTemplate } from './world-definitions.ts'
+import { compileWorldTemplate } from './world-documents.ts'
 
 const eventCountMin = 400
 

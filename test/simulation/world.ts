@@ -6,7 +6,11 @@
 
 import type { OutcomeKind, OutcomeSkeleton } from '../../src/campaign/message.ts'
 import { partitionOfMessage } from '../../src/campaign/message.ts'
-import { type Collector, createCollector } from '../../src/collect/collect-batch.ts'
+import {
+  type CollectCall,
+  type Collector,
+  createCollector,
+} from '../../src/collect/collect-batch.ts'
 import { defaultCollectorOptions } from '../../src/collect/collect-options.ts'
 import { createSourceDirectory } from '../../src/collect/source-directory.ts'
 import type { HandOverRequest } from '../../src/delivery/mailer.ts'
@@ -19,16 +23,20 @@ import { emptyBody, type NewRecord, partitionOf } from '../../src/log/record.ts'
 import { encodeDocument } from '../../src/process/definitions.ts'
 import type { BlobStore } from '../../src/state/blob-store.ts'
 import type { Template } from '../../src/template/template.ts'
+import type { DrawnWorld } from './drawn-world.ts'
 import type { FaultPlan } from './fault-plan.ts'
 import type { Observer } from './observer.ts'
-import { type PlannedCall, planPeople } from './people.ts'
+import { groupVisits, type PlannedCall, planPeople } from './people.ts'
 import type { Timeline } from './virtual-clock.ts'
 import * as fixed from './world-definitions.ts'
+import { worldDocuments } from './world-documents.ts'
 
 const { dayMs, hourMs, minuteMs, secondMs, workspace, partitionCount } = fixed
 const retryMsMax = minuteMs
 const itemCount = 20
 const provokedShare = 0.06
+/** People whose trackers wait for the end of a visit, where there are any. */
+const patientShare = 0.8
 const splitMsMax = 4 * dayMs
 const joinAgainShare = 0.3
 
@@ -42,6 +50,7 @@ export interface WorldDeps {
   readonly blobs: BlobStore
   readonly template: Template
   readonly eventCountMin: number
+  readonly drawn: DrawnWorld
 }
 
 /** One event as it was sent, and what the collector said. */
@@ -54,6 +63,8 @@ export class World {
   readonly sent: SentEvent[] = []
   readonly skipped: Place[] = []
   readonly counts = { accepted: 0, rejected: 0 }
+  /** Rejected events of requests that were sent again since their good ones had no answer. */
+  keptAgainCount = 0
   splitCount = 0
   /** Actors that have not come to their end. */
   activeCount = 0
@@ -90,11 +101,13 @@ export class World {
   }
 
   start(): void {
-    const { random, template, eventCountMin } = this.#deps
-    for (const calls of planPeople(random, eventCountMin)) this.#act(() => this.#livePerson(calls))
+    const { random, template, eventCountMin, drawn } = this.#deps
+    for (const calls of planPeople(random, eventCountMin, drawn.features)) {
+      this.#act(() => this.#livePerson(calls))
+    }
     this.#act(() => this.#keepShop())
-    this.#act(() => this.#mendPeople())
-    const [first, second] = fixed.worldDocuments(template)
+    if (drawn.features.has('keys taken out')) this.#act(() => this.#mendPeople())
+    const [first, second] = worldDocuments(template, drawn)
     if (first !== undefined) this.#act(() => this.#apply(encodeDocument(first), 0))
     const changeMs = fixed.lengthMs * (0.35 + 0.3 * random.unit())
     if (second !== undefined) this.#act(() => this.#apply(encodeDocument(second), changeMs))
@@ -135,7 +148,7 @@ export class World {
         const said = { type: 'track', event, properties: {}, timestamp: Math.floor(atMs) }
         const body = { ...said, ...ids, messageId: `e-provoked${this.sent.length}-0` }
         const rest = { isBackfill: false, isValid: true, isRepeat: false } as const
-        await this.#send({ atMs, body, ...rest, sendAgainAfterMs: undefined })
+        await this.#send([{ atMs, body, ...rest, sendAgainAfterMs: undefined }])
       }
     })
   }
@@ -168,41 +181,50 @@ export class World {
   }
 
   async #livePerson(calls: readonly PlannedCall[]): Promise<void> {
-    const { timeline } = this.#deps
-    for (const call of calls) {
-      await timeline.sleep(call.atMs - timeline.nowMs)
-      await this.#send(call)
+    const { timeline, random, drawn } = this.#deps
+    const isHeld = drawn.features.has('trackers that send a visit at once')
+    const isPatient = isHeld && random.unit() < patientShare
+    for (const some of isPatient ? groupVisits(calls) : calls.map((call) => [call])) {
+      await timeline.sleep((some.at(-1)?.atMs ?? 0) - timeline.nowMs)
+      await this.#send(some)
     }
   }
 
   /** Sends as a tracker does: again and again, until there is an answer. */
-  async #send(call: PlannedCall): Promise<void> {
+  async #send(calls: readonly PlannedCall[]): Promise<void> {
     const { timeline, random } = this.#deps
-    const { body, isBackfill, sendAgainAfterMs } = call
-    const sent: SentEvent = { call, answer: 'none' }
-    this.sent.push(sent)
-    const batch = { batch: [body] }
+    const sent = calls.map((call): SentEvent => ({ call, answer: 'none' }))
+    this.sent.push(...sent)
+    const batch = { batch: calls.map(({ body }) => body) }
+    const call: CollectCall = {
+      kind: 'batch',
+      body: batch,
+      bytes: Buffer.from(JSON.stringify(batch)),
+      isBackfill: calls[0]?.isBackfill === true,
+    }
     for (;;) {
       try {
-        const answer = await this.#collector.collect('web', {
-          kind: 'batch',
-          body: batch,
-          bytes: Buffer.from(JSON.stringify(batch)),
-          isBackfill,
+        const answer = await this.#collector.collect('web', call)
+        const results = answer.kind === 'taken' ? answer.results : undefined
+        sent.forEach((each, index) => {
+          each.answer = results === undefined ? 'rejected' : (results[index]?.status ?? 'none')
         })
-        sent.answer = answer.kind === 'taken' ? (answer.results[0]?.status ?? 'none') : 'rejected'
         break
       } catch (error) {
         if (!(error instanceof OperatingError) || !error.retryable) throw error
+        this.keptAgainCount += calls.filter(({ isValid }) => !isValid).length
         await timeline.sleep(retryMsMax * random.unit())
       }
     }
-    if (sendAgainAfterMs === undefined) return
-    const again: PlannedCall = { ...call, isRepeat: true, sendAgainAfterMs: undefined }
-    this.#act(async () => {
-      await timeline.sleep(sendAgainAfterMs)
-      await this.#send(again)
-    })
+    for (const call of calls) {
+      const { sendAgainAfterMs } = call
+      if (sendAgainAfterMs === undefined) continue
+      const again: PlannedCall = { ...call, isRepeat: true, sendAgainAfterMs: undefined }
+      this.#act(async () => {
+        await timeline.sleep(sendAgainAfterMs)
+        await this.#send([again])
+      })
+    }
   }
 
   /** The log as the collector reaches it: over a network that loses, doubles, delays. */
@@ -269,9 +291,10 @@ export class World {
 
   /** Prices and stock move, each item about once a day. */
   async #keepShop(): Promise<void> {
-    const { timeline, random } = this.#deps
+    const { timeline, random, drawn } = this.#deps
     const endMs = fixed.startMs + fixed.lengthMs
-    for (let made = 0; timeline.nowMs < endMs; made++) {
+    const isMoving = drawn.features.has('prices that move')
+    for (let made = 0; timeline.nowMs < endMs && (isMoving || made < itemCount); made++) {
       const index = made < itemCount ? made : Math.floor(random.unit() * itemCount)
       const itemId = `i${index}`
       const item: JsonObject = {

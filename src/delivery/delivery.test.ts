@@ -11,6 +11,8 @@ import { systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { systemRandom } from '../lib/random.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
+import { partitionOf } from '../log/record.ts'
+import { createPerson, encodePerson, personPrefix } from '../profile/person.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { noHead, type StateStore } from '../state/state-store.ts'
 import { someKeys } from '../template/cart-reminder.fixture.ts'
@@ -20,6 +22,8 @@ import { forgottenEvent } from './watch-due.ts'
 
 const partitionCount = 4
 const waitMsMax = 60_000
+const workspace = 'default'
+const personKey = 'user:ada'
 
 describe('delivery', () => {
   it('takes up a partition that is given to it while it looks through another', async (t) => {
@@ -49,12 +53,19 @@ describe('delivery', () => {
     await stage.untilClaimed([message])
     assert.deepEqual(stage.said, [forgottenEvent])
   })
+
+  it('claims a message that has lapsed while its data is too old, to have it closed', async (t) => {
+    const message = { ...aDueMessage(2), notAfterMs: 0 }
+    const stage = await openStage(t, [message], { ageMs: 3_600_000 })
+    stage.delivery.owned(2, 1)
+    await stage.untilClaimed([message])
+  })
 })
 
 function aDueMessage(partition: number): Message {
   return {
     messageId: `${partition.toString(36).padStart(2, '0')}-${'m'.repeat(22)}`,
-    personKey: 'user:ada',
+    personKey,
     campaign: 'cart',
     enrollmentId: 'e',
     step: 0,
@@ -75,9 +86,20 @@ function aDueMessage(partition: number): Message {
 async function openStage(
   t: TestContext,
   messages: readonly Message[],
-  options: Pick<DeliveryOptions, 'dueLookMs'> = {},
+  {
+    ageMs = 0,
+    ...options
+  }: Pick<DeliveryOptions, 'dueLookMs'> & {
+    /** Of the data of all partitions. */
+    readonly ageMs?: number
+  } = {},
 ) {
   const store = createMemoryStateStore()
+  // Without a person there is no data that could be too old.
+  const person = createPerson(personKey, 0)
+  const changes = [{ key: personPrefix + personKey, value: encodePerson(person) }]
+  const partition = partitionOf(workspace, personKey, partitionCount)
+  await store.commit([{ ...noHead, partition, previousOffset: 0, changes }])
   const write = async (message: Message, due: Uint8Array | undefined): Promise<void> => {
     const { messageId } = message
     const partition = partitionOfMessage(messageId) ?? 0
@@ -111,7 +133,7 @@ async function openStage(
   const log = createMemoryEventLog({ identity })
   const delivery: Delivery = createDelivery(
     {
-      place: { state, workspace: 'default', partitionCount },
+      place: { state, workspace, partitionCount },
       clock: systemClock,
       random: systemRandom,
       logger: { info: say, warn: say, error: say },
@@ -136,7 +158,7 @@ async function openStage(
       },
       blobs: { put: () => Promise.reject(new Error('no claim is granted')) },
       advise: () => Promise.resolve({ recommendations: [], learnedCount: 0 }),
-      ageMs: () => 0,
+      ageMs: () => ageMs,
       templateOf: () => Promise.resolve(undefined),
       triggerEventOf: () => Promise.resolve(undefined),
     },

@@ -45,7 +45,7 @@ export function readNaively(log: readonly LogRecord[]): NaivePartition {
     if (!isOwners || isInForce) {
       const isFar = ownerMs > 0 && record.recordedAtMs > ownerMs + aheadMs
       // Only an owner's next word can tell whether it is the record's clock that is wrong.
-      const wordMs = isFar ? nextWordMs(log.slice(index + 1), epoch) : 0
+      const wordMs = isFar ? nextWordMs(log, index + 1, epoch) : 0
       const spokenMs = Math.max(ownerMs, wordMs)
       const boundMs = spokenMs === 0 ? record.recordedAtMs : spokenMs + aheadMs
       foldMs = Math.max(foldMs, Math.min(record.recordedAtMs, boundMs))
@@ -68,12 +68,14 @@ export function readNaively(log: readonly LogRecord[]): NaivePartition {
   return { records, foldMs, ownerMs, epoch, duplicateCount }
 }
 
-function nextWordMs(log: readonly LogRecord[], epoch: number): number {
-  const word = log.find(({ kind, skeleton }) => {
+function nextWordMs(log: readonly LogRecord[], from: number, epoch: number): number {
+  for (let at = from; at < log.length; at++) {
+    const { kind, skeleton, recordedAtMs } = log[at] as LogRecord
     const spoken = numberOf(skeleton, 'epoch')
-    return (kind === 'tick' && spoken === epoch) || (kind === 'owner' && spoken > epoch)
-  })
-  return word?.recordedAtMs ?? 0
+    if (kind === 'tick' && spoken === epoch) return recordedAtMs
+    if (kind === 'owner' && spoken > epoch) return recordedAtMs
+  }
+  return 0
 }
 
 export function outboxIdOf({ outbox }: LogRecord): string | undefined {

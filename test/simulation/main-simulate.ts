@@ -28,6 +28,7 @@ interface Report {
   readonly violations: readonly string[]
   readonly eventCount: number
   readonly handOverCount: number
+  readonly cpuMs: number
   /** How often, by name. */
   readonly counts: Readonly<Record<CountName, readonly (readonly [string, number])[]>>
 }
@@ -39,15 +40,17 @@ interface Totals {
   seedCount: number
   eventCount: number
   handOverCount: number
+  cpuMs: number
   leastFaultCount: number
   readonly failed: Report[]
   readonly counts: Readonly<Record<CountName, Map<string, number>>>
 }
 
-function reportOf(result: Simulated): Report {
+function reportOf(result: Simulated, cpuMs: number): Report {
   const { seed, violations, eventCount, handOverCount } = result
   return {
     seed,
+    cpuMs,
     violations: violations.slice(0, violationsShown),
     eventCount,
     handOverCount,
@@ -80,12 +83,17 @@ async function runOne(seed: number, eventCountMin: number | undefined): Promise<
 async function serve(eventCountMin: number | undefined): Promise<void> {
   const template = await compileWorldTemplate()
   process.on('message', (seed: number) => {
+    const before = process.cpuUsage()
+    const cpuMs = (): number => {
+      const { user, system } = process.cpuUsage(before)
+      return (user + system) / 1000
+    }
     simulate({ seed, template, ...(eventCountMin ? { eventCountMin } : {}) }).then(
-      (result) => process.send?.(reportOf(result)),
+      (result) => process.send?.(reportOf(result, cpuMs())),
       (error: unknown) => {
         const says = error instanceof Error ? (error.stack ?? error.message) : String(error)
         const counts = { hits: [], features: [], recordKinds: [], messageEnds: [], endings: [] }
-        const empty = { eventCount: 0, handOverCount: 0, counts }
+        const empty = { eventCount: 0, handOverCount: 0, cpuMs: cpuMs(), counts }
         process.send?.({ seed, violations: [`error: ${says}`], ...empty } satisfies Report)
       },
     )
@@ -98,6 +106,7 @@ async function runMany(seeds: readonly number[], parameters: readonly string[]):
     seedCount: 0,
     eventCount: 0,
     handOverCount: 0,
+    cpuMs: 0,
     leastFaultCount: Number.POSITIVE_INFINITY,
     failed: [],
     counts: {
@@ -156,6 +165,7 @@ function add(totals: Totals, report: Report): void {
   totals.seedCount++
   totals.eventCount += report.eventCount
   totals.handOverCount += report.handOverCount
+  totals.cpuMs += report.cpuMs
   totals.leastFaultCount = Math.min(totals.leastFaultCount, sumOf(report.counts.hits))
   for (const name of countNames) {
     const sums = totals.counts[name]
@@ -170,6 +180,7 @@ function add(totals: Totals, report: Report): void {
 function printSummary(totals: Totals, seedCount: number, spentMs: number): number {
   const { eventCount, handOverCount, leastFaultCount, failed, counts } = totals
   const { hits } = counts
+  const cpuSeconds = totals.cpuMs / seedCount / 1000
   const uncovered = findUncovered({ seedCount, leastFaultCount, ...counts })
   printCounts('faults hit', hits)
   printCounts('worlds that hold', counts.features)
@@ -182,7 +193,7 @@ function printSummary(totals: Totals, seedCount: number, spentMs: number): numbe
     `${totals.seedCount} seeds, ${eventCount} events, ${handOverCount} hand-overs, ${faultCount} ` +
       `faults (${leastFaultCount} or more in each) at ${hits.size} of ${faultPointNames.length} ` +
       `points, ${failed.length} failed, ` +
-      `${Math.round(spentMs / 1000)} s`,
+      `${Math.round(spentMs / 1000)} s, ${cpuSeconds.toFixed(2)} s of CPU each`,
   )
   return failed.length > 0 || uncovered.length > 0 ? 1 : 0
 }

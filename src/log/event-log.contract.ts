@@ -103,6 +103,20 @@ function describeAppend(open: (t: TestContext) => Promise<LogUnderTest>): void {
     )
   })
 
+  it('shows at a glance what another owner has just appended', async (t) => {
+    const { log, again } = await open(t)
+    const other = await again()
+    await log.append([aRecord()])
+    let after = (await readAll(log, 0, 50)).at(-1)?.offset ?? 0
+    await log.wait([0], [after - 1], never)
+    for (let keyId = 1; keyId <= 5; keyId++) {
+      await other.append([aRecord({ keyId })])
+      const [record] = await log.read(0, after, 1)
+      assert.equal(record?.keyId, keyId)
+      after = record.offset
+    }
+  })
+
   it('shows what another owner of the same log appended', async (t) => {
     const { log, again } = await open(t)
     const other = await again()

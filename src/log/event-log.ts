@@ -10,7 +10,8 @@
  * - offsets increase within a partition, start above 0, and may have gaps; a log may not be able
  *   to tell them when it appends, and then answers 0 for each;
  * - `read` returns at most `countMax` records behind `after`, oldest first, and never waits for
- *   more;
+ *   more. One of more than `glanceCountMax` may show less than is there for a while, or nothing,
+ *   where a log elsewhere has not brought it yet: `end` tells the end, and an empty page does not;
  * - `read` behind an offset whose next records are lost rejects with LOG_OFFSET_LOST. It never
  *   jumps;
  * - `hasMore` answers at once, from memory: false only where `wait` would wait too;
@@ -47,6 +48,9 @@ export interface LogIdentity {
   readonly incarnation: string
   readonly partitionCount: number
 }
+
+/** A read of so few records looks into the log itself, and shows what is there. */
+export const glanceCountMax = 4
 
 export interface EventLog {
   readonly identity: LogIdentity

@@ -12,6 +12,7 @@
 
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
+import { glanceCountMax } from './event-log.ts'
 import { decodeBatches } from './kafka-batch.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { errorOfName, toOperatingError } from './kafka-error.ts'
@@ -44,8 +45,6 @@ const fullMs = 10
 const fetchBytesMax = 8 * 1024 * 1024
 const partitionBytesMax = 512 * 1024
 const partitionUnreadHigh = 1024 * 1024
-/** For reads of a few records somewhere. */
-const glanceCountMax = 4
 const glanceBytesMax = 16 * 1024
 /** How long a read waits for the loop to bring what is known to be there. */
 const arrivalMsMax = 300
@@ -97,7 +96,8 @@ export class KafkaReader {
       }
       const isHere = follow.has(after) && this.#follows.get(partition) === follow
       if (isHere && follow.next > after) return this.#takeOrGoOn(follow, after, countMax)
-      if (isHere && (this.#ends[partition] ?? 0) <= after) return []
+      const isNothing = isHere && (this.#ends[partition] ?? 0) <= after
+      if (isNothing && countMax > glanceCountMax) return []
     }
     return this.#readDirect(partition, after, countMax)
   }

@@ -4,7 +4,7 @@
  * A partition that is read in order, or waited for, is followed from the noted place nearest to
  * where its reader is, and counted on. Who only asks for the end follows the count without the
  * records. One loop for each shard serves all of them. Bytes kept are bounded, for each partition
- * and for all. A partition that nobody uses is left after a while.
+ * and for all. One that nobody uses is left after a while; a glance is a scan where it finds none.
  *
  * The end is known once a request that began after the question found nothing more, and has all
  * that this log had acknowledged by then.
@@ -12,6 +12,7 @@
 
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
+import { glanceCountMax } from './event-log.ts'
 import { retrying } from './kinesis-client.ts'
 import { type CountPlace, PartitionCount } from './kinesis-count.ts'
 import { toOperatingError } from './kinesis-error.ts'
@@ -25,8 +26,6 @@ import type { KinesisStream } from './kinesis-stream.ts'
 import type { LogRecord } from './record.ts'
 
 const partitionUnreadHigh = 1024 * 1024
-/** For reads of a few records somewhere. */
-const glanceCountMax = 4
 /** How long a read waits for what is known to be there, in polls. */
 const arrivalPolls = 4
 const unusedMsMax = 60_000
@@ -68,16 +67,16 @@ export class KinesisReader {
     let follow = this.#follows.data.get(partition)
     if (follow === undefined || !this.#covers(follow, after)) {
       const isInOrder = follow === undefined || this.#scanEnds.get(partition) === after
-      if (countMax <= glanceCountMax || !isInOrder) {
-        return await this.#scan(partition, after, countMax)
-      }
+      if (countMax <= glanceCountMax || !isInOrder) return this.#scan(partition, after, countMax)
       follow = this.#follow('data', partition, after)
     }
     follow.usedAtMs = this.#deps.clock.monotonicMs()
     await this.#settle(follow)
     if (after > follow.next) throw lost(partition, after)
     if (follow.next === after) await this.#awaitKnown(follow)
-    return follow.take(after, countMax)
+    const taken = follow.take(after, countMax)
+    if (taken.length > 0 || countMax > glanceCountMax) return taken
+    return await this.#scan(partition, after, countMax)
   }
 
   hasMore(partition: number, after: number): boolean {

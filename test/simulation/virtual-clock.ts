@@ -3,9 +3,10 @@
  * time jumps to the next sleeper and wakes it alone, so that for one seed everything happens in
  * one order.
  *
- * The code under test uses promises only. All of them have run when `process.nextTick` fires, so
- * one tick settles the world. A turn of the event loop does as well, at several times the price; it
- * is taken now and then, since only there Node ends a process for a rejection that nobody handled.
+ * The code under test uses promises only. All of them have run when a `process.nextTick` of theirs
+ * fires, so one tick settles the world. A turn of the event loop does as well, at several times the
+ * price; it is taken first, since a tick of code that no promise called fires before promises run,
+ * and now and then, since only there Node ends a process for a rejection that nobody handled.
  */
 
 import type { Clock } from '../../src/lib/clock.ts'
@@ -79,7 +80,7 @@ export class Timeline {
 
   /** Resolves when all that can run without time passing has run. */
   #settle(): Promise<void> {
-    const isTurn = ++this.#settledCount % turnCount === 0
+    const isTurn = this.#settledCount++ % turnCount === 0
     return new Promise((resolve) => (isTurn ? setImmediate(resolve) : process.nextTick(resolve)))
   }
 }

@@ -115,8 +115,11 @@ export function createMemoryEventLog(options: MemoryEventLogOptions): MemoryEven
   }
 }
 
-/** Counts the records up to and with an offset, by halves. */
-function countThrough(records: MemoryPartition['records'], offset: number): number {
+/** Counts the records up to and with an offset, by halves; they are in the order of offsets. */
+export function countThrough(
+  records: readonly { readonly offset: number }[],
+  offset: number,
+): number {
   let from = 0
   let to = records.length
   while (from < to) {

@@ -287,7 +287,10 @@ class Oracle {
     const { source = 0, offset = 0 } = record.outbox ?? {}
     // What another partition sent is known once that one is walked to where it did.
     const from = this.#walked[source]
-    if (from !== undefined && from !== walked) this.#walkTo(from, offset)
+    if (from !== undefined && from !== walked) {
+      const isPast = (each: NaiveRecord): boolean => each.record.offset <= offset
+      this.#walkTo(from, from.records.findLastIndex(isPast) + 1)
+    }
     const carried = this.#carried.get(outboxIdOf(record) ?? '')
     if (carried === undefined) return
     const { key } = record

@@ -98,11 +98,14 @@ async function rebuild(
   )
   await fold.open(await state.head(partition))
   let records: readonly LogRecord[] = []
+  let foldedTo = 0
   while (fold.cursor < (await log.end(partition)) && fold.stopped === undefined) {
     // Not where the last piece ended: all of it is folded, or a failure took the fold back.
-    const isNext = records[0]?.offset === fold.cursor + 1
+    const isNext = records.length > 0 && fold.cursor === foldedTo
     if (!isNext) records = await log.read(partition, fold.cursor, countMax)
-    records = records.slice(await fold.fold(records, shouldPause))
+    const count = await fold.fold(records, shouldPause)
+    foldedTo = records[count - 1]?.offset ?? foldedTo
+    records = records.slice(count)
     const { commit } = fold.takeCommit(owner, log.identity.incarnation)
     await state.commit([commit])
     fold.committed(commit)

@@ -39,6 +39,10 @@ export const features = [
   'long visits',
   'trackers that send a visit at once',
   'a log that is asked now and then',
+  'a log with gaps between offsets',
+  'a log that tells no offsets',
+  'a log that shows records late',
+  'a state that takes commits late',
 ] as const
 export type Feature = (typeof features)[number]
 

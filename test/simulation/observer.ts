@@ -13,6 +13,7 @@ import type { HandOverRequest } from '../../src/delivery/mailer.ts'
 import { addressKeyOf, isSuppressed, type Suppression } from '../../src/delivery/suppression.ts'
 import { sha256Hex } from '../../src/lib/hash.ts'
 import type { Place } from '../../src/log/event-log.ts'
+import { countThrough } from '../../src/log/memory-event-log.ts'
 import type { LogRecord, NewRecord } from '../../src/log/record.ts'
 import { decodePerson } from '../../src/profile/person.ts'
 import type { CommitAnswer, PartitionCommit } from '../../src/state/state-store.ts'
@@ -47,7 +48,7 @@ interface PersonFacts {
 export class Observer {
   readonly violations: string[] = []
   readonly handOvers: SeenHandOver[] = []
-  /** By partition, then by offset - 1: what was appended and when. */
+  /** By partition, in the order of offsets: what was appended and when. */
   readonly log: (LogRecord & { readonly appendedAtMs: number })[][]
   readonly committedOffsets: number[]
   /** True age at the moment a person was read to be shown, by process and key. */
@@ -156,7 +157,7 @@ export class Observer {
   readToShow(process: string, partition: number, key: string): void {
     let ageMs = this.#ageOf(partition, () => true)
     this.log.forEach((records, source) => {
-      if (records.length === this.committedOffsets[source]) return
+      if (records.at(-1)?.offset === this.committedOffsets[source]) return
       const isOfDevice = (record: LogRecord): boolean => this.leadingKey(record.key) === key
       ageMs = Math.max(ageMs, this.#ageOf(source, isOfDevice))
     })
@@ -234,9 +235,9 @@ export class Observer {
 
   #ageOf(partition: number, isMeant: (record: LogRecord) => boolean): number {
     const records = this.log[partition] ?? []
-    for (let at = this.committedOffsets[partition] ?? 0; at < records.length; at++) {
-      const record = records[at]
-      if (record !== undefined && isMeant(record)) return this.#timeline.nowMs - record.appendedAtMs
+    const committed = this.committedOffsets[partition] ?? 0
+    for (const record of records.slice(countThrough(records, committed))) {
+      if (isMeant(record)) return this.#timeline.nowMs - record.appendedAtMs
     }
     return 0
   }

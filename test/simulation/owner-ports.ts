@@ -2,19 +2,25 @@
 
 import type { HandOver, Mailer } from '../../src/delivery/mailer.ts'
 import { OperatingError } from '../../src/lib/errors.ts'
-import type { EventLog } from '../../src/log/event-log.ts'
+import { type EventLog, glanceCountMax } from '../../src/log/event-log.ts'
 import type { NewRecord } from '../../src/log/record.ts'
 import type { BlobStore } from '../../src/state/blob-store.ts'
-import type { StateStore } from '../../src/state/state-store.ts'
-import type { DrawnWorld } from './drawn-world.ts'
+import type { CommitAnswer, PartitionCommit, StateStore } from '../../src/state/state-store.ts'
+import type { DrawnWorld, Feature } from './drawn-world.ts'
 import type { EffectName, FaultPlan } from './fault-plan.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Observer } from './observer.ts'
 import type { OwnerProcess } from './owner-process.ts'
 import type { Timeline } from './virtual-clock.ts'
-import { secondMs } from './world-definitions.ts'
+import { minuteMs, secondMs } from './world-definitions.ts'
 
 const askMsMax = 40 * secondMs
+/** As a stream whose records are counted as they are read. */
+const untold = 0
+const lateShare = 1 / 4
+const lateCommitShare = 1 / 100
+/** A request may be on its way for so long after its sender gave up. */
+const lateCommitMsMax = 2 * minuteMs
 
 export interface PortDeps {
   readonly process: OwnerProcess
@@ -26,17 +32,27 @@ export interface PortDeps {
 
 export function wrapLog({ process, observer, timeline, drawn }: PortDeps, log: EventLog): EventLog {
   const { name } = process
-  const isAskedRarely = drawn.features.has('a log that is asked now and then')
+  const has = (feature: Feature): boolean => drawn.features.has(feature)
+  const isAskedRarely = has('a log that is asked now and then')
+  const tellsOffsets = !has('a log that tells no offsets')
+  const isLate = (): boolean =>
+    has('a log that shows records late') && process.random.unit() < lateShare
   return {
     ...log,
     append: (records) =>
       process.effect(appendName(records), async () => {
         const places = await log.append(records)
         observer.appended(name, records, places)
-        return places
+        return tellsOffsets ? places : places.map((place) => ({ ...place, offset: untold }))
       }),
     read: (partition, after, countMax) =>
-      process.effect('read-log', () => log.read(partition, after, countMax)),
+      process.effect('read-log', async () => {
+        const page = await log.read(partition, after, countMax)
+        // Some of it has not been brought yet, or all.
+        return countMax > glanceCountMax && isLate()
+          ? page.slice(0, Math.floor(process.random.unit() * page.length))
+          : page
+      }),
     async wait(partitions, after, signal) {
       await log.wait(partitions, after, signal)
       // What comes before it is asked again is read together.
@@ -63,11 +79,17 @@ export interface StateDisk {
 }
 
 export function wrapState(
-  { process, observer }: PortDeps,
+  { process, observer, timeline, drawn }: PortDeps,
   store: StateStore,
   disk: StateDisk,
 ): StateStore {
   const { name } = process
+  const isSometimesLate = drawn.features.has('a state that takes commits late')
+  const commit = async (commits: readonly PartitionCommit[]): Promise<readonly CommitAnswer[]> => {
+    const answers = await store.commit(commits)
+    commits.forEach((each, index) => observer.committed(name, each, answers[index] ?? 'moved'))
+    return answers
+  }
   return {
     async head(partition) {
       await process.awake()
@@ -95,11 +117,12 @@ export function wrapState(
     commit: (commits) =>
       process.effect('commit', async () => {
         if (disk.isFull) throw new OperatingError('DISK_FULL', 'commit')
-        const answers = await store.commit(commits)
-        commits.forEach((commit, index) => {
-          observer.committed(name, commit, answers[index] ?? 'moved')
-        })
-        return answers
+        if (isSometimesLate && process.random.unit() < lateCommitShare) {
+          // Nobody waits for it any more, and whoever sent it may be dead when it arrives.
+          void timeline.sleep(lateCommitMsMax * process.random.unit()).then(() => commit(commits))
+          throw new OperatingError('STORE_UNREACHABLE', 'commit')
+        }
+        return await commit(commits)
       }),
     close: async () => {},
   }

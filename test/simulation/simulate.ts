@@ -110,7 +110,7 @@ export async function simulate(options: SimulateOptions): Promise<Simulated> {
   }
 }
 
-const parties = ['faults', 'people', 'mailbox', 'owners', 'chaos', 'world'] as const
+const parties = ['faults', 'people', 'mailbox', 'owners', 'chaos', 'world', 'gaps'] as const
 
 /** Each party draws its own numbers, so that a change in one leaves the others as they were. */
 export function randomOf(seed: number, party: (typeof parties)[number]): Random {
@@ -123,7 +123,10 @@ function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateO
   const plan = new FaultPlan(randomOf(seed, 'faults'), startMs, 0.97 * lengthMs, faultCount)
   const drawn = drawWorld(randomOf(seed, 'world'))
   const identity = { incarnation: `seed-${seed}`, partitionCount }
-  const log = createMemoryEventLog({ identity })
+  const gaps = randomOf(seed, 'gaps')
+  const hasGaps = drawn.features.has('a log with gaps between offsets')
+  const gapCount = (): number => (hasGaps && gaps.unit() < 0.2 ? Math.ceil(3 * gaps.unit()) : 0)
+  const log = createMemoryEventLog({ identity, gapCount })
   const rejected = createMemoryEventLog({ identity })
   const store = createMemoryStateStore()
   const blobs = createMemoryBlobStore()

@@ -24,12 +24,8 @@ describe('the simulation', () => {
     template = await compileWorldTemplate()
   })
 
-  async function findViolation(
-    wiring: Wiring,
-    expected: RegExp,
-    seedBefore = 0,
-  ): Promise<string | undefined> {
-    for (let seed = seedBefore + 1; seed <= seedBefore + seedCount; seed++) {
+  async function findViolation(wiring: Wiring, expected: RegExp): Promise<string | undefined> {
+    for (let seed = 1; seed <= seedCount; seed++) {
       const { violations } = await simulate({
         seed,
         template,
@@ -60,9 +56,8 @@ describe('the simulation', () => {
   })
 
   it('catches an offset that is stored before the state', async () => {
-    // In some worlds the owner goes round for ever at one instant: those are left out.
     const expected = /^(I4|error|I5|campaign|liveness): /
-    const found = await findViolation(movesOffsetBeforeState, expected, 4)
+    const found = await findViolation(movesOffsetBeforeState, expected)
     assert.ok(found, `not found in ${seedCount} seeds`)
   })
 })

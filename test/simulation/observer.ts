@@ -73,9 +73,12 @@ export class Observer {
     { readonly value: Suppression; readonly sinceMs: number }[]
   >()
   readonly #people = new Map<string, PersonFacts>()
+  readonly #effectCountMax: number
 
-  constructor(timeline: Timeline) {
+  /** A world that has more effects than `effectCountMax` has no end. */
+  constructor(timeline: Timeline, effectCountMax: number) {
     this.#timeline = timeline
+    this.#effectCountMax = effectCountMax
     this.log = Array.from({ length: partitionCount }, () => [])
     this.committedOffsets = this.log.map(() => 0)
     this.#epochs = this.log.map(() => 0)
@@ -85,6 +88,8 @@ export class Observer {
   note(process: string, what: string): void {
     const line = `${this.#timeline.nowMs} ${process} ${what}`
     this.effectCount++
+    // It may go round at one instant: only an error gets out of there.
+    if (this.effectCount > this.#effectCountMax) throw new Error('goes on without end')
     this.#unhashed += `${line}\n`
     if (this.#unhashed.length > hashedLengthMin) this.#hashOn()
     this.recent.push(line)

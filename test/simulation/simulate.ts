@@ -29,6 +29,8 @@ import * as fixed from './world-definitions.ts'
 const { dayMs, hourMs, minuteMs, secondMs, lengthMs, startMs, partitionCount } = fixed
 const faultCount = 30
 const peaceDaysMax = 15
+/** Effects for each event, beyond which a world has no end; usual are five to eight. */
+const effectsForEach = 100
 const chaosMs = 90 * minuteMs
 const jumpMsMax = 30 * secondMs
 
@@ -119,7 +121,7 @@ export function randomOf(seed: number, party: (typeof parties)[number]): Random 
 
 function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateOptions): Scene {
   const timeline = new Timeline(startMs)
-  const observer = new Observer(timeline)
+  const observer = new Observer(timeline, effectsForEach * eventCountMin)
   const plan = new FaultPlan(randomOf(seed, 'faults'), startMs, 0.97 * lengthMs, faultCount)
   const drawn = drawWorld(randomOf(seed, 'world'))
   const identity = { incarnation: `seed-${seed}`, partitionCount }

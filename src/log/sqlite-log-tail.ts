@@ -166,7 +166,9 @@ export class LogTailReader {
     for (let place = this.#seen; place < end; ) {
       const at = place % ring.size
       const partition = ring.bytes.readUInt32BE(at)
-      const offset = partition === wrapMark ? 0 : ring.bytes.readDoubleBE(at + 8)
+      // No entry begins so near the end; what stands there may be of the writer's next round.
+      const isWhole = partition !== wrapMark && at + entryHeadBytes <= ring.size
+      const offset = isWhole ? ring.bytes.readDoubleBE(at + 8) : 0
       const next = ring.after(place)
       const { start } = ring
       if (place < start || next > end) {
@@ -177,7 +179,7 @@ export class LogTailReader {
         place = this.#seen
         continue
       }
-      if (partition !== wrapMark) this.#keep(partition, { offset, place }, start)
+      if (isWhole) this.#keep(partition, { offset, place }, start)
       place = next
       this.#seen = next
     }

@@ -2,6 +2,7 @@ import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { systemClock } from '../lib/clock.ts'
 import { silentLogger } from '../lib/logger.ts'
+import type { EventLog } from '../log/event-log.ts'
 import { createEventStream } from './event-stream.ts'
 import { eventRecord, openWorld, until, viewOf, type World } from './world.fixture.ts'
 
@@ -117,6 +118,24 @@ describe('createEventStream', () => {
     await world.append([eventRecord(viewOf('ada', '2'))])
     await until(() => slow.length === 2)
     equal(slow[0], 'event: missed\ndata: {"count":5}\n\n')
+  })
+
+  it('shows later what a log elsewhere has not brought yet', async (t) => {
+    const world = await openWorld(t)
+    let askedCount = 0
+    const log: EventLog = {
+      ...world.log,
+      read: async (...given) => (askedCount++ < 3 ? [] : await world.log.read(...given)),
+    }
+    const deps = { log, rejected: world.rejected, clock: systemClock, logger: silentLogger }
+    const stream = createEventStream(deps, { pauseMs: 1, countMax: 10 })
+    t.after(() => stream.close())
+    const seen: string[] = []
+    stream.add({ accepts: (kind) => kind === 'event', take: (text) => seen.push(text) > 0 })
+    await systemClock.sleep(20)
+    await world.append([eventRecord(viewOf('ada', '1'))])
+    await until(() => askedCount > 3 && seen.length === 1)
+    equal(recordsIn(seen.join('')).length, 1)
   })
 
   it('passes over what is more than it may show, and says so', async (t) => {

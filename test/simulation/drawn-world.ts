@@ -74,7 +74,7 @@ const shares: Partial<Record<Feature, number>> = {
   'the first definitions': 3 / 4,
   'the later definitions': 3 / 4,
   // Where events are folded one by one a commit is made for each: most of the time of a seed.
-  'a log that is asked now and then': 2 / 3,
+  'a log that is asked now and then': 3 / 4,
 }
 
 /** Times of an owner that only look, and how old data may be, which has to be above them. */

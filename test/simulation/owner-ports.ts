@@ -12,9 +12,9 @@ import type { Mailbox } from './mailbox.ts'
 import type { Observer } from './observer.ts'
 import type { OwnerProcess } from './owner-process.ts'
 import type { Timeline } from './virtual-clock.ts'
-import { minuteMs, secondMs } from './world-definitions.ts'
+import { minuteMs } from './world-definitions.ts'
 
-const askMsMax = 40 * secondMs
+const askMsMax = 2 * minuteMs
 /** As a stream whose records are counted as they are read. */
 const untold = 0
 const lateShare = 1 / 4

@@ -7,6 +7,7 @@ import { decodeRecord, emptyBody, type NewRecord, type RecordKind } from '../log
 import { decodeComputed, type PackedState } from '../profile/computed/computed-pack.ts'
 import { viewComputed } from '../profile/computed/view-computed.ts'
 import { createPerson, decodePerson, encodePerson, type Person } from '../profile/person.ts'
+import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { compileDefinitions, emptyDocument } from './definitions.ts'
 import { type FilledSkeleton, filledEntry } from './fold-filled.ts'
@@ -19,16 +20,15 @@ const deviceKey = 'anonymous:d'
 const externalKey = 'external:crm:1'
 const userKey = 'user:u'
 
+const content: JsonObject = { kind: 'count', event: 'Product Viewed' }
+const views = { name: 'views', content }
+
 /** One partition, so that all it sends comes back to it. */
-async function openPartition(people: readonly Person[]) {
+async function openPartition(people: readonly Person[], traits = [views]) {
   const log = createMemoryEventLog({ identity: { incarnation: 'test', partitionCount: 1 } })
   const state = createMemoryStateStore()
   await state.acquire(0, owner.epoch, owner.nonce)
-  const content: JsonObject = { kind: 'count', event: 'Product Viewed' }
-  const compiled = compileDefinitions(
-    { ...emptyDocument, traits: [{ name: 'views', content }] },
-    'traits',
-  )
+  const compiled = compileDefinitions({ ...emptyDocument, traits }, 'traits')
   assert.equal(compiled.kind, 'compiled')
   const { definitions } = compiled
   const fold = new PartitionFold(
@@ -76,7 +76,13 @@ async function openPartition(people: readonly Person[]) {
     const { inForce } = fold.scope.computed
     return viewComputed((await personOf(key)).parts, inForce).answersAt(startMs)[0]?.value
   }
-  return { append, settle, personOf, viewsOf, inForce: () => fold.scope.computed.inForce }
+  return {
+    ...{ append, settle, personOf, viewsOf },
+    inForce: () => fold.scope.computed.inForce,
+    /** As another owner does: from the state alone. */
+    reopen: async () => await fold.open(await state.head(0)),
+    hash: async () => await hashPartition(state, 0),
+  }
 }
 
 type Partition = Awaited<ReturnType<typeof openPartition>>
@@ -156,5 +162,21 @@ describe('the past of a part', () => {
     await fill(partition, { ...filledEntry(externalKey, deviceKey, states), isMoved: true })
     assert.equal(await partition.viewsOf(externalKey), 0)
     assert.equal(await partition.viewsOf(userKey), 2)
+  })
+})
+
+describe('definitions without computed traits', () => {
+  it('leave the same state by one owner and by several', async () => {
+    const fold = async (isReopened: boolean): Promise<string> => {
+      const { append, settle, reopen, hash } = await openPartition([], [])
+      await append('owner', 'control:0', { skeleton: { ...owner, historyMs: 0 } })
+      for (const version of [1, 2, 3]) {
+        await append('definitions', 'control:0', { skeleton: { version, hash: 'traits' } })
+        await settle()
+        if (isReopened) await reopen()
+      }
+      return await hash()
+    }
+    assert.equal(await fold(false), await fold(true))
   })
 })

@@ -88,7 +88,8 @@ export function bringComputed(scope: FoldScope, version: number): void {
   const hasPriorities = definitions.traitPriorities.size > 0
   const inForce = { version, traits, ...(hasPriorities ? { priorities } : {}) }
   const isNothing = traits.length === 0 && !hasPriorities && computed.inForce.version === 0
-  putInForce(scope, inForce, !isNothing)
+  // Where nothing is stored, a fold that goes on must not know more than one that is opened anew.
+  putInForce(scope, isNothing ? computed.inForce : inForce, !isNothing)
   const pendingIds = traits
     .filter(({ readyAtMs, sinceVersion }) => readyAtMs === undefined && sinceVersion === version)
     .map(({ id }) => id)

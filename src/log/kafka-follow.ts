@@ -6,6 +6,7 @@
  * was taken last stays whole, since a reader may come back for what it did not get to.
  */
 
+import { countThrough } from './count-through.ts'
 import { decodeRecord, type LogRecord } from './record.ts'
 
 export interface FollowEntry {
@@ -103,14 +104,7 @@ export class KafkaFollow {
   }
 
   #indexBehind(after: number): number {
-    let low = this.#head
-    let high = this.#entries.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#entries[middle]?.offset ?? 0) > after) high = middle
-      else low = middle + 1
-    }
-    return low
+    return countThrough(this.#entries, after, this.#head)
   }
 
   #markRead(through: number): void {

@@ -4,6 +4,7 @@
  */
 
 import type { OperatingError } from '../lib/errors.ts'
+import { countThrough } from './count-through.ts'
 import type { PartitionCount } from './kinesis-count.ts'
 import { decodeRecord, type LogRecord } from './record.ts'
 
@@ -110,14 +111,7 @@ export class KinesisFollow {
   }
 
   #indexBehind(after: number): number {
-    let low = this.#head
-    let high = this.#entries.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#entries[middle]?.offset ?? 0) > after) high = middle
-      else low = middle + 1
-    }
-    return low
+    return countThrough(this.#entries, after, this.#head)
   }
 
   #markRead(through: number): void {

@@ -7,6 +7,7 @@
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { assignAll } from './assign-all.ts'
+import { countThrough } from './count-through.ts'
 import type { EventLog, LogIdentity, Place } from './event-log.ts'
 import { decodeRecord, encodeRecord, recordBytesMax } from './record.ts'
 
@@ -113,19 +114,4 @@ export function createMemoryEventLog(options: MemoryEventLogOptions): MemoryEven
       if (fault !== 'STORE_IO') fault = wanted
     },
   }
-}
-
-/** Counts the records up to and with an offset, by halves; they are in the order of offsets. */
-export function countThrough(
-  records: readonly { readonly offset: number }[],
-  offset: number,
-): number {
-  let from = 0
-  let to = records.length
-  while (from < to) {
-    const middle = (from + to) >>> 1
-    if ((records[middle]?.offset ?? 0) <= offset) from = middle + 1
-    else to = middle
-  }
-  return from
 }

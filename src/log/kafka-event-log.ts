@@ -72,7 +72,8 @@ function createLog(
     partitionCount: cluster.partitionCount,
   }
   const { groupId } = options
-  const progress = groupId === undefined ? undefined : new KafkaProgress(cluster, groupId)
+  const group =
+    groupId === undefined ? undefined : { groupId, progress: new KafkaProgress(cluster, groupId) }
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     await writer.close()
@@ -93,13 +94,11 @@ function createLog(
     end: (partition) => reader.end(partition),
     start: (partition) => reader.start(partition),
     assign(signal) {
-      if (groupId === undefined || progress === undefined) {
-        return assignAll(identity.partitionCount, signal)
-      }
-      return assignByGroup(deps, { ...set, groupId, progress }, signal)
+      if (group === undefined) return assignAll(identity.partitionCount, signal)
+      return assignByGroup(deps, { ...set, ...group }, signal)
     },
     queueBytes: () => writer.queueBytes,
-    noteFolded: (partition, offset) => progress?.note(partition, offset),
+    noteFolded: (partition, offset) => group?.progress.note(partition, offset),
     close: () => (closing ??= close()),
     measures: () => ({
       retriedCount: writer.retriedCount,

@@ -164,9 +164,8 @@ export async function readListed(
   meta: PartitionMeta,
   names: readonly string[],
 ): Promise<IsListed> {
-  const plan = { lists: new Set(names) }
   const listOf = async (hash: string): Promise<KeyList> => await readList(blobs, hash)
-  const lists = await readLists({ plan }, meta.lists, { listOf })
+  const lists = await readLists(new Set(names), meta.lists, { listOf })
   return (list, keys) => keys.some((key) => lists.get(list)?.has(key) ?? false)
 }
 

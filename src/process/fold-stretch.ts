@@ -116,7 +116,7 @@ export async function foldStretch(
     }
     if (!isSame) {
       beginAgain(scope, found)
-      scope.lists = await readLists(scope.definitions, found.lists, deps)
+      scope.lists = await readLists(scope.definitions.plan.lists, found.lists, deps)
     }
     if (!step.isAgain) cause = await foldStep({ deps, place, scope, reader }, step)
     assert(cause !== undefined, 'a step comes before its repeat')

@@ -299,7 +299,7 @@ async function foldDefinitions(
   const { hash, version } = skeleton
   const before = { definitions: scope.definitions, computed: scope.computed }
   scope.definitions = await sources.definitionsOf(hash)
-  scope.lists = await readLists(scope.definitions, scope.meta.lists, sources)
+  scope.lists = await readLists(scope.definitions.plan.lists, scope.meta.lists, sources)
   scope.meta.definitionsHash = hash
   scope.meta.definitionsVersion = version
   bringComputed(scope, version)
@@ -322,19 +322,19 @@ async function foldList(
   const isSame = Object.hasOwn(lists, name) && lists[name]?.hash === hash
   scope.meta.lists = { ...lists, [name]: { hash, keyCount, atMs: scope.nowMs } }
   if (isSame) return
-  scope.lists = await readLists(scope.definitions, scope.meta.lists, sources)
+  scope.lists = await readLists(scope.definitions.plan.lists, scope.meta.lists, sources)
   evaluateList(scope, name)
 }
 
-/** Returns those of the lists in force that are among `plan.lists`. */
+/** Returns those of the lists in force that are of these names. */
 export async function readLists(
-  { plan }: { readonly plan: Pick<CompiledDefinitions['plan'], 'lists'> },
+  names: ReadonlySet<string>,
   inForce: InForce['lists'] = {},
   { listOf }: Pick<FoldSources, 'listOf'>,
 ): Promise<FoldScope['lists']> {
   const lists = new Map<string, KeyList>()
   for (const [name, { hash }] of Object.entries(inForce)) {
-    if (!plan.lists.has(name)) continue
+    if (!names.has(name)) continue
     assert(listOf !== undefined, 'a list in force can be read')
     lists.set(name, await listOf(hash))
   }

@@ -138,7 +138,7 @@ export class PartitionFold {
       computed: { inForce, plan: planComputed(definitions, inForce, extraTraits) },
       fills: this.#view.read(fillKey, fillCodec) ?? createFillState(),
       extraTraits,
-      lists: await readLists(definitions, meta.lists, this.#deps),
+      lists: await readLists(definitions.plan.lists, meta.lists, this.#deps),
       offset: head.offset,
       nowMs: meta.foldMs,
       effects: [],

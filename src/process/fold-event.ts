@@ -210,7 +210,7 @@ async function applyEvent(
   if (changedTraits.length > 0) writeTraits(scope, person.key, traits)
   const changedComputed = countEvent(scope, person, part, { record, event, lines: activity })
   const consents = leftBy(person, event)
-  for (const topic of consents) withdraw(person, topic, scope.nowMs)
+  for (const topic of consents) person.withdrawn[topic] = scope.nowMs
   const change: Change = {
     events,
     traits: changedComputed.length > 0 ? [...changedTraits, ...changedComputed] : changedTraits,
@@ -308,11 +308,6 @@ function countEvent(
   const sessionIdleMs = isActivity ? definitions.sessionIdleMsOf(event.sourceId) : 0
   const counted = { event, eventRef: eventRefOf(record), isActivity, sessionIdleMs, lines }
   return applyComputed(plan, person, part, counted, nowMs)
-}
-
-/** Takes back permission for a topic that was left. */
-export function withdraw(person: Person, topic: Json | undefined, nowMs: number): void {
-  person.withdrawn[topicLeft(person, topic)] = nowMs
 }
 
 /**

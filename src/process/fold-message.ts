@@ -26,7 +26,7 @@ import { addActivity, addToTotals, hasWithdrawn, type Person } from '../profile/
 import { currentTraits } from '../profile/view-person.ts'
 import { applyComputed } from './computed-stage.ts'
 import { updateMemberships } from './evaluate-segments.ts'
-import { type ForwardedSkeleton, topicLeft, withdraw } from './fold-event.ts'
+import { type ForwardedSkeleton, topicLeft } from './fold-event.ts'
 import { countCampaign } from './meta.ts'
 import { timerKey } from './partition-view.ts'
 import {
@@ -162,7 +162,7 @@ export async function foldOutcome(scope: FoldScope, record: LogRecord): Promise<
     return
   }
   const consents = outcome === 'unsubscribed' ? [topicLeft(person, message.topic)] : []
-  for (const topic of consents) withdraw(person, topic, scope.nowMs)
+  for (const topic of consents) person.withdrawn[topic] = scope.nowMs
   applyOutcome(scope, person, outcomeEvent(scope, message, { outcome, atMs }), consents)
 }
 

@@ -29,7 +29,7 @@ import { bar, type Hold, isBarred, keysOf, leave, mergeClaimed } from '../profil
 import { endExited, takeOverEnrollments } from './carry-enrollment.ts'
 import { mergeComputed } from './computed-stage.ts'
 import { dropMemberships, updateAllMemberships } from './evaluate-segments.ts'
-import { withdraw } from './fold-event.ts'
+import { topicLeft } from './fold-event.ts'
 import { linkKeys, type MovedSkeleton } from './link-identity.ts'
 import { decodeJson } from './meta.ts'
 import {
@@ -246,7 +246,7 @@ function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonT
     (joined.barred ?? []).filter((key) => key !== person.key),
   )
   for (const [topic, atMs] of Object.entries(joined.withdrawn)) {
-    if (!Object.hasOwn(person.withdrawn, topic)) withdraw(person, topic, atMs)
+    if (!Object.hasOwn(person.withdrawn, topic)) person.withdrawn[topicLeft(person, topic)] = atMs
   }
   writeTraits(scope, person.key, traits)
   updateAllMemberships(scope, person, traits)

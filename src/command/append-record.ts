@@ -1,5 +1,5 @@
 /**
- * Appends one record for a command. On one machine the lock of the directory is taken for it, so a
+ * Appends for a command. On one machine the lock of the directory is taken for it, so a
  * running server refuses; on Kafka and Kinesis workers go on meanwhile.
  */
 
@@ -7,11 +7,16 @@ import { armedFailpoint } from '../config.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { EventLog, Place } from '../log/event-log.ts'
 import type { NewRecord } from '../log/record.ts'
+import type { LogStream } from '../log/sqlite-log-file.ts'
 import { startLogThread } from '../log/sqlite-log-thread.ts'
 import { type DirectoryLock, lockDataDir } from './data-dir.ts'
 import { assertDataDir, createStoreDeps } from './data-reader.ts'
 import { openEventLog } from './open-stores.ts'
 import { isShared, type StoreOptions } from './store-options.ts'
+
+/** What a writing command attempts, where it could be asked of a server too. */
+export const attemptedWrite =
+  'write to a log that a running server has; give its --url and a --key-file'
 
 /** Runs `work` with the log at hand; `attempted` says what it does, for who is refused. */
 export async function withLogLock<Result>(
@@ -28,24 +33,25 @@ export async function withLogLock<Result>(
   }
 }
 
-/** Runs `work` with the log open for writing, within `withLogLock`. */
-export async function withLogWriter<Result>(
+/** Runs `work` with what opens the logs for writing, within `withLogLock`; closes them. */
+export async function withLogWriters<Result>(
   options: StoreOptions,
   dataDir: string,
-  work: (log: EventLog) => Promise<Result>,
+  work: (open: (stream: LogStream) => Promise<EventLog>) => Promise<Result>,
 ): Promise<Result> {
-  const failpoint = armedFailpoint()
-  const thread = isShared(options) ? undefined : await startLogThread(dataDir, { failpoint })
+  const closers: (() => Promise<void>)[] = []
   try {
-    const port = thread?.connect()
-    const log = await openEventLog(createStoreDeps(), options.log, { stream: 'events', port })
-    try {
-      return await work(log)
-    } finally {
-      await log.close()
-    }
+    const failpoint = armedFailpoint()
+    const thread = isShared(options) ? undefined : await startLogThread(dataDir, { failpoint })
+    if (thread !== undefined) closers.push(() => thread.close())
+    const deps = createStoreDeps()
+    return await work(async (stream) => {
+      const log = await openEventLog(deps, options.log, { stream, port: thread?.connect() })
+      closers.push(() => log.close())
+      return log
+    })
   } finally {
-    await thread?.close()
+    for (const close of closers.reverse()) await close()
   }
 }
 
@@ -55,7 +61,10 @@ export async function appendRecord(
   dataDir: string,
   record: NewRecord,
 ): Promise<Place> {
-  const [place] = await withLogWriter(options, dataDir, (log) => log.append([record]))
+  const append = (log: EventLog): Promise<readonly Place[]> => log.append([record])
+  const [place] = await withLogWriters(options, dataDir, async (open) =>
+    append(await open('events')),
+  )
   return place ?? { partition: record.partition, offset: 0 }
 }
 

@@ -11,7 +11,7 @@ import { systemRandom } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { listKeyCountMax } from '../process/key-list.ts'
 import { listsFullText, replaceList } from '../process/list-record.ts'
-import { withLogLock, withLogWriter } from './append-record.ts'
+import { attemptedWrite, withLogLock, withLogWriters } from './append-record.ts'
 import { createStoreDeps, readStoreOptions } from './data-reader.ts'
 import { openBlobStore, openStateStore } from './open-stores.ts'
 import { refuseUse } from './output.ts'
@@ -69,7 +69,6 @@ async function writeList(
 ): Promise<Uploaded> {
   const options = await readStoreOptions(flags)
   const { dataDir } = flags
-  const attempted = 'write to a log that a running server has; give its --url and a --key-file'
   const write = async (log: EventLog): Promise<Uploaded> => {
     const closers: (() => Promise<void>)[] = []
     try {
@@ -85,8 +84,8 @@ async function writeList(
       for (const close of closers.reverse()) await close()
     }
   }
-  return await withLogLock(options, dataDir, attempted, () =>
-    withLogWriter(options, dataDir, write),
+  return await withLogLock(options, dataDir, attemptedWrite, () =>
+    withLogWriters(options, dataDir, async (open) => await write(await open('events'))),
   )
 }
 

@@ -41,6 +41,8 @@ export interface IndexKeeperOptions {
 const pauseMsMax = 3_000
 const waitingCountMax = 100_000
 
+const tellMsMin = 60_000
+
 /** At a stop, less than this share of `everyCount` is not worth a snapshot: the feed has it. */
 const stopShare = 0.01
 
@@ -59,6 +61,7 @@ export class IndexKeeper {
   #reading: PromiseWithResolvers<void> | undefined
   #isClosing = false
   #flaggedCount = 0
+  #toldAtMs = Number.NEGATIVE_INFINITY
   #erasedCount = 0
   /** Since the last snapshot somebody was erased; there is no file then. */
   #hasErased = false
@@ -210,9 +213,13 @@ export class IndexKeeper {
     return this.#waitingCount > countMax || this.#deps.clock.monotonicMs() - startedAt > msMax
   }
 
+  /** Tells of the first at once, and of more of them now and then: a past may be full of them. */
   #tellRobots(): void {
     const { flaggedCount, ignoredCount } = this.#advisor.state()
     if (flaggedCount === this.#flaggedCount) return
+    const nowMs = this.#deps.clock.monotonicMs()
+    if (nowMs - this.#toldAtMs < tellMsMin) return
+    this.#toldAtMs = nowMs
     this.#flaggedCount = flaggedCount
     this.#deps.logger.warn(
       { flaggedCount, ignoredCount },

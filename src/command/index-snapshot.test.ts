@@ -228,6 +228,38 @@ describe('the keeper of the index', () => {
     assert.deepEqual(last.kind === 'loaded' && last.place.next, [3, 6])
   })
 
+  it('tells of robots at once, and of more of them once a minute', async (t) => {
+    const folder = await openFolder(t)
+    const index = createBlend(small)
+    const told: unknown[] = []
+    const logger = { ...silentLogger, warn: (fields: object) => told.push(fields) }
+    let nowMs = 0
+    let flaggedCount = 0
+    const advisor = createAdvisor(index)
+    const state = () => ({ ...advisor.state(), flaggedCount, ignoredCount: 100 * flaggedCount })
+    const keeper = new IndexKeeper(
+      { clock: { ...systemClock, monotonicMs: () => nowMs }, logger },
+      { path: join(folder, 'index'), everyCount: 0 },
+      { advisor: { ...advisor, state }, index, next: [1], incarnation: async () => 'log-1' },
+    )
+    for (const [atMs, count] of [
+      [0, 0],
+      [1000, 1],
+      [1001, 2],
+      [60_999, 30],
+      [61_000, 31],
+      [200_000, 31],
+    ] as const) {
+      nowMs = atMs
+      flaggedCount = count
+      await keeper.moveTo([1])
+    }
+    assert.deepEqual(told, [
+      { flaggedCount: 1, ignoredCount: 100 },
+      { flaggedCount: 31, ignoredCount: 3100 },
+    ])
+  })
+
   it('learns on before the snapshot has its name', async (t) => {
     const folder = await openFolder(t)
     const index = createBlend(small)

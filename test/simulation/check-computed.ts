@@ -127,7 +127,7 @@ function compare(
           views_lately: () => eventsOf(within('Product Viewed', latelyMs)),
           session_views: () => eventsOf(sessionOf(view, nowMs)),
           last_item: () => lastOf(viewed),
-          orders_latelyMs: () => eventsOf(within('Order Completed', 10 * dayMs)),
+          orders_lately: () => eventsOf(within('Order Completed', 10 * dayMs)),
           session_items: () => itemsOf(sessionOf(view, nowMs)),
           items: () =>
             itemsOf([...viewed, ...view.activity.filter(({ name }) => name === 'Product Added')]),
@@ -137,7 +137,9 @@ function compare(
   }
   const expected = expectations[trait.name]?.()
   if (!isExact) return `${trait.name} is not exact`
-  if (expected === undefined && !Object.hasOwn(expectations, trait.name)) return undefined
+  if (!Object.hasOwn(expectations, trait.name)) {
+    return isWhole ? `${trait.name} is compared with nothing` : undefined
+  }
   return value === expected ? undefined : `${trait.name} is ${value}, not ${expected}`
 }
 

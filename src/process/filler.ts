@@ -293,15 +293,15 @@ async function collectEntries(task: Task, job: FillJob): Promise<readonly Placed
 }
 
 /**
- * The key that the parts went to may have them already, from what came to it later: so places of
- * moved parts are numbered, in the order of the log.
+ * They are looked for where they left. More than one part of a key may have, so places of moved
+ * parts are numbered, in the order of the log.
  */
 function placesOfMoved(record: LogRecord, task: Task, job: FillJob): readonly Placed[] {
-  const parts = partsSentBy(record)
+  const { fromKey, parts } = partsSentBy(record)
   const before = task.moved.length
-  return placesOf(record.key, parts, task, job).map(({ place, entry }, index) => ({
+  return placesOf(fromKey, parts, task, job).map(({ place, entry }, index) => ({
     place: `${place}\0${before + index}`,
-    entry: { ...entry, isMoved: true },
+    entry,
   }))
 }
 
@@ -320,6 +320,6 @@ function placesOf(
       },
     )
     if (states.length === 0) return []
-    return [{ place: `${key}\0${part.key}`, entry: filledEntry(key, part.key, states) }]
+    return [{ place: `${key}\0${part.key}`, entry: filledEntry(key, part, states) }]
   })
 }

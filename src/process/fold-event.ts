@@ -40,6 +40,7 @@ import {
   keepPerson,
   keysOfEvent,
   keysOfPerson,
+  partIdAt,
   readPerson,
   readTraits,
   send,
@@ -197,7 +198,7 @@ async function applyEvent(
 ): Promise<void> {
   const isFirst = person.version === 0
   const { length } = person.parts
-  const part = partOf(person, partKey)
+  const part = partOf(person, partKey, partIdAt(scope))
   // A key that is new to them may be on a list.
   const isNew = isFirst || person.parts.length > length
   const { activity, events } = applyActivity(scope, person, part, { record, event })

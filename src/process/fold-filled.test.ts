@@ -6,11 +6,17 @@ import { createMemoryEventLog } from '../log/memory-event-log.ts'
 import { decodeRecord, emptyBody, type NewRecord, type RecordKind } from '../log/record.ts'
 import { decodeComputed, type PackedState } from '../profile/computed/computed-pack.ts'
 import { viewComputed } from '../profile/computed/view-computed.ts'
-import { createPerson, decodePerson, encodePerson, type Person } from '../profile/person.ts'
+import {
+  createPerson,
+  decodePerson,
+  encodePerson,
+  type Person,
+  type ProfilePart,
+} from '../profile/person.ts'
 import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { compileDefinitions, emptyDocument } from './definitions.ts'
-import { type FilledSkeleton, filledEntry } from './fold-filled.ts'
+import { type FilledEntry, type FilledSkeleton, filledEntry } from './fold-filled.ts'
 import { PartitionFold } from './partition-fold.ts'
 import { outboxPrefix } from './scope.ts'
 
@@ -108,10 +114,7 @@ async function bringTraits({ append, settle, personOf }: Partition): Promise<Pac
   return [...decodeComputed((await personOf('anonymous:other')).parts[0]?.computed ?? emptyBody)]
 }
 
-async function fill(
-  { append, settle, inForce }: Partition,
-  entry: ReturnType<typeof filledEntry> & { readonly isMoved?: boolean },
-): Promise<void> {
+async function fill({ append, settle, inForce }: Partition, entry: FilledEntry): Promise<void> {
   const skeleton: FilledSkeleton = {
     ...{ step: 'people', version: 1, slice: 0, sliceCount: 1, after: '', through: '' },
     ...{ isSliceEnd: true, ...owner },
@@ -128,39 +131,55 @@ function partKeysOf({ parts }: Person): readonly string[] {
   return parts.map(({ key }) => key).sort()
 }
 
+function aPart(id?: string): ProfilePart {
+  const part = { key: deviceKey, totals: {}, activity: emptyBody }
+  return id === undefined ? part : { ...part, id }
+}
+
 describe('the past of a part', () => {
   it('is brought to the person who has the part', async () => {
     const partition = await openPartition([createPerson(userKey, startMs)])
-    await fill(partition, filledEntry(userKey, userKey, await bringTraits(partition)))
+    const states = await bringTraits(partition)
+    await fill(partition, filledEntry(userKey, { key: userKey }, states))
     assert.equal(await partition.viewsOf(userKey), 2)
   })
 
-  it('comes back to who has it, where the user before them has nothing of it', async () => {
-    // The external id was taken out of the user and kept the device's part; the user, who kept
-    // nothing, has a claim on the device since.
+  it('goes where the part went, and not to one of its key that came since', async () => {
     const external = createPerson(externalKey, startMs)
-    external.pastKey = userKey
-    external.parts.push({ key: deviceKey, totals: {}, activity: emptyBody })
+    external.parts.push(aPart('0:7'))
+    external.trail = [[deviceKey, '', userKey, '0:5']]
     const user = createPerson(userKey, startMs)
-    user.claimed[deviceKey] = startMs
+    user.parts.push(aPart('0:5'))
     const partition = await openPartition([external, user])
     const states = await bringTraits(partition)
-    await fill(partition, { ...filledEntry(externalKey, deviceKey, states), isMoved: true })
-    assert.equal(await partition.viewsOf(externalKey), 2)
-    assert.equal(await partition.viewsOf(userKey), 0)
-    assert.deepEqual(partKeysOf(await partition.personOf(userKey)), [userKey])
+    await fill(partition, filledEntry(externalKey, { key: deviceKey }, states))
+    assert.equal(await partition.viewsOf(externalKey), 0)
+    assert.equal(await partition.viewsOf(userKey), 2)
   })
 
-  it('goes to the user before them, where that one has the part', async () => {
+  it('goes to the part that took it in, and wherever that one went', async () => {
     const external = createPerson(externalKey, startMs)
-    external.pastKey = userKey
-    external.parts.push({ key: deviceKey, totals: {}, activity: emptyBody })
+    external.trail = [
+      [deviceKey, '0:5', '', '0:6'],
+      [deviceKey, '0:6', userKey, '0:6'],
+    ]
     const user = createPerson(userKey, startMs)
-    user.parts.push({ key: deviceKey, totals: {}, activity: emptyBody })
+    user.parts.push(aPart())
+    user.trail = [[deviceKey, '0:6', '', '']]
     const partition = await openPartition([external, user])
     const states = await bringTraits(partition)
-    await fill(partition, { ...filledEntry(externalKey, deviceKey, states), isMoved: true })
-    assert.equal(await partition.viewsOf(externalKey), 0)
+    await fill(partition, filledEntry(externalKey, { key: deviceKey, id: '0:5' }, states))
+    assert.equal(await partition.viewsOf(userKey), 2)
+    assert.deepEqual(partKeysOf(await partition.personOf(userKey)), [deviceKey, userKey].sort())
+  })
+
+  it('goes with the pointer where the trail was forgotten, and is kept in the end', async () => {
+    const external = createPerson(externalKey, startMs)
+    external.parts = []
+    external.pointer = userKey
+    const partition = await openPartition([external, createPerson(userKey, startMs)])
+    const states = await bringTraits(partition)
+    await fill(partition, filledEntry(externalKey, { key: deviceKey, id: '0:5' }, states))
     assert.equal(await partition.viewsOf(userKey), 2)
   })
 })

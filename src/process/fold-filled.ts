@@ -18,8 +18,8 @@ import {
   type PackedState,
 } from '../profile/computed/computed-pack.ts'
 import { computedKey, type TraitInForce } from '../profile/computed/computed-trait.ts'
-import { findPart, type Person, partOf, personPrefix } from '../profile/person.ts'
-import { isBarred } from '../profile/ties.ts'
+import { type ProfilePart, partOf, personPrefix } from '../profile/person.ts'
+import { followTrail } from '../profile/trail.ts'
 import { shapeOf } from '../segment/computed-trait.ts'
 import { mergeComputed, planComputed } from './computed-stage.ts'
 import { evaluateChanged } from './evaluate-people.ts'
@@ -33,12 +33,18 @@ import {
 } from './fill-state.ts'
 import { hopCountMax } from './fold-event.ts'
 import { decodeJson } from './meta.ts'
-import { computedCodec, type FoldScope, fillCodec, keepPerson, personCodec, send } from './scope.ts'
+import {
+  computedCodec,
+  type FoldScope,
+  fillCodec,
+  keepPerson,
+  partIdAt,
+  personCodec,
+  send,
+} from './scope.ts'
 
 /** People read in one pass: bounds the memory of the pass. */
 export const slicePeopleMax = 20_000
-/** A key that finds its past taken out of whom it asks, twice, has what there is of it. */
-const takenOutCountMax = 2
 
 export type FilledSkeleton =
   | {
@@ -63,14 +69,8 @@ export interface FilledEntry {
   readonly partKey: string
   /** Base 64 of a pack of states. */
   readonly states: string
-  /** The part was sent there; absent where it was there when the traits came. */
-  readonly isMoved?: boolean
-  /** It was where nobody knows the part, and was sent to the part's own key once. */
-  readonly isSentBack?: boolean
-  /** How often it was where the part had been taken out, and followed it to its own key. */
-  readonly takenOutCount?: number
-  /** Who has the part, and sent this on since another may have kept the part's first past. */
-  readonly heldBy?: string
+  /** Of the part, as it was there; absent where it began there: see profile/trail.ts. */
+  readonly id?: string
 }
 
 /** Puts the computed traits of newly applied definitions in force, and asks for their past. */
@@ -183,69 +183,27 @@ async function deliver(
   }
 }
 
-/** Merges an entry, or returns it for who has the part now, where that is another. */
+/** Merges an entry, or returns it for whoever the part went to. */
 function deliverHere(
   scope: FoldScope,
   entry: FilledEntry,
   isLastHop: boolean,
 ): FilledEntry | undefined {
-  const { key, partKey, states } = entry
-  const person = scope.view.read(personPrefix + key, personCodec)
+  const { partKey, states } = entry
+  const person = scope.view.read(personPrefix + entry.key, personCodec)
   if (person === undefined) return undefined
-  let part = findPart(person, partKey)
-  if (part === undefined || hasKeptPast(person, entry)) {
-    const onward = isLastHop ? undefined : goOn(person, entry)
-    if (onward !== undefined) return part === undefined ? onward : { ...onward, heldBy: key }
-    part ??= partOf(person, partKey)
+  const place = followTrail(person, partKey, entry.id ?? '')
+  if (!isLastHop) {
+    if (place.kind === 'elsewhere') return { ...entry, key: place.key, id: place.id }
+    // Where its note was forgotten, the pointer is the best guess.
+    const { pointer } = person
+    if (place.kind === 'unknown' && pointer !== undefined) return { ...entry, key: pointer }
   }
+  const part = place.kind === 'here' ? place.part : partOf(person, partKey, partIdAt(scope))
   const packed = decodeComputed(Buffer.from(states, 'base64'))
   mergeComputed(scope.computed.plan, person, part, packed, scope.nowMs)
   keepPerson(scope, person)
   return undefined
-}
-
-/**
- * The part is here, and its first past is not: that was kept by whom this person was taken out of,
- * or the key itself is its own again while its past is somebody's.
- */
-function hasKeptPast(person: Person, entry: FilledEntry): boolean {
-  const { key, partKey, isMoved = false, isSentBack = false } = entry
-  if (person.pointer !== undefined) return false
-  const mayBeAway = partKey === key || (isMoved && !isSentBack)
-  return mayBeAway && isPastAway(person, entry)
-}
-
-/** What came of a part before this person's parts went to another is there, and not back. */
-function isPastAway({ pastKey, cameSince = [] }: Person, entry: FilledEntry): boolean {
-  const { partKey, takenOutCount = 0 } = entry
-  return pastKey !== undefined && !cameSince.includes(partKey) && takenOutCount < takenOutCountMax
-}
-
-/**
- * Returns an entry with where its part may be, undefined where it belongs to this person. Pointers
- * only go down, and it goes up to its own key once, so this ends.
- */
-function goOn(person: Person, entry: FilledEntry): FilledEntry | undefined {
-  const { heldBy, ...given } = entry
-  const { key, partKey, isSentBack = false } = entry
-  const { pointer, pastKey } = person
-  // What came back to its own key in vain went on with the events, and not with its first past.
-  const away = isSentBack ? (pointer ?? pastKey) : (pastKey ?? pointer)
-  const isAway = partKey === key && isPastAway(person, entry)
-  if (away !== undefined && (pointer !== undefined || isAway)) return { ...entry, key: away }
-  // It was taken out of this person, maybe more than once, and each time went back to its own key.
-  if (isBarred(person, partKey)) {
-    const takenOutCount = (entry.takenOutCount ?? 0) + 1
-    return { ...given, key: partKey, isSentBack: true, takenOutCount }
-  }
-  if (isSentBack || partKey === key) return undefined
-  // This person was taken out of those who may have kept the part.
-  if (away !== undefined) return { ...entry, key: away }
-  // Nothing was kept here: the one who has the part has its past too.
-  if (heldBy !== undefined) return { ...given, key: heldBy, isSentBack: true }
-  // One that belongs here may have had nothing else to bring along; else its own key knows.
-  const isHere = Object.hasOwn(person.claimed, partKey) && !isBarred(person, partKey)
-  return isHere ? undefined : { ...entry, key: partKey, isSentBack: true }
 }
 
 function finishReading(scope: FoldScope, job: FillJob): void {
@@ -318,12 +276,12 @@ function entriesOf(record: LogRecord): readonly FilledEntry[] {
   return decodeJson<readonly FilledEntry[]>(record.body)
 }
 
-/** Returns an entry of `states`. */
+/** Returns an entry of `states` of a part that is, or was, at `key`. */
 export function filledEntry(
   key: string,
-  partKey: string,
+  { key: partKey, id }: Pick<ProfilePart, 'key' | 'id'>,
   states: readonly PackedState[],
 ): FilledEntry {
-  const bytes = encodeComputed(states)
-  return { key, partKey, states: Buffer.from(bytes).toString('base64') }
+  const packed = Buffer.from(encodeComputed(states)).toString('base64')
+  return { key, partKey, ...(id === undefined ? {} : { id }), states: packed }
 }

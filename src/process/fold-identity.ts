@@ -151,10 +151,6 @@ export async function foldIdentityMoved(scope: FoldScope, record: LogRecord): Pr
   const { fromKey, leaderKey } = record.skeleton as MovedSkeleton
   await scope.view.load(keysOfPerson(record.key))
   const person = readPerson(scope, record.key)
-  if (person.pastKey === fromKey) {
-    person.pastKey = leaderKey
-    keepPerson(scope, person)
-  }
   if (person.pointer !== fromKey) return
   if (isApart(person, leaderKey)) {
     // It was taken out of those whom it would come back to by way of another; its part follows.

@@ -100,6 +100,11 @@ export const feedPrefix = 'feed/'
 export const historyPrefix = 'history/'
 export const firedPrefix = 'fired/'
 
+/** Returns the id of a part that begins, or leaves where it began, by the record in hand. */
+export function partIdAt({ view, offset }: FoldScope): string {
+  return `${view.partition}:${offset}`
+}
+
 /** Returns the keys that every event of this person touches. */
 export function keysOfEvent(key: string): readonly string[] {
   return [personPrefix + key]

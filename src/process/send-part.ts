@@ -17,15 +17,16 @@ import {
   type Enrollment,
   encodePerson,
   findPart,
+  newPart,
   type Person,
   type PersonTraits,
   type ProfilePart,
-  partCountMax,
   setTraits,
   traitPrefix,
 } from '../profile/person.ts'
 import { mergeSeen } from '../profile/seen.ts'
 import { bar, type Hold, isBarred, keysOf, leave, mergeClaimed } from '../profile/ties.ts'
+import { noteArrival, noteLeaving, notePassing } from '../profile/trail.ts'
 import { endExited, takeOverEnrollments } from './carry-enrollment.ts'
 import { mergeComputed } from './computed-stage.ts'
 import { dropMemberships, updateAllMemberships } from './evaluate-segments.ts'
@@ -36,6 +37,7 @@ import {
   type FoldScope,
   keepPerson,
   keysOfPerson,
+  partIdAt,
   readPerson,
   readTraits,
   send,
@@ -77,6 +79,7 @@ export function movePerson(scope: FoldScope, person: Person, hold: Hold): void {
   // Of a key that was never seen there is nothing to tell.
   if (person.version > 0 || stated !== undefined || Object.keys(claimed).length > 0) {
     const traits = readTraits(scope, person.key)
+    for (const part of person.parts) noteLeaving(person, part, leaderKey, partIdAt(scope))
     sendPart(scope, leaderKey, person, { traits, running, ...(stated ? { stated } : {}) })
   }
   for (const key of Object.keys(claimed)) {
@@ -84,7 +87,6 @@ export function movePerson(scope: FoldScope, person: Person, hold: Hold): void {
     send(scope, { kind: 'identity-moved', key, skeleton })
   }
   person.pointer = leaderKey
-  setPastKey(person, leaderKey)
   person.hold = hold
   person.parts = []
   person.claimed = {}
@@ -122,15 +124,11 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
     }
   }
   if (person.pointer !== undefined) {
-    if (skeleton.keys.length > 0) setPastKey(person, person.pointer)
+    for (const part of partsSentBy(record).parts) notePassing(person, part, person.pointer)
     keepPerson(scope, person)
     const body = Uint8Array.from(record.body)
     send(scope, { kind: 'identity-part', key: person.pointer, skeleton, body })
     return
-  }
-  if (person.pastKey !== undefined && skeleton.keys.length > 0) {
-    const came = [...(person.cameSince ?? []), ...skeleton.keys]
-    person.cameSince = [...new Set(came)].slice(-partCountMax)
   }
   const { stated = {}, running = [], ...sent } = decodeJson<SentPart>(record.body)
   if (sent.person !== undefined) {
@@ -153,16 +151,11 @@ export async function foldIdentityPart(scope: FoldScope, record: LogRecord): Pro
   writePerson(scope, person)
 }
 
-function setPastKey(person: Person, leaderKey: string): void {
-  person.pastKey = leaderKey
-  delete person.cameSince
-}
-
 /** Makes a key its own person again, of whom nothing is known yet. */
 export function detach(scope: FoldScope, person: Person): void {
   delete person.pointer
   delete person.hold
-  person.parts = [{ key: person.key, totals: {}, activity: emptyPack }]
+  person.parts = [newPart(person, person.key, partIdAt(scope))]
   // Rules may also ask for what was not done.
   if (person.version > 0) updateAllMemberships(scope, person, {})
 }
@@ -179,6 +172,7 @@ export function returnPart(
   const own = Object.values(person.enrollments).filter(({ fromKey }) => fromKey === partKey)
   const running = own.map((one) => withPlace(scope, person, one))
   endAllEnrollments(scope, person, ({ fromKey }) => fromKey === partKey)
+  if (part !== undefined) noteLeaving(person, part, partKey, partIdAt(scope))
   person.parts = person.parts.filter((each) => each !== part)
   delete person.claimed[partKey]
   bar(person, [partKey])
@@ -213,9 +207,11 @@ function sendPart(
   more: Omit<SentPart, 'person'>,
   back: Pick<PartSkeleton, 'takenFrom' | 'isAgain'> = {},
 ): void {
+  const sentPerson: Person = { ...person, steps: emptyPack }
+  delete sentPerson.trail
   const sent: SentPart = {
     ...more,
-    person: Buffer.from(encodePerson({ ...person, steps: emptyPack })).toString('base64'),
+    person: Buffer.from(encodePerson(sentPerson)).toString('base64'),
   }
   const skeleton: PartSkeleton = {
     fromKey: person.key,
@@ -228,6 +224,7 @@ function sendPart(
 function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonTraits): void {
   const traits = readTraits(scope, person.key)
   for (const part of joined.parts) {
+    noteArrival(person, part, findPart(person, part.key))
     takeStates(scope, person, part)
     mergePart(person, part)
     const partTraits = given[part.key]
@@ -259,11 +256,16 @@ function takeStates(scope: FoldScope, person: Person, part: ProfilePart): void {
   mergeComputed(scope.computed.plan, person, known, decodeComputed(part.computed), scope.nowMs)
 }
 
-/** Returns the parts that a record of the outbox takes to another key; none for most. */
-export function partsSentBy(record: LogRecord): readonly ProfilePart[] {
-  if (record.kind !== 'identity-part') return []
-  const { person } = decodeJson<SentPart>(record.body)
-  return person === undefined ? [] : decodePerson(Buffer.from(person, 'base64')).parts
+/** Returns the parts that a record takes from one key to another; none for most. */
+export function partsSentBy({ kind, skeleton, body }: LogRecord): {
+  readonly fromKey: string
+  readonly parts: readonly ProfilePart[]
+} {
+  if (kind !== 'identity-part') return { fromKey: '', parts: [] }
+  const { fromKey, takenFrom } = skeleton as PartSkeleton
+  const { person } = decodeJson<SentPart>(body)
+  const parts = person === undefined ? [] : decodePerson(Buffer.from(person, 'base64')).parts
+  return { fromKey: takenFrom ?? fromKey, parts }
 }
 
 /**

@@ -20,6 +20,7 @@ import {
 } from './person.ts'
 import { addSeen, lookUpSeen } from './seen.ts'
 import { bar, barredCountMax, leave, noteRefusal, statedCountMax } from './ties.ts'
+import { trailCountMax } from './trail.ts'
 
 /** As large as the collector lets it through: four bytes a character. */
 const long = (seed: number, length: number): string => `${seed} ${'\u{1F600}'.repeat(length / 2)}`
@@ -56,7 +57,12 @@ describe('the limits of a person', () => {
     for (const key of keys(20)) noteRefusal(person, { key, reason: 'person-full', atMs: 1 })
     person.stated = Object.fromEntries(keys(statedCountMax).map((key) => [key, 1]))
     person.claimants = keys(100)
-    person.cameSince = keys(partCountMax)
+    person.trail = keys(trailCountMax).map((key) => [
+      key,
+      '255:9007199254740991',
+      key,
+      '255:9007199254740991',
+    ])
     for (const part of person.parts) part.habits = new Uint8Array(habitBytesMax / partCountMax)
     assert.ok(encodePerson(person).length < valueBytesMax, `${encodePerson(person).length} bytes`)
   })

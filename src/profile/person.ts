@@ -13,6 +13,7 @@ import { assert } from '../lib/assert.ts'
 import { appendActivity, dropOldest, emptyPack, type PackedActivity } from './activity-pack.ts'
 import { forgetHashes } from './seen.ts'
 import { type Ties, upgradeClaimed } from './ties.ts'
+import { idOfNew, type Passage } from './trail.ts'
 import {
   addStatement,
   type StoredTrait,
@@ -50,6 +51,8 @@ export type PackedTotal = [count: number, valueSum: number, firstAtMs: number, l
 
 export interface ProfilePart {
   readonly key: string
+  /** See trail.ts; absent where it has been at one person ever since it began. */
+  id?: string
   totals: Record<string, PackedTotal>
   activity: Uint8Array
   /** States of computed traits, packed (computed/computed-pack.ts); absent where there are none. */
@@ -111,6 +114,8 @@ export interface Person extends Ties {
   currency?: string
   /** The newest entries to and exits from segments, oldest first; absent before the first. */
   crossings?: PackedCrossing[]
+  /** Where parts went that were here, oldest first; absent while none has left. */
+  trail?: Passage[]
 }
 
 /** An array, since it is in every head. `isEntry` is 1 or 0. */
@@ -159,7 +164,7 @@ export function encodePerson(person: Person): Uint8Array {
     ...person,
     seen: undefined,
     steps: undefined,
-    parts: person.parts.map(({ key, totals }) => [key, totals]),
+    parts: person.parts.map(({ key, totals, id }) => (id ? [key, totals, id] : [key, totals])),
   })
   const packs = [
     person.seen,
@@ -192,7 +197,7 @@ export function decodePerson(source: Uint8Array): Person {
     Person,
     'parts' | 'seen' | 'steps'
   > & {
-    readonly parts: readonly (readonly [string, Record<string, PackedTotal>])[]
+    readonly parts: readonly (readonly [string, Record<string, PackedTotal>, string?])[]
   }
   let at = headEnd
   const readPack = (): Uint8Array => {
@@ -206,8 +211,9 @@ export function decodePerson(source: Uint8Array): Person {
   const activities = head.parts.map(readPack)
   const states = head.parts.map(() => (layout <= layoutWithoutComputed ? emptyPack : readPack()))
   const habitPacks = head.parts.map(() => (layout <= layoutWithoutHabits ? emptyPack : readPack()))
-  const parts = head.parts.map(([key, totals], index) => {
+  const parts = head.parts.map(([key, totals, id], index) => {
     const part: ProfilePart = { key, totals, activity: activities[index] ?? emptyPack }
+    if (id !== undefined) part.id = id
     const computed = states[index] ?? emptyPack
     const habits = habitPacks[index] ?? emptyPack
     if (computed.length > 0) part.computed = computed
@@ -227,15 +233,24 @@ export function findPart(person: Person, key: string): ProfilePart | undefined {
   return person.parts.find((part) => part.key === key)
 }
 
-/** Returns the part of `key`, made where there is room for one; else the person's first. */
-export function partOf(person: Person, key: string): ProfilePart {
+/**
+ * Returns the part of `key`, made where there is room for one; else the person's first. `newId`
+ * tells it from another part of that key which was there before.
+ */
+export function partOf(person: Person, key: string, newId: string): ProfilePart {
   const known = findPart(person, key)
   if (known !== undefined) return known
   const [first] = person.parts
   if (first !== undefined && person.parts.length >= partCountMax) return first
-  const part: ProfilePart = { key, totals: {}, activity: emptyPack }
+  const part = newPart(person, key, newId)
   person.parts.push(part)
   return part
+}
+
+/** Returns a part that begins at a person, of which nothing is known yet. */
+export function newPart(person: Person, key: string, newId: string): ProfilePart {
+  const id = idOfNew(person, newId)
+  return { key, totals: {}, activity: emptyPack, ...(id === undefined ? {} : { id }) }
 }
 
 /** Adds one event to the totals of `part`. Names beyond the limits are counted together. */

@@ -39,13 +39,6 @@ export interface Hold {
 export interface Ties {
   /** Set on a key that belongs to a person who is led by another, lower key. */
   pointer?: string
-  /**
-   * Set when the parts go to a leader: who got them, which the pointer does not say once a device
-   * was claimed again, or its key taken out.
-   */
-  pastKey?: string
-  /** Keys of the parts that came here since, its own among them where that came back. */
-  cameSince?: string[]
   /** Whose word made the pointer of a device or an external id. */
   hold?: Hold
   /**

@@ -11,12 +11,12 @@
 import { type Item, isAvailable } from '../catalog/item.ts'
 import { cartOf } from '../profile/cart.ts'
 import type { Activity } from '../profile/person-view.ts'
+import { adviceRequestOf } from '../recommend/advice-request.ts'
 import {
   type Advice,
   type AdviceRequest,
   type AdvisedItem,
   adviceCountMax,
-  adviceRequestOf,
 } from '../recommend/advisor.ts'
 import { factsOf } from '../recommend/item-facts.ts'
 import { Limits } from '../recommend/rank-diverse.ts'

@@ -11,7 +11,7 @@
 
 import type { Event } from '../event/event.ts'
 import type { PackedActivity } from '../profile/activity-pack.ts'
-import { interactionKindOf } from '../recommend/advisor.ts'
+import { interactionKindOf } from '../recommend/advice-request.ts'
 import type { Interaction, InteractionKind } from '../recommend/recommender.ts'
 import { type FoldScope, feedPrefix, hex, jsonCodec } from './scope.ts'
 

@@ -15,7 +15,7 @@ import { openHabits } from '../profile/habit/habit-pack.ts'
 import { decodeSessions, sessionCountMax } from '../profile/habit/session-pack.ts'
 import { viewHabits } from '../profile/habit/view-habits.ts'
 import type { Person } from '../profile/person.ts'
-import { interactionKindOf } from '../recommend/advisor.ts'
+import { interactionKindOf } from '../recommend/advice-request.ts'
 import { kindWeights } from '../recommend/own-items.ts'
 import { hashPartition } from '../state/dump.ts'
 import {

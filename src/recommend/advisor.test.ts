@@ -2,13 +2,8 @@ import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Item } from '../catalog/item.ts'
 import type { Json } from '../lib/json.ts'
-import {
-  type Advice,
-  type AdviceRequest,
-  type Advisor,
-  adviceRequestOf,
-  createAdvisor,
-} from './advisor.ts'
+import { adviceRequestOf } from './advice-request.ts'
+import { type Advice, type AdviceRequest, type Advisor, createAdvisor } from './advisor.ts'
 import { createBlend } from './blend.ts'
 import type { Interaction, InteractionKind } from './recommender.ts'
 import { parseRules, type RecommenderRules } from './recommender-rules.ts'
@@ -137,6 +132,51 @@ describe('advise', () => {
     deepStrictEqual(advice.recommendations[0]?.reason, { kind: 'trending', category: 'Cups' })
     ok(idsOf(advice).at(-1)?.startsWith('h'))
     deepStrictEqual(advice.recommendations.at(-1)?.reason, { kind: 'trending' })
+  })
+
+  it('falls back to trends in the categories of the own items, the narrowest first', () => {
+    const categories = {
+      ...{ own: 'Home > Cups', cup: 'Home > Cups', plate: 'Home > Plates' },
+      ...{ hat: 'Hats', scarf: 'Hats' },
+    }
+    const advisor = createAdvisor(createBlend())
+    for (const [itemId, category] of Object.entries(categories)) {
+      advisor.follow(itemOf(itemId, { category }))
+    }
+    for (const [nth, itemId] of ['hat', 'hat', 'hat', 'plate', 'plate', 'cup'].entries()) {
+      advisor.learn([done(`p${nth}`, itemId, 'view')])
+    }
+    const request = ask({ activity: viewed('own'), excludeItemIds: ['own'] })
+    const answer = advisor.advise(request).recommendations
+    deepStrictEqual(
+      answer.map(({ itemId, reason }) => [itemId, reason.kind, reason.category]),
+      [
+        ['cup', 'trending', 'Cups'],
+        ['plate', 'trending', 'Home'],
+        ['hat', 'trending', undefined],
+        ['scarf', 'in-catalog', undefined],
+      ],
+    )
+    const trending = advisor.advise({ ...request, rules: rulesOf({ kind: 'trending' }) })
+    equal(idsOf(trending)[0], 'hat')
+  })
+
+  it('names the category within which an item trends, where the own one is in a wide one', () => {
+    const advisor = createAdvisor(createBlend())
+    advisor.follow(itemOf('own', { category: 'Home' }))
+    advisor.follow(itemOf('cup', { category: 'Home > Cups' }))
+    advisor.learn([done('p', 'cup', 'view')])
+    const request = ask({ activity: viewed('own'), excludeItemIds: ['own'] })
+    deepStrictEqual(advisor.advise(request).recommendations[0]?.reason, {
+      ...{ kind: 'trending', category: 'Home' },
+    })
+  })
+
+  it('counts what trends by the share that its rules give it', () => {
+    const rules = rulesOf({ weights: { trending: 1 }, diversity: 0 })
+    const advice = openShop().advise(ask({ activity: viewed('h'), rules }))
+    deepStrictEqual([...idsOf(advice)].sort(), [...'abcd'])
+    ok(advice.recommendations.every(({ weights }) => weights.base < 0.5))
   })
 
   it('tells what trends within a category', () => {

@@ -5,23 +5,22 @@
  * Learns from the feed of applied events and follows the catalog. Lives beside the fold's state,
  * outside of it: it is rebuilt from the feed at start.
  *
- * Order of an answer: pins; what the algorithm finds, boosted and made diverse; what is popular, of
- * the category of the item asked about first; at last what the catalog has besides. So there are
- * fewer items than asked for only where no more fit the rules.
+ * Order of an answer: pins; what the algorithms find, boosted and made diverse; what is popular in
+ * the categories of the own items, then everywhere; at last what the catalog has besides. So there
+ * are fewer items than asked for only where no more fit the rules.
  */
 
 import { categoriesOf, type Item, isInStock } from '../catalog/item.ts'
-import type { PersonView } from '../profile/person-view.ts'
 import type { ItemContent } from './item-contents.ts'
 import { FactTable, type ItemFacts } from './item-facts.ts'
 import { NewestItems } from './newest-items.ts'
 import { type DiverseCandidate, Limits, rankDiverse } from './rank-diverse.ts'
 import type {
   Interaction,
-  InteractionKind,
   Reason,
   Recommendation,
   Recommender,
+  RecommendTier,
 } from './recommender.ts'
 import { boostOf, defaultRules, fitsRules, type RecommenderRules } from './recommender-rules.ts'
 import { RobotGuard } from './robot-guard.ts'
@@ -48,7 +47,7 @@ export interface AdviceReason {
   readonly kind: Reason['kind'] | 'viewed-not-bought' | 'pinned' | 'in-catalog'
   /** The item of the person's own activity that counted most, or the item asked about. */
   readonly itemId?: string
-  /** Of `trending`: the category within which it trends, where only one was asked for. */
+  /** Of `trending`: the category within which it trends; absent: everywhere. */
   readonly category?: string
 }
 
@@ -100,18 +99,11 @@ export interface AdvisorOptions {
 }
 
 export const adviceCountMax = 100
-const activityCountMax = 50
 /** Candidates that are made diverse, for one that is asked for. */
 const poolFactor = 3
 const poolCountMin = 20
 const poolCountMax = 200
 const itemCountMax = 2 ** 20
-
-export const interactionKindOf: Readonly<Record<string, InteractionKind>> = {
-  'Product Viewed': 'view',
-  'Product Added': 'cart',
-  'Order Completed': 'purchase',
-}
 
 export function createAdvisor(
   recommender: Recommender,
@@ -162,6 +154,13 @@ export function contentOf(item: Item): ItemContent {
 
 interface Candidate extends DiverseCandidate {
   readonly advised: AdvisedItem
+}
+
+/** One question to the index for what stands in. */
+interface Step {
+  readonly tier: RecommendTier
+  /** Only items of this category. */
+  readonly within?: string
 }
 
 /** One answer, as it comes about. */
@@ -230,67 +229,83 @@ class Answer {
       }
       return
     }
-    if (kind !== 'trending') this.#askAbout(activity, poolMax)
-    const anchor = kind === 'similar' ? activity.at(-1)?.itemId : undefined
-    const category = anchor === undefined ? undefined : this.#categoryOf(anchor)
+    const steps = this.#fallbacks()
+    if (steps.length > 1) this.#ask(poolMax, { tier: 'blend', rank: 0, isLimited: false })
     // First what keeps the limits, so that they hold while there are enough others.
     for (const isLimited of this.#limits.areSet ? [true, false] : [false]) {
       const isShort = (): boolean =>
         (isLimited ? this.#keptCount : this.#candidates.length) < missing
-      if (isShort() && category !== undefined) {
-        this.#askPopular(poolMax, { tier: 1, isLimited, category })
+      for (const [index, step] of steps.entries()) {
+        if (isShort()) this.#ask(poolMax, { ...step, rank: index + 1, isLimited })
       }
-      if (isShort()) this.#askPopular(poolMax, { tier: 2, isLimited })
-      if (isShort()) this.#takeFromCatalog(missing, isLimited)
+      if (isShort()) this.#takeFromCatalog(missing, { rank: steps.length + 1, isLimited })
     }
   }
 
-  /** Asks what goes with an activity; what is only popular is asked for where it falls short. */
-  #askAbout(activity: AdviceRequest['activity'], countMax: number): void {
-    if (activity.length === 0) return
-    for (const { itemId, score, reason } of this.#recommend(activity, countMax)) {
-      if (reason.kind !== 'trending') this.#put(itemId, score, reason, 0)
-    }
+  /** Returns what is asked where the blend falls short, in this order. */
+  #fallbacks(): readonly Step[] {
+    const { kind } = this.#rules
+    const anchor = this.#request.activity.at(-1)?.itemId
+    const everywhere = { tier: 'everywhere' } as const
+    if (kind === 'trending' || anchor === undefined) return [everywhere]
+    const within = kind === 'similar' ? this.#categoryOf(anchor) : undefined
+    return [
+      { tier: 'category' },
+      // Of a long category more than the index has at hand.
+      ...(within === undefined ? [] : [{ ...everywhere, within }]),
+      { tier: 'wide-category' },
+      everywhere,
+    ]
   }
 
-  #askPopular(
+  #ask(
     countMax: number,
     {
       tier,
+      within,
+      rank,
       isLimited,
-      category,
-    }: { readonly tier: number; readonly isLimited: boolean; readonly category?: string },
+    }: Step & { readonly rank: number; readonly isLimited: boolean },
   ): void {
-    const { include } = this.#rules
-    const only = include?.categories?.length === 1 ? include.categories[0] : undefined
-    const asked = category ?? only
     const limits = isLimited ? this.#limits.copy() : undefined
     const isAllowed = (facts: ItemFacts): boolean => {
-      if (category !== undefined && !facts.categories.includes(category)) return false
+      if (within !== undefined && !facts.categories.includes(within)) return false
       if (limits?.hasRoom(facts) === false) return false
       limits?.take(facts)
       return true
     }
-    for (const { itemId, score } of this.#recommend([], countMax, isAllowed)) {
-      const reason = {
-        kind: 'trending',
-        ...(asked === undefined ? {} : { category: asked }),
-      } as const
-      this.#put(itemId, score, reason, tier)
+    for (const { itemId, score, reason } of this.#recommend(tier, countMax, isAllowed)) {
+      const isTrend = reason.kind === 'trending'
+      const category = isTrend ? (within ?? this.#trendOf(tier, itemId)) : undefined
+      this.#put(itemId, score, category === undefined ? reason : { ...reason, category }, rank)
     }
+  }
+
+  /** Returns the category within which an item of a tier trends; undefined: everywhere. */
+  #trendOf(tier: RecommendTier, itemId: string): string | undefined {
+    const { include } = this.#rules
+    const { categories = [] } = this.#fitting(itemId) ?? {}
+    if (tier === 'category') {
+      const own = this.#request.activity.map((done) => this.#categoryOf(done.itemId))
+      return categories.findLast((category) => own.includes(category)) ?? categories.at(-1)
+    }
+    if (tier === 'wide-category') return categories[0]
+    return include?.categories?.length === 1 ? include.categories[0] : undefined
   }
 
   /** What `isAllowed` says yes to is answered, as long as there is room. */
   #recommend(
-    activity: AdviceRequest['activity'],
+    tier: RecommendTier,
     countMax: number,
-    isAllowed: (facts: ItemFacts) => boolean = () => true,
+    isAllowed: (facts: ItemFacts) => boolean,
   ): readonly Recommendation[] {
     const { weights } = this.#rules
+    const { activity, nowMs } = this.#request
     return this.#recommender.recommend({
       ...(weights === undefined ? {} : { weights }),
+      tiers: [tier],
       activity,
-      nowMs: this.#request.nowMs,
+      nowMs,
       countMax,
       excludeItemIds: this.#excluded,
       isAllowed: (itemId) => {
@@ -301,15 +316,18 @@ class Answer {
   }
 
   /** The newest of the catalog that no event has named yet. */
-  #takeFromCatalog(missing: number, isLimited: boolean): void {
+  #takeFromCatalog(
+    missing: number,
+    { rank, isLimited }: { readonly rank: number; readonly isLimited: boolean },
+  ): void {
     const newest = new NewestItems(missing, isLimited ? this.#limits : undefined)
     for (const facts of this.#facts.all()) {
       if (this.#fitting(facts.itemId) !== undefined) newest.offer(facts)
     }
-    for (const { itemId } of newest.take()) this.#put(itemId, 0, { kind: 'in-catalog' }, 3)
+    for (const { itemId } of newest.take()) this.#put(itemId, 0, { kind: 'in-catalog' }, rank)
   }
 
-  #put(itemId: string, base: number, reason: AdviceReason, tier: number): void {
+  #put(itemId: string, base: number, reason: AdviceReason, rank: number): void {
     const facts = this.#fitting(itemId)
     if (facts === undefined) return
     this.#excluded.add(itemId)
@@ -320,7 +338,7 @@ class Answer {
     const boost = boostOf(this.#rules, facts)
     const score = Math.max(0, base) * boost
     const weights = boost === 1 ? { base } : { base, boost }
-    this.#candidates.push({ facts, score, tier, advised: { itemId, score, reason, weights } })
+    this.#candidates.push({ facts, score, tier: rank, advised: { itemId, score, reason, weights } })
   }
 
   /** Returns the facts of an item that may come: not yet in the answer, offered, by the rules. */
@@ -333,34 +351,5 @@ class Answer {
 
   #categoryOf(itemId: string): string | undefined {
     return this.#facts.offered(itemId, this.#request.nowMs)?.categories.at(-1)
-  }
-}
-
-/**
- * Returns the query for a person: their newest activity across all visits, an item once, and never
- * what they bought or have in the cart.
- */
-export function adviceRequestOf(
-  view: Pick<PersonView, 'activity'>,
-  cartItemIds: readonly string[],
-  asked: Pick<AdviceRequest, 'nowMs' | 'countMax' | 'rules' | 'currency'>,
-): AdviceRequest {
-  const { showsBought, showsViewed, kind } = asked.rules ?? defaultRules
-  // By item and kind, so that a page loaded ten times leaves room for the other nine.
-  const newest = new Map<string, Omit<Interaction, 'profileId'>>()
-  const excluded = new Set(cartItemIds)
-  for (const { name, itemId, occurredAtMs } of view.activity) {
-    const done = Object.hasOwn(interactionKindOf, name) ? interactionKindOf[name] : undefined
-    if (done === undefined || itemId === undefined) continue
-    const key = `${done} ${itemId}`
-    newest.delete(key)
-    newest.set(key, { itemId, kind: done, occurredAtMs })
-    if (done === 'purchase' && !showsBought) excluded.add(itemId)
-    if (!showsViewed && kind !== 'viewed-not-bought') excluded.add(itemId)
-  }
-  return {
-    ...asked,
-    activity: [...newest.values()].slice(-activityCountMax),
-    excludeItemIds: [...excluded],
   }
 }

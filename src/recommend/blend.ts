@@ -27,12 +27,14 @@ import { ItemTable, slotOf } from './item-table.ts'
 import type { OwnItem } from './own-items.ts'
 import { weighOwnItems } from './own-items.ts'
 import { PairTable } from './pair-table.ts'
-import type {
-  Interaction,
-  Reason,
-  Recommendation,
-  Recommender,
-  RecommendQuery,
+import {
+  type Interaction,
+  type Reason,
+  type Recommendation,
+  type Recommender,
+  type RecommendQuery,
+  type RecommendTier,
+  recommendTiers,
 } from './recommender.ts'
 import { RepeatPurchase } from './repeat-purchase.ts'
 import { Revisit } from './revisit.ts'
@@ -188,19 +190,12 @@ export class Blend implements Recommender {
   recommend(query: RecommendQuery): readonly Recommendation[] {
     if (query.countMax <= 0) return []
     const ownItems = weighOwnItems(query.activity, this.#items)
-    const weights = (query.weights ?? this.#options.weights)[weightRowOf(ownItems.length)]
-    this.#candidates.clear(this.#items.count)
-    if (ownItems.length > 0 && weights !== undefined) {
-      for (const [name, algorithm] of this.#algorithms) {
-        const weight = weights[name] ?? 0
-        if (weight <= 0) continue
-        algorithm.score(ownItems, this.#candidates, query.nowMs)
-        this.#candidates.settle(weight)
-      }
-    }
     const answer = new Map<string, Recommendation>()
-    this.#takeBest(query, ownItems, answer)
-    if (answer.size < query.countMax) this.#fillUp(query, ownItems, answer)
+    for (const tier of query.tiers ?? recommendTiers) {
+      if (answer.size === query.countMax) break
+      if (tier === 'blend') this.#askAlgorithms(query, ownItems, answer)
+      else this.#fillUp(query, tier, ownItems, answer)
+    }
     return [...answer.values()]
   }
 
@@ -273,6 +268,23 @@ export class Blend implements Recommender {
     return this.#items.replace(slot, itemId)
   }
 
+  #askAlgorithms(
+    query: RecommendQuery,
+    ownItems: readonly OwnItem[],
+    answer: Map<string, Recommendation>,
+  ): void {
+    const weights = (query.weights ?? this.#options.weights)[weightRowOf(ownItems.length)]
+    if (ownItems.length === 0 || weights === undefined) return
+    this.#candidates.clear(this.#items.count)
+    for (const [name, algorithm] of this.#algorithms) {
+      const weight = weights[name] ?? 0
+      if (weight <= 0) continue
+      algorithm.score(ownItems, this.#candidates, query.nowMs)
+      this.#candidates.settle(weight)
+    }
+    this.#takeBest(query, ownItems, answer)
+  }
+
   /**
    * Takes the best candidates out of a heap, so that only those near the top are asked for and
    * ordered.
@@ -295,22 +307,23 @@ export class Blend implements Recommender {
         own === undefined
           ? { kind: 'trending' }
           : { kind: reasonKinds[own.kind], itemId: own.itemId }
-      answer.set(itemId, { itemId, score: scores[candidate] ?? 0, reason })
+      answer.set(itemId, { itemId, score: scores[candidate] ?? 0, reason, tier: 'blend' })
     }
   }
 
   /**
-   * Fills up with what trends in the categories of the own items, then everywhere; what nobody has
-   * met is left to who knows the catalog. Scores go on falling from the last candidate's.
+   * Fills up with what trends; what nobody has met is left to who knows the catalog. Scores go on
+   * falling from the last one.
    */
   #fillUp(
     query: RecommendQuery,
+    tier: TrendTier,
     ownItems: readonly OwnItem[],
     answer: Map<string, Recommendation>,
   ): void {
     let score = 1
     for (const entry of answer.values()) score = Math.min(score, entry.score)
-    for (const slots of this.#fallbacks(ownItems)) {
+    for (const slots of this.#trendsOf(tier, ownItems)) {
       const found: number[] = []
       for (const slot of slots) {
         if (answer.size + found.length === query.countMax) break
@@ -323,19 +336,26 @@ export class Blend implements Recommender {
       for (const slot of found) {
         score *= fallbackStep
         const itemId = this.#items.idOf(slot)
-        answer.set(itemId, { itemId, score, reason: { kind: 'trending' } })
+        answer.set(itemId, { itemId, score, reason: { kind: 'trending' }, tier })
       }
     }
   }
 
-  *#fallbacks(ownItems: readonly OwnItem[]): Generator<Iterable<number>> {
-    for (const { slot } of ownItems) {
-      yield this.#trends.heaviestOf(this.#contents.narrowOf(slot))
+  /** Yields lists of slots, heaviest first. */
+  *#trendsOf(tier: TrendTier, ownItems: readonly OwnItem[]): Generator<Iterable<number>> {
+    if (tier === 'everywhere') {
+      yield this.#trending.heaviest()
+      return
     }
-    for (const { slot } of ownItems) yield this.#trends.heaviestOf(this.#contents.wideOf(slot))
-    yield this.#trending.heaviest()
+    for (const { slot } of ownItems) {
+      const category =
+        tier === 'category' ? this.#contents.narrowOf(slot) : this.#contents.wideOf(slot)
+      yield this.#trends.heaviestOf(category)
+    }
   }
 }
+
+type TrendTier = Exclude<RecommendTier, 'blend'>
 
 /** What the score of one fallback is of that before it. */
 const fallbackStep = 0.99

@@ -17,6 +17,13 @@ export interface Interaction {
   readonly occurredAtMs: number
 }
 
+/**
+ * Where an item of an answer comes from, in their order: what the algorithms say of the own items,
+ * then what trends in the narrowest categories of these, in the widest, and everywhere.
+ */
+export const recommendTiers = ['blend', 'category', 'wide-category', 'everywhere'] as const
+export type RecommendTier = (typeof recommendTiers)[number]
+
 export interface RecommendQuery {
   /** What the person did, oldest first; the newest count most. */
   readonly activity: readonly Omit<Interaction, 'profileId'>[]
@@ -28,6 +35,8 @@ export interface RecommendQuery {
   isAllowed(itemId: string): boolean
   /** Of a blend, for this query; absent: its own. */
   readonly weights?: BlendWeights
+  /** Those that are asked, in the order of `recommendTiers`; absent: all. */
+  readonly tiers?: readonly RecommendTier[]
 }
 
 export interface Reason {
@@ -40,6 +49,7 @@ export interface Recommendation {
   readonly itemId: string
   readonly score: number
   readonly reason: Reason
+  readonly tier: RecommendTier
 }
 
 export interface Recommender {
@@ -53,7 +63,10 @@ export interface Recommender {
    * where there is no room for another item.
    */
   describe(content: ItemContent): void
-  /** Returns at most `countMax` different items, best first; fewer only where fewer are allowed. */
+  /**
+   * Returns at most `countMax` different items, best first; of all tiers fewer only where fewer are
+   * allowed.
+   */
   recommend(query: RecommendQuery): readonly Recommendation[]
   /** Number of interactions learned; evidence names it. */
   readonly learnedCount: number

@@ -10,6 +10,7 @@ const reasonTexts = {
   'because-viewed': (item) => `because they looked at ${item}`,
   'because-carted': (item) => `because they put ${item} in the basket`,
   'because-bought': (item) => `because they bought ${item}`,
+  alike: (item) => `because it is like ${item}`,
   trending: (_item, category) => `because it is popular now${category ? ` in ${category}` : ''}`,
   'viewed-not-bought': () => 'looked at, and not bought yet',
   pinned: () => 'pinned by a rule',

@@ -54,6 +54,8 @@ function reasonText({ kind, category }: AdviceReason, name: string): string {
       return `Because ${name} was put into the cart`
     case 'because-bought':
       return `People who bought ${name} took this too`
+    case 'alike':
+      return `Like ${name}`
     case 'viewed-not-bought':
       return 'Looked at, and not bought yet'
     case 'pinned':

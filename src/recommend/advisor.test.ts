@@ -129,7 +129,7 @@ describe('advise', () => {
     const asked = ask({ activity: viewed('new'), excludeItemIds: ['new'], countMax: 3, rules })
     const advice = advisor.advise(asked)
     deepStrictEqual([...idsOf(advice).slice(0, 2)].sort(), ['c1', 'c2'])
-    deepStrictEqual(advice.recommendations[0]?.reason, { kind: 'trending', category: 'Cups' })
+    deepStrictEqual(advice.recommendations[0]?.reason, { kind: 'alike', itemId: 'new' })
     ok(idsOf(advice).at(-1)?.startsWith('h'))
     deepStrictEqual(advice.recommendations.at(-1)?.reason, { kind: 'trending' })
   })
@@ -142,6 +142,11 @@ describe('advise', () => {
     const advisor = createAdvisor(createBlend())
     for (const [itemId, category] of Object.entries(categories)) {
       advisor.follow(itemOf(itemId, { category }))
+    }
+    // All that is like the own one is gone again.
+    for (let nth = 0; nth < 32; nth++) {
+      advisor.follow(itemOf(`gone ${nth}`, { category: categories.own }))
+      advisor.follow(itemOf(`gone ${nth}`, { category: categories.own, stockCount: 0 }))
     }
     for (const [nth, itemId] of ['hat', 'hat', 'hat', 'plate', 'plate', 'cup'].entries()) {
       advisor.learn([done(`p${nth}`, itemId, 'view')])
@@ -159,6 +164,36 @@ describe('advise', () => {
     )
     const trending = advisor.advise({ ...request, rules: rulesOf({ kind: 'trending' }) })
     equal(idsOf(trending)[0], 'hat')
+  })
+
+  it('finds what nobody has looked at by what it is, before what is popular', () => {
+    const advisor = createAdvisor(createBlend())
+    const offer = (itemId: string, category: string, more: Partial<Item> = {}): void =>
+      advisor.follow(itemOf(itemId, { category, brand: 'Oak', ...more }))
+    offer('seen', 'Home > Cups')
+    offer('hat', 'Hats')
+    offer('plate', 'Home > Plates')
+    for (const itemId of ['seen', 'hat', 'hat', 'plate']) advisor.learn([done('p', itemId, 'view')])
+    offer('far', 'Home > Cups', { brand: 'Elm', price: 1 })
+    offer('near', 'Home > Cups')
+    offer('dear', 'Home > Cups', { price: 20 })
+    const activity = viewed('seen')
+    const rules = rulesOf({ diversity: 0 })
+    const person = advisor.advise(ask({ activity, excludeItemIds: ['seen'], countMax: 5, rules }))
+    deepStrictEqual(
+      person.recommendations.map(({ itemId, reason }) => [itemId, reason.kind, reason.itemId]),
+      [
+        // People who looked at the one looked at these.
+        ...[person.recommendations[0], person.recommendations[1]].map((one) => [
+          ...[one?.itemId, 'because-viewed', 'seen'],
+        ]),
+        ...['near', 'dear', 'far'].map((itemId) => [itemId, 'alike', 'seen']),
+      ],
+    )
+    const similar = rulesOf({ kind: 'similar', diversity: 0 })
+    const item = ask({ activity: viewed('near'), excludeItemIds: ['near'], rules: similar })
+    deepStrictEqual(idsOf(advisor.advise(item)), ['seen', 'dear', 'far', 'plate'])
+    deepStrictEqual(kindsOf(advisor.advise(item)), ['alike', 'alike', 'alike', 'trending'])
   })
 
   it('names the category within which an item trends, where the own one is in a wide one', () => {

@@ -5,9 +5,9 @@
  * Learns from the feed of applied events and follows the catalog. Lives beside the fold's state,
  * outside of it: it is rebuilt from the feed at start.
  *
- * Order of an answer: pins; what the algorithms find, boosted and made diverse; what is popular in
- * the categories of the own items, then everywhere; at last what the catalog has besides. So there
- * are fewer items than asked for only where no more fit the rules.
+ * Order of an answer: pins; what the algorithms find, boosted and made diverse; what is like the
+ * own items by content; what is popular in their categories, then everywhere; at last what the
+ * catalog has besides. So there are fewer items than asked for only where no more fit the rules.
  */
 
 import { categoriesOf, type Item, isInStock } from '../catalog/item.ts'
@@ -250,6 +250,7 @@ class Answer {
     if (kind === 'trending' || anchor === undefined) return [everywhere]
     const within = kind === 'similar' ? this.#categoryOf(anchor) : undefined
     return [
+      { tier: 'content' },
       { tier: 'category' },
       // Of a long category more than the index has at hand.
       ...(within === undefined ? [] : [{ ...everywhere, within }]),

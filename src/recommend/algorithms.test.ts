@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { type AlgorithmName, algorithmNames } from './algorithm-names.ts'
 import { type Blend, type BlendOptions, createBlend } from './blend.ts'
 import { onlyWeights, rowOwnCounts, weightRowOf } from './blend-weights.ts'
-import type { InteractionKind, RecommendQuery } from './recommender.ts'
+import { type InteractionKind, type RecommendQuery, recommendTiers } from './recommender.ts'
 
 const minuteMs = 60_000
 const dayMs = 86_400_000
@@ -164,6 +164,29 @@ describe('similar-content', () => {
     assert.deepEqual(shareOf(index, 'a', ['near', 'far', 'chair']), [0.6667, 0.3333, 0])
   })
 
+  it('fills up what the blend leaves, before all that trends, with no own item', () => {
+    const index = alone('revisit')
+    const own = { itemId: 'a', categories: ['Lamps'] }
+    for (const itemId of ['b', 'new', 'a']) index.describe({ ...own, itemId })
+    for (let nth = 0; nth < 3; nth++) visit(index, 'xb', nth)
+    // People go back to what they have just left.
+    visit(index, 'xyx', 9)
+    const answer = index.recommend(queryOf('ab'))
+    assert.deepEqual(
+      answer.map(({ itemId, tier, reason }) => [itemId, tier, reason.kind]),
+      [
+        ['a', 'blend', 'because-viewed'],
+        ['new', 'content', 'alike'],
+        ['b', 'category', 'trending'],
+        ['x', 'everywhere', 'trending'],
+        ['y', 'everywhere', 'trending'],
+      ],
+    )
+    for (const [at, { score }] of answer.entries()) {
+      assert.ok(score > 0 && score <= (answer[at - 1]?.score ?? 1))
+    }
+  })
+
   it('compares no prices in two currencies', () => {
     const index = alone('similar-content')
     visit(index, 'a', 0)
@@ -187,14 +210,15 @@ describe('similar-content', () => {
 })
 
 describe('trending', () => {
-  it('fills up with the own category first, then with all', () => {
+  it('fills up with the own category, then with all', () => {
     const index = alone('revisit')
     for (let nth = 0; nth < 9; nth++) visit(index, 'x', nth * dayMs)
     visit(index, 'y', 0)
     visit(index, 'z', 9 * dayMs)
     for (const itemId of ['a', 'y', 'z']) index.describe({ itemId, categories: ['Lamps'] })
     visit(index, 'a', 9 * dayMs)
-    const query = { ...queryOf('a'), excludeItemIds: new Set(['a']) }
+    const tiers = recommendTiers.filter((tier) => tier !== 'content')
+    const query = { ...queryOf('a'), excludeItemIds: new Set(['a']), tiers }
     const answer = index.recommend(query).map(({ itemId }) => itemId)
     assert.deepEqual(answer, ['z', 'y', 'x'])
   })
@@ -248,20 +272,16 @@ function queryOf(letters: string): RecommendQuery {
   }
 }
 
-/** Items answered for the person's own, not because they only trend. */
+/** Items answered by the algorithm, not in its place. */
 function reasoned(index: Blend, letters: string): readonly string[] {
-  return index
-    .recommend(queryOf(letters))
-    .filter(({ reason }) => reason.kind !== 'trending')
-    .map(({ itemId }) => itemId)
+  return index.recommend({ ...queryOf(letters), tiers: ['blend'] }).map(({ itemId }) => itemId)
 }
 
-/** Scores of the items, to four places; 0 for those not answered for the person's own. */
+/** Scores of the items, to four places; 0 for those that the algorithm does not answer. */
 function shareOf(index: Blend, letters: string, itemIds: readonly string[]): readonly number[] {
-  const answer = index.recommend(queryOf(letters))
+  const answer = index.recommend({ ...queryOf(letters), tiers: ['blend'] })
   return itemIds.map((wanted) => {
     const entry = answer.find(({ itemId }) => itemId === wanted)
-    if (entry === undefined || entry.reason.kind === 'trending') return 0
-    return Math.round(entry.score * 10_000) / 10_000
+    return Math.round((entry?.score ?? 0) * 10_000) / 10_000
   })
 }

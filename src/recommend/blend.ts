@@ -1,7 +1,7 @@
 /**
  * The shipped recommender: what each algorithm says, as shares of a sum of 1, in a weighted sum,
- * and trending items where they have no more to say. An algorithm of weight 0 is not asked, so an
- * experiment can compare one with another.
+ * and where they have no more to say items like the own ones and trending ones. An algorithm of
+ * weight 0 is not asked, so an experiment can compare one with another.
  *
  * Promises: at most `countMax` different items, none excluded, none that `isAllowed` refuses, and
  * fewer than `countMax` only where the index knows no more such items. The same interactions in the
@@ -19,7 +19,7 @@ import { type BlendWeights, defaultWeights, weightRowOf } from './blend-weights.
 import { BoughtTogether } from './bought-together.ts'
 import { CandidateHeap } from './candidate-heap.ts'
 import { Candidates } from './candidates.ts'
-import { CategoryTrends } from './category-trends.ts'
+import { CategoryTrends, type TrendTier } from './category-trends.ts'
 import { CoVisitation, pairReachCount } from './co-visitation.ts'
 import { hashText } from './hash-text.ts'
 import { type ItemContent, ItemContents } from './item-contents.ts'
@@ -33,7 +33,6 @@ import {
   type Recommendation,
   type Recommender,
   type RecommendQuery,
-  type RecommendTier,
   recommendTiers,
 } from './recommender.ts'
 import { RepeatPurchase } from './repeat-purchase.ts'
@@ -194,6 +193,7 @@ export class Blend implements Recommender {
     for (const tier of query.tiers ?? recommendTiers) {
       if (answer.size === query.countMax) break
       if (tier === 'blend') this.#askAlgorithms(query, ownItems, answer)
+      else if (tier === 'content') this.#askContent(query, ownItems, answer)
       else this.#fillUp(query, tier, ownItems, answer)
     }
     return [...answer.values()]
@@ -282,32 +282,49 @@ export class Blend implements Recommender {
       algorithm.score(ownItems, this.#candidates, query.nowMs)
       this.#candidates.settle(weight)
     }
-    this.#takeBest(query, ownItems, answer)
+    this.#takeBest(query, 'blend', ownItems, answer)
   }
 
-  /**
-   * Takes the best candidates out of a heap, so that only those near the top are asked for and
-   * ordered.
-   */
-  #takeBest(
+  /** What is like the own items, and none of them: found though nobody has met it yet. */
+  #askContent(
     query: RecommendQuery,
     ownItems: readonly OwnItem[],
     answer: Map<string, Recommendation>,
   ): void {
+    this.#candidates.clear(this.#items.count)
+    this.#similarContent.score(ownItems, this.#candidates)
+    for (const { slot } of ownItems) this.#candidates.silence(slot)
+    this.#candidates.settle(1)
+    this.#takeBest(query, 'content', ownItems, answer)
+  }
+
+  /**
+   * Takes the best candidates out of a heap, so that only those near the top are asked for and
+   * ordered. Scores of a later tier go on falling from the last one.
+   */
+  #takeBest(
+    query: RecommendQuery,
+    tier: 'blend' | 'content',
+    ownItems: readonly OwnItem[],
+    answer: Map<string, Recommendation>,
+  ): void {
     const { slots, scores, count } = this.#candidates
+    const factor =
+      tier === 'blend' ? 1 : (leastScoreOf(answer) * fallbackStep) / greatestOf(scores, count)
     this.#heap.fill(scores, count)
     while (answer.size < query.countMax) {
       const candidate = this.#heap.take()
       // What has no score was taken back.
       if (candidate === undefined || !((scores[candidate] ?? 0) > 0)) return
       const itemId = this.#items.idOf(slots[candidate] ?? 0)
-      if (query.excludeItemIds.has(itemId) || !query.isAllowed(itemId)) continue
+      if (answer.has(itemId) || query.excludeItemIds.has(itemId)) continue
+      if (!query.isAllowed(itemId)) continue
       const own = ownItems[this.#candidates.placeOf(candidate)]
       const reason: Reason =
         own === undefined
           ? { kind: 'trending' }
-          : { kind: reasonKinds[own.kind], itemId: own.itemId }
-      answer.set(itemId, { itemId, score: scores[candidate] ?? 0, reason, tier: 'blend' })
+          : { kind: tier === 'content' ? 'alike' : reasonKinds[own.kind], itemId: own.itemId }
+      answer.set(itemId, { itemId, score: (scores[candidate] ?? 0) * factor, reason, tier })
     }
   }
 
@@ -321,9 +338,8 @@ export class Blend implements Recommender {
     ownItems: readonly OwnItem[],
     answer: Map<string, Recommendation>,
   ): void {
-    let score = 1
-    for (const entry of answer.values()) score = Math.min(score, entry.score)
-    for (const slots of this.#trendsOf(tier, ownItems)) {
+    let score = leastScoreOf(answer)
+    for (const slots of this.#trends.listsOf(tier, ownItems)) {
       const found: number[] = []
       for (const slot of slots) {
         if (answer.size + found.length === query.countMax) break
@@ -340,22 +356,19 @@ export class Blend implements Recommender {
       }
     }
   }
-
-  /** Yields lists of slots, heaviest first. */
-  *#trendsOf(tier: TrendTier, ownItems: readonly OwnItem[]): Generator<Iterable<number>> {
-    if (tier === 'everywhere') {
-      yield this.#trending.heaviest()
-      return
-    }
-    for (const { slot } of ownItems) {
-      const category =
-        tier === 'category' ? this.#contents.narrowOf(slot) : this.#contents.wideOf(slot)
-      yield this.#trends.heaviestOf(category)
-    }
-  }
 }
 
-type TrendTier = Exclude<RecommendTier, 'blend'>
+function greatestOf(scores: Float64Array, count: number): number {
+  let greatest = 0
+  for (let at = 0; at < count; at++) greatest = Math.max(greatest, scores[at] ?? 0)
+  return greatest
+}
+
+function leastScoreOf(answer: ReadonlyMap<string, Recommendation>): number {
+  let least = 1
+  for (const { score } of answer.values()) least = Math.min(least, score)
+  return least
+}
 
 /** What the score of one fallback is of that before it. */
 const fallbackStep = 0.99

@@ -10,12 +10,15 @@ import { type Candidates, noPlace } from './candidates.ts'
 import { CategoryLists } from './category-lists.ts'
 import type { ItemContents } from './item-contents.ts'
 import type { OwnItem } from './own-items.ts'
+import type { RecommendTier } from './recommender.ts'
 import type { Transfer } from './transfer.ts'
 import type { Trending } from './trending.ts'
 import { growTo } from './typed-array.ts'
 
 /** Heaviest items remembered of a category, and looked at of all. */
 const heaviestCountMax = 64
+
+export type TrendTier = Exclude<RecommendTier, 'blend' | 'content'>
 
 export class CategoryTrends implements Algorithm {
   readonly #contents: ItemContents
@@ -57,6 +60,18 @@ export class CategoryTrends implements Algorithm {
       for (const other of this.heaviestOf(this.#contents.narrowOf(slot))) {
         target.add(other, noPlace, this.#trending.weightOf(other))
       }
+    }
+  }
+
+  /** Yields lists of slots, heaviest first. */
+  *listsOf(tier: TrendTier, ownItems: readonly OwnItem[]): Generator<Iterable<number>> {
+    if (tier === 'everywhere') {
+      yield this.#trending.heaviest()
+      return
+    }
+    const contents = this.#contents
+    for (const { slot } of ownItems) {
+      yield this.heaviestOf(tier === 'category' ? contents.narrowOf(slot) : contents.wideOf(slot))
     }
   }
 

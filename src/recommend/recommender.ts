@@ -19,9 +19,16 @@ export interface Interaction {
 
 /**
  * Where an item of an answer comes from, in their order: what the algorithms say of the own items,
- * then what trends in the narrowest categories of these, in the widest, and everywhere.
+ * then what is like these by content, what trends in their narrowest categories, in their widest,
+ * and everywhere.
  */
-export const recommendTiers = ['blend', 'category', 'wide-category', 'everywhere'] as const
+export const recommendTiers = [
+  'blend',
+  'content',
+  'category',
+  'wide-category',
+  'everywhere',
+] as const
 export type RecommendTier = (typeof recommendTiers)[number]
 
 export interface RecommendQuery {
@@ -40,7 +47,7 @@ export interface RecommendQuery {
 }
 
 export interface Reason {
-  readonly kind: 'because-viewed' | 'because-carted' | 'because-bought' | 'trending'
+  readonly kind: 'because-viewed' | 'because-carted' | 'because-bought' | 'alike' | 'trending'
   /** The item of the person's own activity that counted most; absent for `trending`. */
   readonly itemId?: string
 }

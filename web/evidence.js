@@ -10,6 +10,9 @@ const reasonTexts = {
   'because-viewed': (item) => `because they looked at ${item}`,
   'because-carted': (item) => `because they put ${item} in the basket`,
   'because-bought': (item) => `because they bought ${item}`,
+  'bought-together': (item) => `because it is bought together with ${item}`,
+  'looked-at': () => 'because they looked at it',
+  'bought-before': () => 'because they bought it before',
   alike: (item) => `because it is like ${item}`,
   trending: (_item, category) => `because it is popular now${category ? ` in ${category}` : ''}`,
   'viewed-not-bought': () => 'looked at, and not bought yet',
@@ -214,7 +217,9 @@ function weightText({ recommendations = [] }, itemId) {
   const found = recommendations.find((one) => one.itemId === itemId && one.slot === undefined)
   if (found?.weights === undefined) return ''
   const boost = found.weights.boost === undefined ? '' : ` x ${found.weights.boost}`
-  return ` (${found.weights.base.toPrecision(3)}${boost})`
+  const { algorithm, share = 1 } = found.reason
+  const by = algorithm === undefined ? '' : `, ${Math.round(share * 100)} % by ${algorithm}`
+  return ` (${found.weights.base.toPrecision(3)}${by}${boost})`
 }
 
 function describeVersions({ decision, templateHash, rawHash, input }) {

@@ -17,7 +17,7 @@ function showOne(
   named: ReadonlyMap<string, Item>,
   shopCurrency: string,
 ): Record<string, unknown> {
-  const { kind, itemId, category } = advised.reason
+  const { kind, itemId, category, algorithm, share } = advised.reason
   const about = itemId === undefined ? undefined : named.get(itemId)
   return {
     itemId: item.itemId,
@@ -41,6 +41,8 @@ function showOne(
       itemId,
       name: about?.name,
       category,
+      algorithm,
+      share,
       says: reasonText(advised.reason, about?.name ?? itemId ?? ''),
     },
   }
@@ -54,6 +56,12 @@ function reasonText({ kind, category }: AdviceReason, name: string): string {
       return `Because ${name} was put into the cart`
     case 'because-bought':
       return `People who bought ${name} took this too`
+    case 'bought-together':
+      return `Bought together with ${name}`
+    case 'looked-at':
+      return 'Looked at before'
+    case 'bought-before':
+      return 'Bought before'
     case 'alike':
       return `Like ${name}`
     case 'viewed-not-bought':

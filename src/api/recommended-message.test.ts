@@ -46,6 +46,8 @@ describe('a message with recommendations', () => {
       ok(reason.kind.length > 0 && score >= 0)
       equal(typeof weights?.base, 'number')
       equal(itemUpdatedAtMs, 1)
+      const { algorithm, share = 0 } = reason
+      ok(reason.kind === 'in-catalog' || (algorithm !== undefined && share > 0 && share <= 1))
     }
   })
 })

@@ -25,7 +25,7 @@ describe('advise port', () => {
         {
           itemId: 'a',
           score: 0.5,
-          reason: { kind: 'because-viewed', itemId: 'pegs' },
+          reason: { kind: 'because-viewed', itemId: 'pegs', algorithm: 'two-steps', share: 0.75 },
           weights: { base: 0.25, boost: 2 },
         },
         {

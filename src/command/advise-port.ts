@@ -24,6 +24,8 @@ export interface AdviceAnswer {
   readonly kinds: readonly AdviceReason['kind'][]
   readonly aboutItemIds: readonly (string | undefined)[]
   readonly categories: readonly (string | undefined)[]
+  readonly algorithms: readonly AdviceReason['algorithm'][]
+  readonly shares: readonly (number | undefined)[]
   readonly bases: readonly number[]
   readonly boosts: readonly (number | undefined)[]
 }
@@ -55,6 +57,8 @@ export function answerAdvise(
     kinds: recommendations.map(({ reason }) => reason.kind),
     aboutItemIds: recommendations.map(({ reason }) => reason.itemId),
     categories: recommendations.map(({ reason }) => reason.category),
+    algorithms: recommendations.map(({ reason }) => reason.algorithm),
+    shares: recommendations.map(({ reason }) => reason.share),
     bases: recommendations.map(({ weights }) => weights.base),
     boosts: recommendations.map(({ weights }) => weights.boost),
   }
@@ -74,6 +78,8 @@ function readAnswer(answer: AdviceAnswer): Advice {
   const recommendations = answer.itemIds.map((itemId, index): AdvisedItem => {
     const about = answer.aboutItemIds[index]
     const category = answer.categories[index]
+    const algorithm = answer.algorithms[index]
+    const share = answer.shares[index]
     const boost = answer.boosts[index]
     return {
       itemId,
@@ -82,6 +88,8 @@ function readAnswer(answer: AdviceAnswer): Advice {
         kind: answer.kinds[index] ?? 'in-catalog',
         ...(about === undefined ? {} : { itemId: about }),
         ...(category === undefined ? {} : { category }),
+        ...(algorithm === undefined ? {} : { algorithm }),
+        ...(share === undefined ? {} : { share }),
       },
       weights: {
         base: answer.bases[index] ?? 0,

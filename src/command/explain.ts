@@ -109,9 +109,13 @@ function tellDecision(decision: Decision): readonly string[] {
   for (const { itemId, reason, score, slot, weights } of decision.recommendations) {
     const about = reason.itemId ?? reason.category
     const because = about === undefined ? reason.kind : `${reason.kind} ${about}`
+    const { algorithm, share = 1 } = reason
+    const by = algorithm === undefined ? '' : `, ${Math.round(share * 100)} % by ${algorithm}`
     const where = slot === undefined ? '' : ` in ${slot}`
     const boost = weights?.boost === undefined ? '' : `, boosted by ${weights.boost}`
-    lines.push(`It recommends ${itemId}${where}: ${because} (${score.toPrecision(3)}${boost}).`)
+    lines.push(
+      `It recommends ${itemId}${where}: ${because} (${score.toPrecision(3)}${by}${boost}).`,
+    )
   }
   return lines
 }

@@ -52,13 +52,18 @@ const idsOf = ({ recommendations }: Advice): readonly string[] =>
 const kindsOf = ({ recommendations }: Advice): readonly string[] =>
   recommendations.map(({ reason }) => reason.kind)
 
+const trends = { kind: 'trending', algorithm: 'trending', share: 1 }
+
 describe('advise', () => {
   it('says of each item why it came, and how its score came about', () => {
     const boost = rulesOf({ boost: [{ items: ['d'], by: 3 }], diversity: 0 })
     const advice = openShop().advise(ask({ activity: viewed('a'), countMax: 3, rules: boost }))
     equal(idsOf(advice)[0], 'd')
     const [first, second] = advice.recommendations
-    deepStrictEqual(first?.reason, { kind: 'because-viewed', itemId: 'a' })
+    const { algorithm, share = 0, ...why } = first?.reason ?? {}
+    deepStrictEqual(why, { kind: 'because-viewed', itemId: 'a' })
+    // Of four that have a weight here.
+    ok(algorithm !== undefined && share > 0.25 && share < 1, `${share} by ${algorithm}`)
     equal(first?.weights.boost, 3)
     ok(first !== undefined && Math.abs(first.score - first.weights.base * 3) < 1e-9)
     equal(second?.weights.boost, undefined)
@@ -129,9 +134,11 @@ describe('advise', () => {
     const asked = ask({ activity: viewed('new'), excludeItemIds: ['new'], countMax: 3, rules })
     const advice = advisor.advise(asked)
     deepStrictEqual([...idsOf(advice).slice(0, 2)].sort(), ['c1', 'c2'])
-    deepStrictEqual(advice.recommendations[0]?.reason, { kind: 'alike', itemId: 'new' })
+    deepStrictEqual(advice.recommendations[0]?.reason, {
+      ...{ kind: 'alike', itemId: 'new', algorithm: 'similar-content', share: 1 },
+    })
     ok(idsOf(advice).at(-1)?.startsWith('h'))
-    deepStrictEqual(advice.recommendations.at(-1)?.reason, { kind: 'trending' })
+    deepStrictEqual(advice.recommendations.at(-1)?.reason, trends)
   })
 
   it('falls back to trends in the categories of the own items, the narrowest first', () => {
@@ -203,7 +210,7 @@ describe('advise', () => {
     advisor.learn([done('p', 'cup', 'view')])
     const request = ask({ activity: viewed('own'), excludeItemIds: ['own'] })
     deepStrictEqual(advisor.advise(request).recommendations[0]?.reason, {
-      ...{ kind: 'trending', category: 'Home' },
+      ...{ ...trends, category: 'Home' },
     })
   })
 
@@ -223,7 +230,7 @@ describe('advise', () => {
     const { recommendations } = advisor.advise(ask({ rules }))
     deepStrictEqual(
       recommendations.map(({ itemId, reason }) => [itemId, reason]),
-      [['a', { kind: 'trending', category: 'Home' }]],
+      [['a', { ...trends, category: 'Home' }]],
     )
   })
 

@@ -11,17 +11,13 @@
  */
 
 import { categoriesOf, type Item, isInStock } from '../catalog/item.ts'
+import type { AlgorithmName } from './algorithm-names.ts'
 import type { ItemContent } from './item-contents.ts'
 import { FactTable, type ItemFacts } from './item-facts.ts'
 import { NewestItems } from './newest-items.ts'
 import { type DiverseCandidate, Limits, rankDiverse } from './rank-diverse.ts'
-import type {
-  Interaction,
-  Reason,
-  Recommendation,
-  Recommender,
-  RecommendTier,
-} from './recommender.ts'
+import type { ReasonKind } from './reason.ts'
+import type { Interaction, Recommendation, Recommender, RecommendTier } from './recommender.ts'
 import { boostOf, defaultRules, fitsRules, type RecommenderRules } from './recommender-rules.ts'
 import { RobotGuard } from './robot-guard.ts'
 import { weighOpenItems } from './viewed-not-bought.ts'
@@ -44,11 +40,14 @@ export interface AdviceRequest {
 }
 
 export interface AdviceReason {
-  readonly kind: Reason['kind'] | 'viewed-not-bought' | 'pinned' | 'in-catalog'
+  readonly kind: ReasonKind | 'viewed-not-bought' | 'pinned' | 'in-catalog'
   /** The item of the person's own activity that counted most, or the item asked about. */
   readonly itemId?: string
   /** Of `trending`: the category within which it trends; absent: everywhere. */
   readonly category?: string
+  /** The algorithm that gave the most of `base`, and what part of it; absent: a rule alone. */
+  readonly algorithm?: AlgorithmName
+  readonly share?: number
 }
 
 /** How the score came about. */

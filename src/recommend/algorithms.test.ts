@@ -175,7 +175,7 @@ describe('similar-content', () => {
     assert.deepEqual(
       answer.map(({ itemId, tier, reason }) => [itemId, tier, reason.kind]),
       [
-        ['a', 'blend', 'because-viewed'],
+        ['a', 'blend', 'looked-at'],
         ['new', 'content', 'alike'],
         ['b', 'category', 'trending'],
         ['x', 'everywhere', 'trending'],

@@ -27,9 +27,9 @@ import { ItemTable, slotOf } from './item-table.ts'
 import type { OwnItem } from './own-items.ts'
 import { weighOwnItems } from './own-items.ts'
 import { PairTable } from './pair-table.ts'
+import { type Reason, reasonOf } from './reason.ts'
 import {
   type Interaction,
-  type Reason,
   type Recommendation,
   type Recommender,
   type RecommendQuery,
@@ -280,7 +280,7 @@ export class Blend implements Recommender {
       const weight = weights[name] ?? 0
       if (weight <= 0) continue
       algorithm.score(ownItems, this.#candidates, query.nowMs)
-      this.#candidates.settle(weight)
+      this.#candidates.settle(weight, algorithmNames.indexOf(name))
     }
     this.#takeBest(query, 'blend', ownItems, answer)
   }
@@ -294,7 +294,7 @@ export class Blend implements Recommender {
     this.#candidates.clear(this.#items.count)
     this.#similarContent.score(ownItems, this.#candidates)
     for (const { slot } of ownItems) this.#candidates.silence(slot)
-    this.#candidates.settle(1)
+    this.#candidates.settle(1, algorithmNames.indexOf('similar-content'))
     this.#takeBest(query, 'content', ownItems, answer)
   }
 
@@ -319,13 +319,16 @@ export class Blend implements Recommender {
       const itemId = this.#items.idOf(slots[candidate] ?? 0)
       if (answer.has(itemId) || query.excludeItemIds.has(itemId)) continue
       if (!query.isAllowed(itemId)) continue
-      const own = ownItems[this.#candidates.placeOf(candidate)]
-      const reason: Reason =
-        own === undefined
-          ? { kind: 'trending' }
-          : { kind: tier === 'content' ? 'alike' : reasonKinds[own.kind], itemId: own.itemId }
+      const reason = this.#reasonOf(candidate, itemId, ownItems)
       answer.set(itemId, { itemId, score: (scores[candidate] ?? 0) * factor, reason, tier })
     }
+  }
+
+  #reasonOf(candidate: number, itemId: string, ownItems: readonly OwnItem[]): Reason {
+    const own = ownItems[this.#candidates.placeOf(candidate)]
+    const algorithm = algorithmNames[this.#candidates.speakerOf(candidate)]
+    assert(algorithm !== undefined, 'who has a score was spoken of')
+    return reasonOf(itemId, own, { algorithm, share: this.#candidates.mostShareOf(candidate) })
   }
 
   /**
@@ -352,7 +355,7 @@ export class Blend implements Recommender {
       for (const slot of found) {
         score *= fallbackStep
         const itemId = this.#items.idOf(slot)
-        answer.set(itemId, { itemId, score, reason: { kind: 'trending' }, tier })
+        answer.set(itemId, { itemId, score, reason: trendingReason, tier })
       }
     }
   }
@@ -373,8 +376,4 @@ function leastScoreOf(answer: ReadonlyMap<string, Recommendation>): number {
 /** What the score of one fallback is of that before it. */
 const fallbackStep = 0.99
 
-const reasonKinds = {
-  view: 'because-viewed',
-  cart: 'because-carted',
-  purchase: 'because-bought',
-} as const satisfies Record<Interaction['kind'], Reason['kind']>
+const trendingReason: Reason = { kind: 'trending', algorithm: 'trending', share: 1 }

@@ -17,30 +17,46 @@ const someSpeaker = fc.record({
 })
 
 describe('Candidates', () => {
-  it('adds up the shares of all who spoke, and knows who said most at once (property)', () => {
+  it('adds up the shares of all who spoke, and knows who said most (property)', () => {
     const candidates = new Candidates()
     fc.assert(
       fc.property(fc.array(someSpeaker, { maxLength: 4 }), (speakers) => {
         candidates.clear(slotCount)
         const scores = new Map<number, number>()
-        const most = new Map<number, { readonly amount: number; readonly place: number }>()
-        for (const { words, weight, silenced } of speakers) {
+        const most = new Map<number, { readonly share: number; readonly said: number[] }>()
+        for (const [speaker, { words, weight, silenced }] of speakers.entries()) {
           for (const { slot, place, amount } of words) candidates.add(slot, place, amount)
           candidates.silence(silenced)
-          candidates.settle(weight)
+          candidates.settle(weight, speaker)
           const heard = words.filter(({ slot }) => slot !== silenced)
           const total = heard.reduce((sum, { amount }) => sum + amount, 0)
+          const sums = new Map<number, { sum: number; largest: number; place: number }>()
           for (const { slot, place, amount } of heard) {
-            const share = total === 0 ? 0 : amount * (weight / total)
+            const said = sums.get(slot) ?? { sum: 0, largest: -1, place: -1 }
+            const isLarger = amount > said.largest
+            sums.set(slot, {
+              sum: said.sum + amount,
+              largest: isLarger ? amount : said.largest,
+              place: isLarger ? place : said.place,
+            })
+          }
+          for (const [slot, { sum, place }] of sums) {
+            const share = total === 0 ? 0 : sum * (weight / total)
             scores.set(slot, (scores.get(slot) ?? 0) + share)
-            if (share > (most.get(slot)?.amount ?? 0)) most.set(slot, { amount: share, place })
+            if (share > (most.get(slot)?.share ?? 0))
+              most.set(slot, { share, said: [speaker, place] })
           }
         }
         for (let candidate = 0; candidate < candidates.count; candidate++) {
           const slot = candidates.slots[candidate] ?? -1
           const score = scores.get(slot) ?? 0
           assert.ok(Math.abs((candidates.scores[candidate] ?? 0) - score) < 1e-9)
-          if (score > 0) assert.equal(candidates.placeOf(candidate), most.get(slot)?.place)
+          if (score > 0) {
+            const { share = 0, said } = most.get(slot) ?? {}
+            const found = [candidates.speakerOf(candidate), candidates.placeOf(candidate)]
+            assert.deepEqual(found, said)
+            assert.ok(Math.abs(candidates.mostShareOf(candidate) - share / score) < 1e-9)
+          }
           scores.delete(slot)
         }
         assert.deepEqual([...scores], [])

@@ -1,7 +1,7 @@
 /**
- * A scratch sheet for one query: per candidate item, how much speaks for it, and which of the
- * person's own items said the most at once. Kept between queries, so that a query allocates
- * nothing; `clear` costs only what was touched.
+ * A scratch sheet for one query: per candidate item, how much speaks for it, which algorithm said
+ * the most, and which of the person's own items that went by most. Kept between queries, so that a
+ * query allocates nothing; `clear` costs only what was touched.
  *
  * Algorithms speak one after the other: what one says is gathered by `add`, and goes into the sums
  * of all by `settle`. An item has the same number throughout, so its place by slot is looked up
@@ -25,8 +25,12 @@ export class Candidates {
   slots = new Int32Array(1024)
   /** Sum of all contributions by candidate, of those settled. */
   scores = new Float64Array(1024)
-  /** The largest contribution settled, and the place of the own item that it came from. */
-  #largest = new Float64Array(1024)
+  /**
+   * The most that one algorithm said, which one, and the place of the own item that its largest
+   * contribution came from.
+   */
+  #most = new Float64Array(1024)
+  #speakers = new Uint8Array(1024)
   #places = new Uint8Array(1024)
   /** The same of the algorithm that speaks now; `silent` where it has said nothing. */
   #saidSums = new Float64Array(1024)
@@ -92,24 +96,35 @@ export class Candidates {
     return said === 0 ? 0 : said / this.#saidTotal()
   }
 
-  /** Ends what is said now, and adds it to the sums, all together as `weight`. */
-  settle(weight: number): void {
+  /** Ends what `speaker` says, and adds it to the sums, all together as `weight`. */
+  settle(weight: number, speaker: number): void {
     const total = this.#saidTotal()
     const factor = total === 0 ? 0 : weight / total
     for (let nth = 0; nth < this.#saidCount; nth++) {
       const candidate = this.#said[nth] ?? 0
-      const sum = this.#saidSums[candidate] ?? 0
-      this.scores[candidate] = (this.scores[candidate] ?? 0) + sum * factor
-      const largest = (this.#saidLargest[candidate] ?? 0) * factor
+      const sum = (this.#saidSums[candidate] ?? 0) * factor
+      this.scores[candidate] = (this.scores[candidate] ?? 0) + sum
       this.#saidLargest[candidate] = silent
-      if (largest <= (this.#largest[candidate] ?? silent)) continue
-      this.#largest[candidate] = largest
+      if (sum <= (this.#most[candidate] ?? silent)) continue
+      this.#most[candidate] = sum
+      this.#speakers[candidate] = speaker
       this.#places[candidate] = this.#saidPlaces[candidate] ?? noPlace
     }
     this.#saidCount = 0
   }
 
-  /** Returns the place of the own item that said most at once for a candidate. */
+  /** Returns who said the most for a candidate. */
+  speakerOf(candidate: number): number {
+    return this.#speakers[candidate] ?? 0
+  }
+
+  /** Returns what part of the score of a candidate that speaker gave. */
+  mostShareOf(candidate: number): number {
+    const score = this.scores[candidate] ?? 0
+    return score > 0 ? Math.min(1, (this.#most[candidate] ?? 0) / score) : 0
+  }
+
+  /** Returns the place of the own item that this speaker went by most. */
   placeOf(candidate: number): number {
     return this.#places[candidate] ?? noPlace
   }
@@ -134,7 +149,7 @@ export class Candidates {
     this.slots[candidate] = slot
     this.#candidateBySlot[slot] = candidate + 1
     this.scores[candidate] = 0
-    this.#largest[candidate] = silent
+    this.#most[candidate] = silent
     this.#saidLargest[candidate] = silent
     return candidate
   }
@@ -143,7 +158,8 @@ export class Candidates {
     this.slots = growTo(this.slots, count)
     const { length } = this.slots
     this.scores = growTo(this.scores, length)
-    this.#largest = growTo(this.#largest, length)
+    this.#most = growTo(this.#most, length)
+    this.#speakers = growTo(this.#speakers, length)
     this.#places = growTo(this.#places, length)
     this.#saidSums = growTo(this.#saidSums, length)
     this.#saidLargest = growTo(this.#saidLargest, length)

@@ -5,6 +5,7 @@
 
 import type { BlendWeights } from './blend-weights.ts'
 import type { ItemContent } from './item-contents.ts'
+import type { Reason } from './reason.ts'
 import type { Transfer } from './transfer.ts'
 
 export const interactionKinds = ['view', 'cart', 'purchase'] as const
@@ -44,12 +45,6 @@ export interface RecommendQuery {
   readonly weights?: BlendWeights
   /** Those that are asked, in the order of `recommendTiers`; absent: all. */
   readonly tiers?: readonly RecommendTier[]
-}
-
-export interface Reason {
-  readonly kind: 'because-viewed' | 'because-carted' | 'because-bought' | 'alike' | 'trending'
-  /** The item of the person's own activity that counted most; absent for `trending`. */
-  readonly itemId?: string
 }
 
 export interface Recommendation {

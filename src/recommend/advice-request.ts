@@ -2,6 +2,7 @@
 
 import type { PersonView } from '../profile/person-view.ts'
 import type { AdviceRequest } from './advisor.ts'
+import { purchaseCountMax } from './own-items.ts'
 import type { Interaction, InteractionKind } from './recommender.ts'
 import { defaultRules } from './recommender-rules.ts'
 
@@ -35,9 +36,13 @@ export function adviceRequestOf(
     if (done === 'purchase' && !showsBought) excluded.add(itemId)
     if (!showsViewed && kind !== 'viewed-not-bought') excluded.add(itemId)
   }
+  const done = [...newest.values()]
+  // Before them only what was bought, where it may come again.
+  const older = showsBought ? done.slice(0, -activityCountMax) : []
+  const purchases = older.filter((each) => each.kind === 'purchase').slice(-purchaseCountMax)
   return {
     ...asked,
-    activity: [...newest.values()].slice(-activityCountMax),
+    activity: [...purchases, ...done.slice(-activityCountMax)],
     excludeItemIds: [...excluded],
   }
 }

@@ -315,6 +315,23 @@ describe('adviceRequestOf', () => {
     deepStrictEqual([...request.excludeItemIds].sort(), ['b', 'd'])
   })
 
+  it('knows purchases of longer ago where what was bought may come again', () => {
+    const long = [
+      ...Array.from({ length: 60 }, (_, nth) => at('Order Completed', `bought ${nth}`, 400 - nth)),
+      ...Array.from({ length: 60 }, (_, nth) => at('Product Viewed', `seen ${nth}`, 100 - nth)),
+    ]
+    const asked = { nowMs, countMax: 4 }
+    const hidden = adviceRequestOf({ activity: long }, [], asked).activity
+    const rules = rulesOf({ bought: 'show' })
+    const shown = adviceRequestOf({ activity: long }, [], { ...asked, rules }).activity
+    deepStrictEqual([hidden.length, hidden[0]?.itemId], [50, 'seen 10'])
+    deepStrictEqual(shown.slice(50), hidden)
+    deepStrictEqual(
+      [shown.length, shown[0]?.itemId, shown[0]?.kind],
+      [100, 'bought 10', 'purchase'],
+    )
+  })
+
   it('leaves out what was looked at, or lets what was bought come again, by the rules', () => {
     const hidden = rulesOf({ viewed: 'hide' })
     const excluded = adviceRequestOf({ activity }, [], { nowMs, countMax: 4, rules: hidden })

@@ -8,7 +8,7 @@
  */
 
 import type { Candidates } from './candidates.ts'
-import type { OwnItem } from './own-items.ts'
+import type { OwnItem, OwnPurchase } from './own-items.ts'
 import type { InteractionKind } from './recommender.ts'
 import type { Transfer } from './transfer.ts'
 
@@ -30,6 +30,13 @@ export interface LearnedStep {
   readonly keyCount: number
 }
 
+/** Whom an algorithm is asked about. */
+export interface Asked {
+  readonly nowMs: number
+  /** Newest first. */
+  readonly purchases: readonly OwnPurchase[]
+}
+
 /** Profiles that are to leave no trace of their own. */
 export interface Erasure {
   /** `hashText` of their ids. */
@@ -47,7 +54,7 @@ export interface Algorithm {
    * Adds to `target` what speaks for which item, in any unit of its own; `ownItems` are the
    * heaviest first.
    */
-  score(ownItems: readonly OwnItem[], target: Candidates, nowMs: number): void
+  score(ownItems: readonly OwnItem[], target: Candidates, asked: Asked): void
   /** Forgets what it knows of profiles; absent where it knows nothing of any. */
   erase?(erasure: Erasure): void
   /** Hands over what it has learned; see `transfer.ts`. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type AlgorithmName, algorithmNames } from './algorithm-names.ts'
 import { type Blend, type BlendOptions, createBlend } from './blend.ts'
-import { onlyWeights, rowOwnCounts, weightRowOf } from './blend-weights.ts'
+import { defaultWeights, onlyWeights, rowOwnCounts, weightRowOf } from './blend-weights.ts'
 import { type InteractionKind, type RecommendQuery, recommendTiers } from './recommender.ts'
 
 const minuteMs = 60_000
@@ -140,6 +140,29 @@ describe('repeat-purchase', () => {
     // Due after 7 days: 1 to (1/4)^2. After 28: 1/4 to 1.
     assert.equal(Math.round(firstAt(7) * 1e4), 9412)
     assert.equal(Math.round(firstAt(28) * 1e4), 2000)
+  })
+
+  it('knows a purchase of long ago, and one that was looked at since', () => {
+    const index = alone('repeat-purchase')
+    for (const day of [0, 10, 20]) buy(index, 'p', ['food'], day * dayMs)
+    for (const letter of 'abcdefghijkl') visit(index, letter, 0)
+    const bought = { itemId: 'food', kind: 'purchase' as const, occurredAtMs: 20 * dayMs }
+    const viewed = [...'abcdefghijkl'].map((itemId) => {
+      return { itemId, kind: 'view' as const, occurredAtMs: 25 * dayMs }
+    })
+    for (const activity of [
+      [bought, ...viewed],
+      [bought, { ...bought, kind: 'view' as const, occurredAtMs: 29 * dayMs }],
+    ]) {
+      const asked = { ...queryOf(''), activity, nowMs: 30 * dayMs, tiers: ['blend'] as const }
+      const [first] = index.recommend(asked)
+      assert.equal(first?.itemId, 'food')
+      assert.equal(first.reason.kind, 'bought-before')
+      assert.equal(index.sharesOf(activity, 'food', asked.nowMs).shares[repeatPlace], 1)
+      // The other algorithms go by the newest ten alone.
+      const shipped = { ...asked, activity: activity.slice(-10), weights: defaultWeights }
+      assert.deepEqual(index.recommend({ ...shipped, activity }), index.recommend(shipped))
+    }
   })
 
   it('takes two orders of one day for one purchase', () => {

@@ -13,7 +13,7 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import type { Algorithm } from './algorithm.ts'
+import type { Algorithm, Asked } from './algorithm.ts'
 import { type AlgorithmName, algorithmNames } from './algorithm-names.ts'
 import { type BlendWeights, defaultWeights, weightRowOf } from './blend-weights.ts'
 import { BoughtTogether } from './bought-together.ts'
@@ -25,7 +25,7 @@ import { hashText } from './hash-text.ts'
 import { type ItemContent, ItemContents } from './item-contents.ts'
 import { ItemTable, slotOf } from './item-table.ts'
 import type { OwnItem } from './own-items.ts'
-import { weighOwnItems } from './own-items.ts'
+import { findPurchases, weighOwnItems } from './own-items.ts'
 import { PairTable } from './pair-table.ts'
 import { type Reason, reasonOf } from './reason.ts'
 import {
@@ -210,12 +210,13 @@ export class Blend implements Recommender {
     nowMs: number,
   ): { readonly row: number; readonly shares: Float64Array } {
     const ownItems = weighOwnItems(activity, this.#items)
+    const asked = this.#askedOf({ activity, nowMs })
     const shares = new Float64Array(algorithmNames.length)
     const key = this.#items.find(itemId)
     if (ownItems.length === 0) return { row: -1, shares }
     for (const [index, name] of algorithmNames.entries()) {
       this.#candidates.clear(this.#items.count)
-      this.#algorithms.get(name)?.score(ownItems, this.#candidates, nowMs)
+      this.#algorithms.get(name)?.score(ownItems, this.#candidates, asked)
       shares[index] = key < 0 ? 0 : this.#candidates.shareOf(slotOf(key))
     }
     return { row: weightRowOf(ownItems.length), shares }
@@ -268,6 +269,10 @@ export class Blend implements Recommender {
     return this.#items.replace(slot, itemId)
   }
 
+  #askedOf({ activity, nowMs }: Pick<RecommendQuery, 'activity' | 'nowMs'>): Asked {
+    return { nowMs, purchases: findPurchases(activity, this.#items) }
+  }
+
   #askAlgorithms(
     query: RecommendQuery,
     ownItems: readonly OwnItem[],
@@ -275,11 +280,12 @@ export class Blend implements Recommender {
   ): void {
     const weights = (query.weights ?? this.#options.weights)[weightRowOf(ownItems.length)]
     if (ownItems.length === 0 || weights === undefined) return
+    const asked = this.#askedOf(query)
     this.#candidates.clear(this.#items.count)
     for (const [name, algorithm] of this.#algorithms) {
       const weight = weights[name] ?? 0
       if (weight <= 0) continue
-      algorithm.score(ownItems, this.#candidates, query.nowMs)
+      algorithm.score(ownItems, this.#candidates, asked)
       this.#candidates.settle(weight, algorithmNames.indexOf(name))
     }
     this.#takeBest(query, 'blend', ownItems, answer)

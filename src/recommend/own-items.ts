@@ -3,6 +3,9 @@
  * first. The weight is by kind (view 1, cart 6, purchase 3; after the winners of the OTTO contest),
  * halved for each day that the interaction is older than the newest one, and lessened by its place
  * from the end.
+ *
+ * Beside them stand the person's purchases, also of longer ago: what is needed again was bought
+ * before much else was looked at.
  */
 
 import { queryItemCountMax } from './candidates.ts'
@@ -51,6 +54,30 @@ export function weighOwnItems(
   }
   // The sort is stable, so among equals the newest stays first.
   return [...bySlot.values()].sort((left, right) => right.weight - left.weight)
+}
+
+/** Purchases that a query looks at. */
+export const purchaseCountMax = 50
+
+export interface OwnPurchase {
+  readonly slot: number
+  /** When the person last bought it. */
+  readonly atMs: number
+}
+
+/** Returns what the person bought, as far as the index knows the items, each once; newest first. */
+export function findPurchases(
+  activity: RecommendQuery['activity'],
+  items: ItemTable,
+): readonly OwnPurchase[] {
+  const bySlot = new Map<number, OwnPurchase>()
+  for (const { itemId, kind, occurredAtMs } of activity.toReversed()) {
+    if (bySlot.size === purchaseCountMax) break
+    const key = kind === 'purchase' ? items.find(itemId) : -1
+    if (key < 0 || bySlot.has(slotOf(key))) continue
+    bySlot.set(slotOf(key), { slot: slotOf(key), atMs: occurredAtMs })
+  }
+  return [...bySlot.values()]
 }
 
 /** Returns the place of the newest own item; -1 where there is none. */

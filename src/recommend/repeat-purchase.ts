@@ -1,13 +1,14 @@
 /**
  * Recommends what the person bought before and is about to need again: the share of an item's
- * purchases that are repeats, around the time that usually lies between two.
+ * purchases that are repeats, around the time that usually lies between two. It goes by all
+ * purchases that the query knows, whatever was looked at since.
  *
  * Who bought what is remembered by hashes in a table of fixed size, where a newer purchase takes
  * the place of an older one; two people are taken for one with a chance of 2^-32 a look.
  */
 
-import type { Algorithm, Erasure, LearnedStep } from './algorithm.ts'
-import type { Candidates } from './candidates.ts'
+import type { Algorithm, Asked, Erasure, LearnedStep } from './algorithm.ts'
+import { type Candidates, noPlace } from './candidates.ts'
 import { hashText } from './hash-text.ts'
 import type { OwnItem } from './own-items.ts'
 import type { Transfer } from './transfer.ts'
@@ -69,13 +70,13 @@ export class RepeatPurchase implements Algorithm {
     }
   }
 
-  score(ownItems: readonly OwnItem[], target: Candidates, nowMs: number): void {
-    for (const [place, own] of ownItems.entries()) {
-      const repeats = this.#repeats[own.slot] ?? 0
-      if (own.kind !== 'purchase' || repeats === 0) continue
-      const rate = repeats / ((this.#buys[own.slot] ?? 0) + doubtCount)
-      const usualMs = (this.#apartMs[own.slot] ?? 0) / repeats
-      target.add(own.slot, place, rate * dueShare((nowMs - own.atMs) / usualMs))
+  score(_ownItems: readonly OwnItem[], target: Candidates, { nowMs, purchases }: Asked): void {
+    for (const { slot, atMs } of purchases) {
+      const repeats = this.#repeats[slot] ?? 0
+      if (repeats === 0) continue
+      const rate = repeats / ((this.#buys[slot] ?? 0) + doubtCount)
+      const usualMs = (this.#apartMs[slot] ?? 0) / repeats
+      target.add(slot, noPlace, rate * dueShare((nowMs - atMs) / usualMs))
     }
   }
 

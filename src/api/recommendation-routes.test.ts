@@ -49,8 +49,11 @@ async function putItems(world: World, items: readonly object[]): Promise<void> {
 const idsOf = ({ items }: List): readonly string[] => items.map(({ itemId }) => itemId)
 
 /** People who look at 1, 2 and 4; Eve has looked at 1 and bought 2. */
-async function openShop(t: Parameters<typeof openWorld>[0]): Promise<World> {
-  const world = await openWorld(t)
+async function openShop(
+  t: Parameters<typeof openWorld>[0],
+  given: Parameters<typeof openWorld>[1] = {},
+): Promise<World> {
+  const world = await openWorld(t, given)
   for (const person of ['p1', 'p2', 'p3']) {
     await world.happen([viewOf(person, '1'), viewOf(person, '2'), viewOf(person, '4')])
   }
@@ -111,6 +114,32 @@ describe('/api/v1/profiles/:id/recommendations', () => {
       ...{ learnedCount: 311, itemCount: 4, refusedItemCount: 0 },
       ...{ flaggedCount: 1, ignoredCount: 10 },
     })
+  })
+
+  it('narrows a recommender to a category, and lets in nothing besides', async (t) => {
+    const files = new Map([
+      ['shop.yaml', 'name: Test Shop\ncurrency: EUR\nurl: https://shop.example/\n'],
+      ['recommenders/home.yaml', 'include: {categories: [Home, Garden]}\n'],
+    ])
+    const world = await openShop(t, { files })
+    const placed = { 1: 'Home > Cups', 2: 'Home > Lamps', 3: 'Cups', 4: 'Garden' }
+    await putItems(
+      world,
+      Object.entries(placed).map(([itemId, category]) => {
+        return { itemId, name: `Thing ${itemId}`, price: 5, category }
+      }),
+    )
+    const path = '/api/v1/recommendations/trending?recommender=home'
+    const idsIn = async (category: string): Promise<readonly string[]> =>
+      [...idsOf(await get(world, `${path}${category}`))].sort()
+    deepStrictEqual(await idsIn(''), ['1', '2', '4'])
+    deepStrictEqual(await idsIn('&category=Cups'), ['1'])
+    deepStrictEqual(await idsIn('&category=Home'), ['1', '2'])
+    deepStrictEqual(await idsIn('&category=Other'), [])
+    const person = '/api/v1/profiles/p1/recommendations?recommender=home&category=Cups'
+    deepStrictEqual(idsOf(await get(world, person)), ['1'])
+    const without = '/api/v1/recommendations/trending?category=Cups'
+    deepStrictEqual([...idsOf(await get(world, without))].sort(), ['1', '3'])
   })
 
   it('refuses only what cannot be understood', async (t) => {

@@ -91,7 +91,7 @@ export function addRecommendationRoutes(app: FastifyInstance, given: ApiDeps): v
     const person = await findSubject(deps, request.params.id)
     if ('code' in person) return sendProblem(reply, person)
     const [slot] = await fillSlots(deps, person.activity, {
-      slots: [{ name: '', countMax: countOf(query), rules: within(rules, query.category) }],
+      slots: [{ name: '', countMax: countOf(query), rules: narrow(rules, query.category) }],
       nowMs: deps.clock.nowMs(),
       currency: definitions.shop.currency,
       excludeItemIds: excludedBy(query),
@@ -162,7 +162,7 @@ function addListRoutes(app: FastifyInstance, deps: ApiDeps, inForce: Definitions
     const named = rulesNamed(definitions, query.recommender)
     if ('code' in named) return sendProblem(reply, named)
     const { currency } = definitions.shop
-    const rules = within({ ...named, kind }, query.category)
+    const rules = narrow({ ...named, kind }, query.category)
     const countMax = countOf(query, kind === 'trending' ? feedCountDefault : countDefault)
     const found = await recommendItems(deps, { ...request, rules, currency, countMax })
     const items = showRecommended(found, currency)
@@ -245,10 +245,9 @@ function rulesNamed(
   return { status: 404, code: 'recommender-unknown', detail }
 }
 
-/** Adds a category to what the rules include. */
-function within(rules: RecommenderRules, category: string | undefined): RecommenderRules {
-  if (category === undefined) return rules
-  return { ...rules, include: { ...rules.include, categories: [category] } }
+/** Narrows rules to a category: what they leave out stays out. */
+function narrow(rules: RecommenderRules, category: string | undefined): RecommenderRules {
+  return category === undefined ? rules : { ...rules, within: category }
 }
 
 function countOf(query: ListQuery, fallback = countDefault): number {

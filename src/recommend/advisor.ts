@@ -283,14 +283,14 @@ class Answer {
 
   /** Returns the category within which an item of a tier trends; undefined: everywhere. */
   #trendOf(tier: RecommendTier, itemId: string): string | undefined {
-    const { include } = this.#rules
+    const { include, within } = this.#rules
     const { categories = [] } = this.#fitting(itemId) ?? {}
     if (tier === 'category') {
       const own = this.#request.activity.map((done) => this.#categoryOf(done.itemId))
       return categories.findLast((category) => own.includes(category)) ?? categories.at(-1)
     }
     if (tier === 'wide-category') return categories[0]
-    return include?.categories?.length === 1 ? include.categories[0] : undefined
+    return within ?? (include?.categories?.length === 1 ? include.categories[0] : undefined)
   }
 
   /** What `isAllowed` says yes to is answered, as long as there is room. */

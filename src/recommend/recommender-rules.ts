@@ -38,6 +38,8 @@ export interface RecommenderRules {
   readonly include?: ItemFilter
   /** An item is left out where one of the lists names it. */
   readonly exclude?: ItemFilter
+  /** A category that a request narrows the rules to, beside `include`; of no definition. */
+  readonly within?: string
   /** Come first, in this order, where they can be sold and fit the other rules. */
   readonly pins: readonly string[]
   readonly boosts: readonly Boost[]
@@ -123,7 +125,8 @@ export function parseRules(input: Json, name: string): ParsedRules {
 
 /** Tells whether an item may come by these rules. `currency` is the shop's. */
 export function fitsRules(rules: RecommenderRules, facts: ItemFacts, currency: string): boolean {
-  const { include, exclude, price, locales } = rules
+  const { include, exclude, within, price, locales } = rules
+  if (within !== undefined && !facts.categories.includes(within)) return false
   if (include !== undefined && !fitsFilter(include, facts)) return false
   if (exclude !== undefined && fitsAny(exclude, facts)) return false
   if (locales !== undefined && facts.locale !== undefined && !locales.includes(facts.locale)) {

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { BlendOptions } from './blend.ts'
-import { createBlend } from './blend.ts'
+import type { AlgorithmName } from './algorithm-names.ts'
+import { type BlendOptions, blendDefaults, createBlend } from './blend.ts'
 import { defaultWeights, onlyWeights } from './blend-weights.ts'
+import { pairReachCount } from './co-visitation.ts'
 import type { Interaction, Recommender, RecommendQuery } from './recommender.ts'
 import { interactionKinds } from './recommender.ts'
+import { sessionLengthMax } from './session-store.ts'
 
 const minuteMs = 60_000
 const dayMs = 86_400_000
@@ -190,8 +192,37 @@ describe('createBlend', () => {
     for (let nth = 0; nth < 20_000; nth++) view(recommender, 'robot', `i${nth % 500}`, nth)
     assert.equal(recommender.learnedCount, 20_000)
     assert.equal(recommender.recommend(aQuery({ countMax: 500 })).length, 500)
+    assert.equal(askedCountOf(recommender, 'session-neighbours', 'i5'), sessionLengthMax)
+    // Of what stands close before and behind, in what is kept of the session.
+    assert.equal(askedCountOf(recommender, 'co-visitation', 'i5'), 2 * pairReachCount)
+    assert.equal(askedCountOf(recommender, 'co-visitation', 'i499'), 0)
+  })
+
+  it('bounds the work of an item that everybody meets', () => {
+    const recommender = createBlend()
+    for (let nth = 0; nth < 2_000; nth++) {
+      visit(recommender, `p${nth}`, ['hit', `i${nth}`], nth * minuteMs)
+    }
+    const { neighbourCountMax, pairCountMax } = blendDefaults
+    // Each neighbour has the item itself and one more.
+    assert.equal(askedCountOf(recommender, 'session-neighbours', 'hit'), neighbourCountMax + 1)
+    assert.equal(askedCountOf(recommender, 'co-visitation', 'hit'), pairCountMax)
+    assert.equal(askedCountOf(recommender, 'sequential-rules', 'hit'), pairCountMax)
   })
 })
+
+/** How many items an algorithm alone speaks of to who viewed one: it is asked of each. */
+function askedCountOf(recommender: Recommender, name: AlgorithmName, itemId: string): number {
+  let askedCount = 0
+  const isAllowed = (): boolean => {
+    askedCount += 1
+    return false
+  }
+  const activity = [{ itemId, kind: 'view' as const, occurredAtMs: 0 }]
+  const weights = onlyWeights(name)
+  recommender.recommend(aQuery({ activity, weights, tiers: ['blend'], isAllowed }))
+  return askedCount
+}
 
 function learned(
   history: readonly Interaction[],

@@ -2,8 +2,12 @@
  * Recommendations as they may be shown: what the index advises, joined with the catalog of this
  * moment. Price and stock come from the catalog alone, so what sold out, went or changed its price
  * since the index heard of it is left out here; a few more are asked for to make up for it, and
- * where those do not suffice the index is asked again, a bounded number of times. What is shown
- * already counts for diversity and its limits in all rounds.
+ * where those do not suffice the index is asked again. What is shown already counts for diversity
+ * and its limits in all rounds.
+ *
+ * The index is asked four times at most, each time for what is missing and 5, 10, 20 and 40 more,
+ * never for more than `adviceCountMax`. So where more than 75 of the items that it holds for the
+ * best cannot be shown, an answer may have fewer than asked for though there are more.
  *
  * Several slots of one message are filled one after the other, and none shows what another shows.
  */
@@ -55,11 +59,11 @@ export interface FilledSlot extends RecommendedItems {
   readonly name: string
 }
 
-/** Asked for besides, in place of those that cannot be sold any more; twice as many each round. */
+/** Asked for besides, in place of those that cannot be shown; twice as many each round. */
 const spareCount = 5
 const roundCountMax = 4
 
-/** Answers one query. */
+/** Answers one query, with fewer items than asked for also where four rounds did not find them. */
 export async function recommendItems(
   deps: RecommendDeps,
   request: AdviceRequest,

@@ -1,7 +1,7 @@
 /**
  * Appends to Kafka, in order and acknowledged by all in-sync copies.
  *
- * One batch of a partition is on its way at a time, and one request to a broker: what is called
+ * One batch of a partition is on its way at a time, and two requests to a broker: what is called
  * meanwhile waits and goes into the next one, so that a request serves many callers. A batch that
  * fails is sent again as it was, with the same sequence number, so the broker tells a repeat; what
  * waits behind it stays behind it. Nothing else is sent for its partition meanwhile.
@@ -43,6 +43,8 @@ export interface KafkaWriterOptions {
 
 const requestBytesMax = 8 * 1024 * 1024
 const pauseMsMax = 500
+/** Requests to one broker at a time: it works on one while the next is made. */
+const flyingCountMax = 2
 const epochMax = 32_767
 /** The broker does not know our place in the partition: begin anew with an id of its own. */
 const producerLost = new Set([
@@ -57,8 +59,8 @@ export class KafkaWriter {
   readonly #lanes: readonly AppendLane[]
   /** AppendLanes with something to send. */
   readonly #ready = new Set<AppendLane>()
-  /** Brokers with a request on its way. */
-  readonly #busy = new Set<number>()
+  /** Requests on their way, by broker. */
+  readonly #flying = new Map<number, number>()
   #producerId: bigint
   #queueBytes = 0
   #callCount = 0
@@ -167,7 +169,7 @@ export class KafkaWriter {
       const node = this.#cluster.leaderOf(lane.partition)
       if (node === undefined) {
         this.#retryLater([lane], leaderless(lane))
-      } else if (!this.#busy.has(node)) {
+      } else if ((this.#flying.get(node) ?? 0) < flyingCountMax) {
         const lanes = byNode.get(node)
         if (lanes) lanes.push(lane)
         else byNode.set(node, [lane])
@@ -200,7 +202,7 @@ export class KafkaWriter {
       lanes.push(lane)
       this.#ready.delete(lane)
     }
-    this.#busy.add(node)
+    this.#flying.set(node, (this.#flying.get(node) ?? 0) + 1)
     const batches = lanes.map(({ partition, batch }) => {
       assert(batch, 'a lane on its way has a batch')
       return { partition, batch: batch.bytes }
@@ -219,7 +221,7 @@ export class KafkaWriter {
       this.#land(lanes)
       this.#retryLater(lanes, toOperatingError(error, `append by broker ${node}`))
     }
-    this.#busy.delete(node)
+    this.#flying.set(node, (this.#flying.get(node) ?? 0) - 1)
     this.#pumpSoon()
   }
 

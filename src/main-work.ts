@@ -37,6 +37,7 @@ import { type AdvisorPort, runWorker } from './process/worker.ts'
 import { computedKey } from './profile/computed/computed-trait.ts'
 import { personPrefix } from './profile/person.ts'
 import { createChangeBoard, withChangeBoard } from './state/change-board.ts'
+import { withCommitMark } from './state/commit-mark.ts'
 import { createMemoryStateStore } from './state/memory-state-store.ts'
 import type { StateStore } from './state/state-store.ts'
 import type { SigningKeys } from './template/links.ts'
@@ -57,6 +58,8 @@ export interface WorkWorkerData {
   readonly freshness: SharedArrayBuffer
   /** Of `createChangeBoard`; absent where other processes write the state too. */
   readonly changes?: SharedArrayBuffer | undefined
+  /** Of `withCommitMark`; absent where the state is elsewhere. */
+  readonly commitMark?: SharedArrayBuffer | undefined
   readonly processor: ProcessorOptions
   readonly render: RenderPoolOptions
   readonly signingKeys: SigningKeys
@@ -78,7 +81,8 @@ async function run(data: WorkWorkerData): Promise<void> {
   const logger = createThreadLogger(main)
   const deps = { clock: systemClock, logger }
   const { stores, logPort: port } = data
-  const store = await openStateStore(deps, stores.state)
+  const opened = await openStateStore(deps, stores.state)
+  const store = data.commitMark === undefined ? opened : withCommitMark(opened, data.commitMark)
   const blobs = await openBlobStore(deps, stores.state)
   const log = await openEventLog(deps, stores.log, { stream: 'events', port, isWorker: true })
   const meter = createOwnerMeter(systemClock)

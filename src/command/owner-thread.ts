@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import { catalog, type ErrorCode, OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createPortCaller, type PortCaller, servePort } from '../lib/port-call.ts'
+import { openStuckWatch } from '../lib/stuck-watch.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogThread } from '../log/sqlite-log-thread.ts'
 import type { WorkWorkerData } from '../main-work.ts'
@@ -19,6 +20,7 @@ import { openStateFollower, type StateFollower } from '../process/follow-state.t
 import { createFreshness, type Freshness } from '../process/freshness.ts'
 import { processorDefaults } from '../process/processor-options.ts'
 import { changeBoardBytes, createChangeBoard } from '../state/change-board.ts'
+import { commitMarkBytes, runningCommit } from '../state/commit-mark.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { type RenderPoolOptions, renderPoolDefaults } from '../template/render-pool.ts'
 import { createAdvise } from './advise-port.ts'
@@ -85,7 +87,8 @@ export async function openOwner(
   const logPort = logThread?.connect()
   // What other processes commit is on no board of this one.
   const changes = isShared(stores) ? undefined : new SharedArrayBuffer(changeBoardBytes)
-  const given = { logPort, advisorPort: workAdvisor.port2, freshness: shared, changes }
+  const commitMark = isShared(stores) ? undefined : new SharedArrayBuffer(commitMarkBytes)
+  const given = { logPort, advisorPort: workAdvisor.port2, freshness: shared, changes, commitMark }
   const data = workDataOf(options, given)
   const work = new Worker(new URL('../main-work.ts', import.meta.url), {
     name: 'work',
@@ -95,10 +98,12 @@ export async function openOwner(
     resourceLimits: { maxYoungGenerationSizeMb: nurseryMb },
   })
   const told = listenTo(work, deps.logger)
+  const watch = commitMark && openStuckWatch(() => runningCommit(commitMark), told.callStuck)
   const caller = createPortCaller(work)
   const advisor = createPortCaller(apiAdvisor.port2)
   const end = async (): Promise<void> => {
     await work.terminate()
+    await watch?.close()
     apiAdvisor.port2.close()
     await recommend.close()
     await follower?.close()
@@ -166,7 +171,7 @@ interface WorkCounts {
 
 function workDataOf(
   options: OwnerOptions,
-  shared: Pick<WorkWorkerData, 'logPort' | 'advisorPort' | 'freshness' | 'changes'>,
+  shared: Pick<WorkWorkerData, 'logPort' | 'advisorPort' | 'freshness' | 'changes' | 'commitMark'>,
 ): WorkWorkerData {
   const { values, stores } = options
   return {
@@ -207,6 +212,8 @@ interface Told {
   onDefinitions(listener: (hash: string) => Promise<void>): void
   /** From now on the end of the thread is no failure. */
   expectEnd(): void
+  /** A commit of the state does not come back. */
+  callStuck(): void
 }
 
 /** Takes what the owner's thread tells. */
@@ -250,6 +257,7 @@ function listenTo(work: Worker, logger: Logger): Told {
     expectEnd() {
       isEndExpected = true
     },
+    callStuck: () => fail(new OperatingError('STORE_STUCK', 'commit to the state')),
   }
 }
 

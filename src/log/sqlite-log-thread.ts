@@ -1,16 +1,15 @@
 /**
  * Starts the thread that writes both logs, and watches it from outside.
  *
- * A commit that does not come back cannot be noticed by the thread that waits for it. So this side
- * looks at the number of the commit, and when it is in the same commit at each look for `stuckMs`,
- * calls the thread stuck. It counts looks and not time: a process that was stopped and goes on has
- * looked only once.
+ * A commit that does not come back cannot be noticed by the thread that waits for it, so this side
+ * watches it.
  */
 
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { assert } from '../lib/assert.ts'
-import { type Clock, systemClock } from '../lib/clock.ts'
+import type { Clock } from '../lib/clock.ts'
 import { type ErrorCode, OperatingError } from '../lib/errors.ts'
+import { openStuckWatch } from '../lib/stuck-watch.ts'
 import { SharedBlock } from './sqlite-log-protocol.ts'
 
 export interface LogThreadOptions {
@@ -30,7 +29,7 @@ export interface LogThread {
   connect(): MessagePort
   /** Resolves with the first failure that is for good: STORE_IO, STORE_CORRUPT or STORE_STUCK. */
   readonly failed: Promise<OperatingError>
-  /** Looks at the running commit once; called by itself every `stuckMs` / 20. */
+  /** Looks at the running commit once; called by itself. */
   checkStuck(): void
   /** Commits what waits, closes the files, ends the thread. */
   close(): Promise<void>
@@ -46,8 +45,6 @@ export type LogThreadMessage =
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly says: string }
 
 const queueBytesHighDefault = 64 * 1024 * 1024
-const stuckMsDefault = 10_000
-const lookCountMax = 20
 
 /**
  * Opens both logs of `dataDir` in a new thread. Rejects where they are not there or of another
@@ -87,13 +84,15 @@ export async function startLogThread(
   })
 
   const shared = await ready.promise
-  const watching = new AbortController()
-  const watch = createStuckWatch(shared, failed.resolve)
-  const lookEveryMs = (options.stuckMs ?? stuckMsDefault) / lookCountMax
-  const watched = runWatch(watch, options.clock ?? systemClock, lookEveryMs, watching.signal)
+  const runningNow = (): number | undefined => {
+    const { commitNumber } = shared
+    return commitNumber % 2 === 0 ? undefined : commitNumber
+  }
+  const onStuck = (): void => failed.resolve(new OperatingError('STORE_STUCK', 'commit to the log'))
+  const watch = openStuckWatch(runningNow, onStuck, options)
   return {
     failed: failed.promise,
-    checkStuck: watch,
+    checkStuck: watch.look,
     connect() {
       assert(!isClosing, 'an open log thread is asked for a port')
       const { port1, port2 } = new MessageChannel()
@@ -102,38 +101,8 @@ export async function startLogThread(
     },
     async close() {
       isClosing = true
-      watching.abort()
       worker.postMessage({ kind: 'close' } satisfies LogThreadOrder)
-      await Promise.all([watched, exited.promise])
+      await Promise.all([watch.close(), exited.promise])
     },
-  }
-}
-
-function createStuckWatch(
-  shared: SharedBlock,
-  onStuck: (error: OperatingError) => void,
-): () => void {
-  let lastNumber = 0
-  let lookCount = 0
-  return () => {
-    const number = shared.commitNumber
-    const isSameCommit = number % 2 !== 0 && number === lastNumber
-    lookCount = isSameCommit ? lookCount + 1 : 0
-    lastNumber = number
-    if (lookCount === lookCountMax) {
-      onStuck(new OperatingError('STORE_STUCK', 'commit to the log'))
-    }
-  }
-}
-
-async function runWatch(
-  watch: () => void,
-  clock: Clock,
-  everyMs: number,
-  signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(everyMs, signal)
-    if (!signal.aborted) watch()
   }
 }

@@ -13,11 +13,29 @@ export async function slowDisk(server: ServerProcess, syncMs: number): Promise<S
 
 /** From now on every sync of the server goes wrong as `how` says, in strace's words. */
 export async function injectIntoSyncs(server: ServerProcess, how: string): Promise<SlowDisk> {
+  return await inject(server, { calls: 'fsync,fdatasync', how })
+}
+
+/** The same for what the server writes to one file. */
+export async function injectIntoWrites(
+  server: ServerProcess,
+  path: string,
+  how: string,
+): Promise<SlowDisk> {
+  return await inject(server, { calls: 'write,pwrite64', how, path })
+}
+
+async function inject(
+  server: ServerProcess,
+  given: { readonly calls: string; readonly how: string; readonly path?: string },
+): Promise<SlowDisk> {
+  const { calls, how, path } = given
   const strace = spawn(
     'strace',
     [
       ...['-f', '-p', String(server.pid), '-o', '/dev/null'],
-      ...['-e', 'trace=fsync,fdatasync', '-e', `inject=fsync,fdatasync:${how}`],
+      ...(path === undefined ? [] : ['-P', path]),
+      ...['-e', `trace=${calls}`, '-e', `inject=${calls}:${how}`],
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )

@@ -70,9 +70,12 @@ describe('commands', () => {
       assert.ok(answer.outbox.deleted > 0)
       assert.equal(code, 0)
       assert.ok(existsSync(join(into, 'state.sqlite')))
+      const again = await run('rebuild', '--into', into)
+      assert.equal(again.code, 2)
+      assert.match(again.stderr, /rebuilt is not empty/)
     })
 
-    it('events shows accepted and rejected ones, with reason and path', async () => {
+    it('events shows accepted and rejected ones, with the reason', async () => {
       const { code, stdout } = await run('events')
       assert.equal(code, 0)
       assert.match(stdout, /user:ada +Product Added/)
@@ -81,7 +84,7 @@ describe('commands', () => {
       const rejected = await run('events', '--from-start', '--rejected', '--json')
       const [first, ...others] = parseLines<{ kind: string; reason: string }>(rejected.stdout)
       assert.equal(first?.kind, 'rejected')
-      assert.notEqual(first?.reason, '')
+      assert.equal(first?.reason, 'id-missing')
       assert.equal(others.length, 0)
     })
 
@@ -98,6 +101,24 @@ describe('commands', () => {
       const [event] = parseLines<{ name: string; person: string }>((await following).stdout)
       assert.equal(event?.name, 'Page Seen')
       assert.equal(event?.person, 'user:dan')
+    })
+
+    it('events --follow shows what is rejected, with why', async () => {
+      const following = run('events', '--follow', '--rejected', '--count', '1', '--json')
+      let isShown = false
+      void following.then(() => {
+        isShown = true
+      })
+      await waitUntil(async () => {
+        if (!isShown) await world.send({ userId: 'dan', event: 5 })
+        return isShown
+      })
+      const [line] = parseLines<{ kind: string; reason: string; path: string }>(
+        (await following).stdout,
+      )
+      assert.equal(line?.kind, 'rejected')
+      assert.equal(line?.reason, 'event-name-invalid')
+      assert.equal(line?.path, '/event')
     })
 
     it('a reader that closes the pipe early ends events quietly', async () => {
@@ -224,7 +245,8 @@ describe('commands', () => {
       assert.equal((await run('backup', '--to', backup)).code, 0)
       const again = await runCommand(['restore', '--from', backup, '--data-dir', restored])
       assert.equal(again.code, 0)
-      assert.match(again.stdout, /new incarnation/)
+      const [, now, before] = /new incarnation, (\w+) \(before: (\w+)\)/.exec(again.stdout) ?? []
+      assert.ok(now !== undefined && before !== undefined && now !== before, again.stdout)
       const into = join(world.folder, 'restored-rebuilt')
       const proof = await runCommand(['rebuild', '--data-dir', restored, '--into', into])
       assert.equal(proof.code, 0)

@@ -121,7 +121,7 @@ async function runMany(seeds: readonly number[], parameters: readonly string[]):
   const left = [...seeds]
   let shownAtMs = startedAtMs
   const onReport = (report: Report): void => {
-    add(totals, report)
+    add(totals, report, parameters)
     const nowMs = systemClock.monotonicMs()
     if (nowMs - shownAtMs < progressMs) return
     shownAtMs = nowMs
@@ -162,7 +162,7 @@ function serveFrom(
   })
 }
 
-function add(totals: Totals, report: Report): void {
+function add(totals: Totals, report: Report, parameters: readonly string[]): void {
   totals.seedCount++
   totals.eventCount += report.eventCount
   totals.handOverCount += report.handOverCount
@@ -174,7 +174,8 @@ function add(totals: Totals, report: Report): void {
   }
   if (report.violations.length === 0) return
   totals.failed.push(report)
-  console.log(`FAILED seed ${report.seed}; replay: npm run simulate -- --seed ${report.seed}`)
+  const replay = [`--seed ${report.seed}`, ...parameters].join(' ')
+  console.log(`FAILED seed ${report.seed}; replay: npm run simulate -- ${replay}`)
   for (const violation of report.violations) console.log(`  ${violation}`)
 }
 

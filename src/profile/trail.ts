@@ -7,34 +7,42 @@
  * newest note leads towards the part, so following them from where it once was ends at it. Pure.
  */
 
-import type { Person, ProfilePart } from './person.ts'
-
 /** Notes of one person; beyond, the oldest is forgotten. */
 export const trailCountMax = 40
 
-/** An array, since it is in the head of a person. `toKey` is '' where the part is here, as `toId`. */
+/** An array, since it is in every head. `toKey` is '' where the part is here, as `toId`. */
 export type Passage = [partKey: string, id: string, toKey: string, toId: string]
 
+interface Part {
+  readonly key: string
+  id?: string
+}
+
+interface Holder {
+  /** Where parts went that were here, oldest first; absent while none has left. */
+  trail?: Passage[]
+}
+
 /** `unknown` where its note was forgotten; the id is the one that the part has there. */
-export type PartPlace =
-  | { readonly kind: 'here'; readonly part: ProfilePart }
+export type PartPlace<Found extends Part> =
+  | { readonly kind: 'here'; readonly part: Found }
   | { readonly kind: 'elsewhere'; readonly key: string; readonly id: string }
   | { readonly kind: 'unknown' }
 
 /** Returns the id of a part that begins at a person, undefined where it needs none. */
-export function idOfNew({ trail }: Pick<Person, 'trail'>, id: string): string | undefined {
+export function idOfNew({ trail }: Holder, id: string): string | undefined {
   return trail === undefined ? undefined : id
 }
 
 /** Notes that a part leaves for `toKey`; it is given `newId` where it has none. */
-export function noteLeaving(person: Person, part: ProfilePart, toKey: string, newId: string): void {
+export function noteLeaving(person: Holder, part: Part, toKey: string, newId: string): void {
   const before = part.id ?? ''
   part.id ??= newId
   note(person, [part.key, before, toKey, part.id])
 }
 
 /** Notes that a part was taken in, by `known` where a part of its key was there. */
-export function noteArrival(person: Person, part: ProfilePart, known?: ProfilePart): void {
+export function noteArrival(person: Holder, part: Part, known?: Part): void {
   const { key, id = '' } = part
   forget(person, key, id)
   const knownId = known?.id ?? ''
@@ -42,16 +50,16 @@ export function noteArrival(person: Person, part: ProfilePart, known?: ProfilePa
 }
 
 /** Notes that a part came, and went on at once. */
-export function notePassing(person: Person, { key, id = '' }: ProfilePart, toKey: string): void {
+export function notePassing(person: Holder, { key, id = '' }: Part, toKey: string): void {
   note(person, [key, id, toKey, id])
 }
 
 /** Returns where a part is that is, or was, here as `id`. */
-export function followTrail(
-  { parts, trail = [] }: Pick<Person, 'parts' | 'trail'>,
+export function followTrail<Found extends Part>(
+  { parts, trail = [] }: Holder & { readonly parts: readonly Found[] },
   partKey: string,
   id: string,
-): PartPlace {
+): PartPlace<Found> {
   const notes = trail.filter(([key]) => key === partKey)
   let current = id
   // A part that took another in may have left since; each note is met once.
@@ -68,13 +76,13 @@ export function followTrail(
   return { kind: 'unknown' }
 }
 
-function note(person: Person, passage: Passage): void {
+function note(person: Holder, passage: Passage): void {
   forget(person, passage[0], passage[1])
   const { trail = [] } = person
   person.trail = [...trail, passage].slice(-trailCountMax)
 }
 
-function forget({ trail }: Person, partKey: string, id: string): void {
+function forget({ trail }: Holder, partKey: string, id: string): void {
   const index = trail?.findIndex(([key, from]) => key === partKey && from === id) ?? -1
   if (index >= 0) trail?.splice(index, 1)
 }

@@ -65,10 +65,19 @@ async function run(data: RecommendWorkerData): Promise<void> {
   const { index, from } = await openIndex(data, { follower, incarnation, logger })
   let advisor = createAdvisor(index)
   let learning = await startLearning(given, { follower, advisor, index }, from)
+  const broken = Promise.withResolvers<never>()
+  // Nobody waits for these: what they throw would be lost, and the index go on without what it is.
+  const orEnd = (learn: () => void): void => {
+    try {
+      learn()
+    } catch (error) {
+      broken.reject(error)
+    }
+  }
   for (const port of data.ports) {
     servePort(port, {
-      learn: (message: LearnMessage) => learning.keeper.learn(message),
-      follow: (item: Item) => advisor.follow(item),
+      learn: (message: LearnMessage) => orEnd(() => learning.keeper.learn(message)),
+      follow: (item: Item) => orEnd(() => advisor.follow(item)),
       advise: (question: AdviceQuestion) => answerAdvise(advisor, question),
     })
   }
@@ -99,7 +108,7 @@ async function run(data: RecommendWorkerData): Promise<void> {
       await state.close()
     },
   })
-  await following
+  await Promise.all([following, broken.promise])
 }
 
 /** Fills an index from the feed: from `from` on, or all of it. */

@@ -8,7 +8,7 @@
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { duePrefix } from './campaign/message.ts'
-import { createAdvise } from './command/advise-port.ts'
+import { createAdvise, emailAnswerMsMax, orNothing } from './command/advise-port.ts'
 import type { LearnMessage } from './command/index-keeper.ts'
 import { openBlobStore, openEventLog, openStateStore } from './command/open-stores.ts'
 import type { StoreOptions } from './command/store-options.ts'
@@ -16,10 +16,11 @@ import { createThreadLogger } from './command/thread-logger.ts'
 import type { DeliveryOptions } from './delivery/delivery.ts'
 import { openSmtpMailer, type SmtpMailerOptions } from './delivery/smtp-mailer.ts'
 import { assert } from './lib/assert.ts'
-import { nextTurn, systemClock } from './lib/clock.ts'
+import { type Clock, nextTurn, systemClock } from './lib/clock.ts'
 import { type ErrorCode, OperatingError } from './lib/errors.ts'
 import { createFailpoint } from './lib/failpoint.ts'
 import { keepTicksFast } from './lib/fast-ticks.ts'
+import type { Logger } from './lib/logger.ts'
 import { createPortCaller, servePort } from './lib/port-call.ts'
 import { systemRandom } from './lib/random.ts'
 import { openMainThreadLoad } from './lib/thread-load.ts'
@@ -115,7 +116,7 @@ async function run(data: WorkWorkerData): Promise<void> {
       ...(isArmed ? withFailpoints(ports, createFailpoint(data.failpoint)) : ports),
       blobs,
       renderer,
-      advisor: connectAdvisor(data.advisorPort, stores.log.kind === 'sqlite'),
+      advisor: connectAdvisor(deps, data.advisorPort, stores.log.kind === 'sqlite'),
       openScratch: createMemoryStateStore,
       nextTurn: () => nextTurn().then(() => giveWay.pause(stop.signal)),
       clock: systemClock,
@@ -220,7 +221,11 @@ const noDelivery: DeliveryOptions = {
 }
 
 /** Where several processes fold, the index follows the feed of all of them in the state. */
-function connectAdvisor(port: MessagePort, isFedHere: boolean): AdvisorPort {
+function connectAdvisor(
+  deps: { readonly clock: Clock; readonly logger: Logger },
+  port: MessagePort,
+  isFedHere: boolean,
+): AdvisorPort {
   const caller = createPortCaller(port)
   return {
     learn: (interactions, feed) => {
@@ -232,7 +237,7 @@ function connectAdvisor(port: MessagePort, isFedHere: boolean): AdvisorPort {
     follow: (item) => {
       if (isFedHere) caller.tell('follow', item)
     },
-    advise: createAdvise(caller),
+    advise: orNothing(createAdvise(caller, deps, emailAnswerMsMax), deps),
   }
 }
 

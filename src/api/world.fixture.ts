@@ -73,8 +73,7 @@ steps:
 const addressSecret = new Uint8Array(32).fill(9)
 const publicUrl = 'https://mail.shop.example'
 const from = 'Test Shop <hello@shop.example>'
-const openScratch = createMemoryStateStore
-const fixedDeps = { clock: systemClock, logger: silentLogger, openScratch }
+const fixedDeps = { clock: systemClock, logger: silentLogger, openScratch: createMemoryStateStore }
 const workerOptions: WorkerOptions = {
   processor: { ...processorDefaults, idleMs: 5 },
   delivery: {
@@ -113,13 +112,16 @@ export interface World {
 
 export type GivenEvent = Pick<Event, 'type' | 'name'> & Partial<Event>
 
-/** Opens a world with definitions in force and four items; it ends with the test. */
+/** Opens a world with definitions in force and, if not told otherwise, four items. */
 export async function openWorld(
   t: TestContext,
   given: {
     readonly options?: Partial<ApiOptions>
     readonly deps?: Partial<ApiDeps>
     readonly files?: DefinitionFiles
+    readonly itemIds?: readonly string[]
+    /** What delivery asks, and the API where `deps` has nothing else. */
+    readonly advise?: ApiDeps['advise']
   } = {},
 ): Promise<World> {
   const identity = { incarnation: 'test', partitionCount }
@@ -129,7 +131,7 @@ export async function openWorld(
   const blobs = createMemoryBlobStore()
   const random = createSeededRandom(7)
   const renderer = createInlineRenderer(signingKeys)
-  const advisor = askOf(createAdvisor(createBlend()))
+  const advisor = askOf(createAdvisor(createBlend()), given.advise)
   const handedOver: HandOverRequest[] = []
   const mailer = createKeepingMailer(handedOver)
   const commits = createCommits()
@@ -196,17 +198,14 @@ export async function openWorld(
     acceptedMessage: (personKey) => findAccepted(world, personKey),
   }
   await applyDefinitions(world, blobs, given.files)
-  await world.append(['1', '2', '3', '4'].map(itemRecord))
+  await world.append((given.itemIds ?? [...'1234']).map(itemRecord))
   await settle()
   return world
 }
 
-function askOf(advisor: Advisor) {
-  return {
-    ...advisor,
-    advise: async (request: AdviceRequest) => advisor.advise(request),
-    indexState: async () => advisor.state(),
-  }
+function askOf(advisor: Advisor, given?: ApiDeps['advise']) {
+  const advise = given ?? (async (request: AdviceRequest) => advisor.advise(request))
+  return { ...advisor, advise, indexState: async () => advisor.state() }
 }
 
 /** Waits for what another part does; fails the test after a minute. */

@@ -2,9 +2,15 @@
  * Questions to the recommendation index in another thread, and its answers. They cross as a list
  * per field: a thread that takes a message makes each of its objects anew, names of fields
  * included, which costs more than all that they hold.
+ *
+ * A question has a deadline. Once one has passed, further ones are refused at once until the index
+ * answers again: what it cannot take does not pile up before it, and who asks waits once only.
  */
 
-import type { PortCaller } from '../lib/port-call.ts'
+import type { Clock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import { answerWithin, type PortCaller } from '../lib/port-call.ts'
 import type { Advice, AdviceReason, AdviceRequest, AdvisedItem } from '../recommend/advisor.ts'
 import type { InteractionKind } from '../recommend/recommender.ts'
 import { defaultRules } from '../recommend/recommender-rules.ts'
@@ -30,12 +36,61 @@ export interface AdviceAnswer {
   readonly boosts: readonly (number | undefined)[]
 }
 
-/** Returns what asks the thread behind `caller`. */
+/** How long a page waits for the index; who fetches one gives up not long after. */
+export const pageAnswerMsMax = 3_000
+/** How long an email waits: long enough for most starts, so that it goes with its lists. */
+export const emailAnswerMsMax = 15_000
+
+export type Advise = (request: AdviceRequest) => Promise<Advice>
+
+/** Returns what asks the thread behind `caller`; rejects with INDEX_SILENT where none answers. */
 export function createAdvise(
   caller: Pick<PortCaller, 'call'>,
-): (request: AdviceRequest) => Promise<Advice> {
-  return async (request) =>
-    readAnswer(await caller.call<AdviceAnswer>('advise', questionOf(request)))
+  deps: { readonly clock: Clock },
+  answerMsMax: number,
+): Advise {
+  let isSilent = false
+  const hear = (): void => {
+    isSilent = false
+  }
+  return async (request) => {
+    if (isSilent) throw silentError()
+    const asked = caller.call<AdviceAnswer>('advise', questionOf(request))
+    const answer = await answerWithin(deps.clock, asked, answerMsMax)
+    if (answer !== undefined) return readAnswer(answer)
+    isSilent = true
+    asked.then(hear, hear)
+    throw silentError()
+  }
+}
+
+const tellMsMin = 60_000
+
+/**
+ * Returns `advise` for emails: where the index does not answer they are filled with nothing from
+ * it, which is logged once a minute.
+ */
+export function orNothing(
+  advise: Advise,
+  { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
+): Advise {
+  let toldAtMs = Number.NEGATIVE_INFINITY
+  return async (request) => {
+    try {
+      return await advise(request)
+    } catch (error) {
+      if (!(error instanceof OperatingError && error.code === 'INDEX_SILENT')) throw error
+      if (clock.monotonicMs() - toldAtMs >= tellMsMin) {
+        toldAtMs = clock.monotonicMs()
+        logger.warn({}, 'the recommendation index does not answer; emails go without its lists')
+      }
+      return { recommendations: [], learnedCount: 0 }
+    }
+  }
+}
+
+function silentError(): OperatingError {
+  return new OperatingError('INDEX_SILENT', 'ask the recommendation index in time')
 }
 
 /** Answers what `createAdvise` asks. */

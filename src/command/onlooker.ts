@@ -13,7 +13,7 @@ import type { OwnerMeasures } from '../monitor/owner-measures.ts'
 import { openStateFollower } from '../process/follow-state.ts'
 import { createFreshness } from '../process/freshness.ts'
 import { openRenderPool } from '../template/render-pool.ts'
-import { createAdvise } from './advise-port.ts'
+import { createAdvise, pageAnswerMsMax } from './advise-port.ts'
 import { type Owner, type OwnerOptions, renderOptionsOf } from './owner-thread.ts'
 import { startRecommendThread } from './recommend-thread.ts'
 import { lookMsOf } from './store-options.ts'
@@ -48,9 +48,9 @@ export async function openOnlooker(
   const advisor = createPortCaller(port2)
   return {
     freshness,
-    // It owns nothing that could fail for good.
-    failed: new Promise<OperatingError>(() => {}),
-    advise: createAdvise(advisor),
+    // It owns nothing else that could fail for good.
+    failed: recommend?.failed ?? new Promise<OperatingError>(() => {}),
+    advise: createAdvise(advisor, deps, pageAnswerMsMax),
     indexState: async () => await recommend?.state(),
     async render(input) {
       assert(renderer !== undefined, 'only the API renders')

@@ -23,7 +23,7 @@ import { changeBoardBytes, createChangeBoard } from '../state/change-board.ts'
 import { commitMarkBytes, runningCommit } from '../state/commit-mark.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { type RenderPoolOptions, renderPoolDefaults } from '../template/render-pool.ts'
-import { createAdvise } from './advise-port.ts'
+import { createAdvise, pageAnswerMsMax } from './advise-port.ts'
 import type { Secrets } from './data-dir.ts'
 import { nicenessOf, startRecommendThread } from './recommend-thread.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
@@ -117,8 +117,8 @@ export async function openOwner(
   return {
     freshness,
     ...(changes === undefined ? {} : { changes: createChangeBoard(changes) }),
-    failed: told.failed,
-    advise: createAdvise(advisor),
+    failed: Promise.race([told.failed, recommend.failed]),
+    advise: createAdvise(advisor, deps, pageAnswerMsMax),
     indexState: () => recommend.state(),
     render: (input) => caller.call('render', input),
     waitCommitted: (places, msMax) =>

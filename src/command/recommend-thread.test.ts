@@ -3,15 +3,20 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import { systemClock } from '../lib/clock.ts'
-import { createPortCaller, servePort } from '../lib/port-call.ts'
+import { silentLogger } from '../lib/logger.ts'
+import { answerWithin, createPortCaller, servePort } from '../lib/port-call.ts'
 import type { RecommendWorkerData } from '../main-recommend.ts'
 import { feedKey } from '../process/feed.ts'
 import { createMeta, encodeJson, metaKey } from '../process/meta.ts'
 import type { IndexState } from '../recommend/advisor.ts'
 import { openSqliteStateStore } from '../state/sqlite-state-store.ts'
 import type { StateStore } from '../state/state-store.ts'
+import { createAdvise } from './advise-port.ts'
+import { readServerConfig } from './read-config.ts'
+import { startRecommendThread } from './recommend-thread.ts'
+import { storeOptionsOf } from './store-options.ts'
 
 const owner = { partition: 0, epoch: 1, nonce: 'n', incarnation: 'test' } as const
 const waitMsMax = 60_000
@@ -32,6 +37,34 @@ describe('a thread of the index that follows the feed in the state', () => {
     ])
     await feed([10], 11)
     await until(async () => (await thread.state()).learnedCount === 3)
+  })
+})
+
+describe('the thread of the index', () => {
+  it('tells that it failed where it ends by itself, not where it is closed', async (t) => {
+    for (const isBroken of [true, false]) {
+      const { dataDir } = await openFeed(t)
+      const { port1, port2 } = new MessageChannel()
+      const values = await readServerConfig(undefined, { 'server.dataDir': dataDir })
+      const thread = await startRecommendThread(
+        { clock: systemClock, logger: silentLogger },
+        { values, stores: storeOptionsOf(values), partitionCount: 1, ports: [port1] },
+      )
+      t.after(() => thread.close())
+      const caller = createPortCaller(port2)
+      const advise = createAdvise(caller, { clock: systemClock }, waitMsMax)
+      const asked = { activity: [], excludeItemIds: [], nowMs: 1, countMax: 1 }
+      assert.equal((await advise(asked)).learnedCount, 0)
+      // Nothing like it is sent: the thread throws where it takes it, as it would for a fault.
+      if (isBroken) caller.tell('learn', { interactions: 0 })
+      else await thread.close()
+      const ended = await answerWithin(systemClock, thread.failed, isBroken ? waitMsMax : 50)
+      assert.equal(ended?.code, isBroken ? 'INDEX_FAILED' : undefined)
+      if (!isBroken) return
+      assert.match(String(ended?.cause), /not iterable/)
+      await assert.rejects(advise(asked), { code: 'THREAD_ENDED' })
+      await assert.rejects(thread.state(), { code: 'THREAD_ENDED' })
+    }
   })
 })
 

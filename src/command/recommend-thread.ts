@@ -6,7 +6,7 @@ import type { ServerValues } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
-import { createPortCaller, servePort } from '../lib/port-call.ts'
+import { answerWithin, createPortCaller, servePort } from '../lib/port-call.ts'
 import type { RecommendWorkerData } from '../main-recommend.ts'
 import type { IndexState } from '../recommend/advisor.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
@@ -21,7 +21,9 @@ export interface RecommendThreadOptions {
 }
 
 export interface RecommendThread {
-  /** Answers nothing while the index fills. */
+  /** Resolves where the thread ends by itself once it had begun: nothing is learned any more. */
+  readonly failed: Promise<OperatingError>
+  /** Answers nothing while the index fills, and where it does not answer in time. */
   state(): Promise<IndexState | undefined>
   /** Ends the thread; it writes a snapshot before, if it is filled by then. */
   close(): Promise<void>
@@ -29,6 +31,7 @@ export interface RecommendThread {
 
 /** For the last snapshot. A thread that still fills is ended at once: it would not hear of it. */
 const closeMsMax = 10_000
+const stateAnswerMsMax = 3_000
 /**
  * What the thread makes and drops at once. Without a limit V8 lets it grow to 128 MB before it
  * looks; the index itself lies in arrays beside it.
@@ -68,11 +71,19 @@ export async function startRecommendThread(
     transferList: [...ports],
   })
   const opened = Promise.withResolvers<void>()
+  const failed = Promise.withResolvers<OperatingError>()
   let isFilled = false
-  worker.once('error', (error) => opened.reject(error))
-  worker.once('exit', () =>
-    opened.reject(new OperatingError('STORE_IO', 'open the recommendation index, which ended')),
-  )
+  let isEndExpected = false
+  worker.on('error', (error) => {
+    opened.reject(error)
+    failed.resolve(new OperatingError('INDEX_FAILED', 'run the recommendation index', error))
+  })
+  worker.on('exit', () => {
+    if (isEndExpected) return
+    const error = new OperatingError('INDEX_FAILED', 'run the recommendation index, which ended')
+    opened.reject(error)
+    failed.resolve(error)
+  })
   servePort(worker, {
     opened: () => opened.resolve(),
     filled: () => {
@@ -83,8 +94,13 @@ export async function startRecommendThread(
   const caller = createPortCaller(worker)
   await opened.promise
   return {
-    state: async () => (isFilled ? await caller.call<IndexState>('state') : undefined),
+    failed: failed.promise,
+    state: async () =>
+      isFilled
+        ? await answerWithin(deps.clock, caller.call<IndexState>('state'), stateAnswerMsMax)
+        : undefined,
     async close() {
+      isEndExpected = true
       const done = new AbortController()
       // Where it ends by itself or cannot write, what it would have kept is in the feed.
       const closed = isFilled ? caller.call('close').catch(() => undefined) : undefined

@@ -72,6 +72,20 @@ export const catalog = {
     retryable: false,
     remedy: 'Look at the record with `attune events`, then `attune skip` it with a reason.',
   },
+  INDEX_FAILED: {
+    retryable: false,
+    remedy:
+      'Start again: the index is read from its snapshot and the feed. If it ends again, delete ' +
+      'recommend-index.snapshot in the data directory first.',
+  },
+  INDEX_SILENT: {
+    retryable: true,
+    remedy: 'Nothing to do while the index fills after a start; else look at the load.',
+  },
+  THREAD_ENDED: {
+    retryable: true,
+    remedy: 'Nothing to do: the process ends too, and says why. It is to be started again.',
+  },
   BLOB_MISSING: {
     retryable: false,
     remedy: 'The side store lacks a body that the log names: restore it from a backup.',

@@ -2,11 +2,12 @@
  * Calls between threads: a function name and a value there, a value or an error back.
  *
  * Calls are answered in any order. An `OperatingError` keeps its code; other errors keep their
- * text. Calls waiting when the port closes are rejected. Not bounded here: each caller bounds what
- * it has under way.
+ * text. Calls waiting when the port closes are rejected, and so are those that come later. Not
+ * bounded here: each caller bounds what it has under way, and how long it waits.
  */
 
 import type { MessagePort, Worker } from 'node:worker_threads'
+import { type Clock, nextTurn } from './clock.ts'
 import { catalog, type ErrorCode, OperatingError } from './errors.ts'
 
 type Port = Pick<MessagePort | Worker, 'postMessage'> & {
@@ -44,6 +45,7 @@ export interface PortCaller {
 export function createPortCaller(port: Port): PortCaller {
   const waiting = new Map<number, PromiseWithResolvers<unknown>>()
   let next = 1
+  let hasEnded = false
   port.on('message', (message) => {
     if (!isReply(message)) return
     const call = waiting.get(message.answer)
@@ -52,13 +54,16 @@ export function createPortCaller(port: Port): PortCaller {
     else call?.reject(errorOf(message.code, message.says))
   })
   const onEnd = (): void => {
-    for (const call of waiting.values()) call.reject(new Error('the other thread has ended'))
+    hasEnded = true
+    for (const call of waiting.values()) call.reject(endedError())
     waiting.clear()
   }
   port.on('close', onEnd)
   port.on('exit', onEnd)
   return {
     call<Result>(name: string, input?: unknown): Promise<Result> {
+      // What is sent there is neither answered nor refused.
+      if (hasEnded) return Promise.reject(endedError())
       const call = Promise.withResolvers<unknown>()
       waiting.set(next, call)
       port.postMessage({ call: next, name, input } satisfies Request)
@@ -69,6 +74,29 @@ export function createPortCaller(port: Port): PortCaller {
     tell(name, input) {
       port.postMessage({ call: tellNumber, name, input } satisfies Request)
     },
+  }
+}
+
+function endedError(): OperatingError {
+  return new OperatingError('THREAD_ENDED', 'ask another thread, which has ended')
+}
+
+/** Returns what `answer` resolves to within `msMax`, else undefined; rejects as it does. */
+export async function answerWithin<Result>(
+  clock: Clock,
+  answer: Promise<Result>,
+  msMax: number,
+): Promise<Result | undefined> {
+  const done = new AbortController()
+  const late = async (): Promise<undefined> => {
+    await clock.sleep(msMax, done.signal)
+    // After a stall of this thread the timer comes before the messages that wait: they come first.
+    if (!done.signal.aborted) await nextTurn()
+  }
+  try {
+    return await Promise.race([answer, late()])
+  } finally {
+    done.abort()
   }
 }
 

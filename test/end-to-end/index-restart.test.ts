@@ -23,6 +23,7 @@ import {
   freePort,
   openServerProcess,
   type ServerProcess,
+  startServerProcess,
   stopServerProcess,
 } from '../faults/server-process.ts'
 import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
@@ -134,17 +135,27 @@ function markOf(profileId: string): Buffer {
 }
 
 /** Writes an erasure into the feed of a state that no server has. */
-async function eraseFromFeed(dataDir: string, profileId: string): Promise<void> {
+function eraseFromFeed(dataDir: string, profileId: string): Promise<void> {
+  return addToFeed(dataDir, personPrefix + profileId, encodeJson({ erased: [profileId] }))
+}
+
+/** Writes what is no entry into the feed of a state that no server has. */
+function breakFeed(dataDir: string): Promise<void> {
+  return addToFeed(dataDir, metaKey, Buffer.from('no JSON'))
+}
+
+/** Adds an entry to the feed of the first partition that has `key`. */
+async function addToFeed(dataDir: string, key: string, entry: Uint8Array): Promise<void> {
   const state = await openSqliteStateStore({ dataDir })
   try {
     for (const partition of Array(partitionCount).keys()) {
-      const [bytes, person] = await state.get(partition, [metaKey, personPrefix + profileId])
-      if (bytes === undefined || person === undefined) continue
+      const [bytes, found] = await state.get(partition, [metaKey, key])
+      if (bytes === undefined || found === undefined) continue
       const meta = decodeJson<PartitionMeta>(bytes)
       const head = await state.head(partition)
       assert.equal(await state.acquire(partition, head.epoch + 1, 'test'), 'acquired')
       const changes = [
-        { key: feedKey(meta.feedNext), value: encodeJson({ erased: [profileId] }) },
+        { key: feedKey(meta.feedNext), value: entry },
         { key: metaKey, value: encodeJson({ ...meta, feedNext: meta.feedNext + 1 }) },
       ]
       const owner = { ...head, partition, epoch: head.epoch + 1, nonce: 'test' }
@@ -153,8 +164,26 @@ async function eraseFromFeed(dataDir: string, profileId: string): Promise<void> 
       await state.release(partition, owner.epoch, owner.nonce)
       return
     }
-    assert.fail(`no partition has ${profileId}`)
+    assert.fail(`no partition has ${key}`)
   } finally {
     await state.close()
   }
 }
+
+it('ends with the index, and says what to do', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-index-'))
+  const options = { dataDir: join(folder, 'data'), definitionsDir: join(folder, 'shop') }
+  await writeSmallShop(options.definitionsDir)
+  let server = await openServerProcess({ ...options, port: await freePort() })
+  t.after(async () => {
+    server.signal('SIGKILL')
+    await server.ended
+    await rm(folder, { recursive: true, force: true })
+  })
+  assert.equal((await stopServerProcess(server)).code, 0)
+  // The fold reads no entry of the feed, so that it is the index alone that meets it.
+  await breakFeed(options.dataDir)
+  server = startServerProcess({ ...options, port: await freePort() })
+  assert.equal((await server.ended).code, 70, server.said())
+  assert.match(server.said(), /INDEX_FAILED: run the recommendation index[\s\S]*what to do/)
+})

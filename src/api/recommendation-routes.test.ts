@@ -153,6 +153,37 @@ describe('/api/v1/profiles/:id/recommendations', () => {
   })
 })
 
+describe('recommendations where nothing can be sold', () => {
+  it('are empty lists, of an empty catalog and of one that is sold out', async (t) => {
+    const empty = await openWorld(t, { itemIds: [] })
+    const soldOut = await openShop(t)
+    const items = [...'1234'].map((itemId) => ({ itemId, isPartial: true, stockCount: 0 }))
+    await putItems(soldOut, items)
+    for (const world of [empty, soldOut]) {
+      for (const path of [
+        'profiles/eve/recommendations',
+        'profiles/nobody/recommendations?category=Cups',
+        'items/1/similar',
+        'recommendations/trending',
+        'recommendations/trending?category=Cups',
+      ]) {
+        deepStrictEqual((await get(world, `/api/v1/${path}`)).items, [], path)
+      }
+      const slots = [
+        { name: 'a', count: 4 },
+        { name: 'b', count: 4 },
+      ]
+      const answer = await post(world, { profile: 'eve', activity: [{ itemId: '1' }], slots })
+      equal(answer.statusCode, 200, answer.body)
+      const expected = [
+        { name: 'a', items: [] },
+        { name: 'b', items: [] },
+      ]
+      deepStrictEqual(answer.json().slots, expected)
+    }
+  })
+})
+
 describe('/api/v1/items/:id/similar', () => {
   it('shows what goes with an item, and of an unknown one what is popular', async (t) => {
     const world = await openShop(t)

@@ -12,7 +12,12 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { Item } from './catalog/item.ts'
 import { type AdviceQuestion, answerAdvise } from './command/advise-port.ts'
-import { IndexKeeper, type IndexKeeperOptions, type LearnMessage } from './command/index-keeper.ts'
+import {
+  IndexKeeper,
+  type IndexKeeperOptions,
+  type LearnMessage,
+  type SnapshotIndex,
+} from './command/index-keeper.ts'
 import { loadSnapshot } from './command/index-snapshot.ts'
 import { openStateStore } from './command/open-stores.ts'
 import type { StateOptions } from './command/store-options.ts'
@@ -62,8 +67,8 @@ async function run(data: RecommendWorkerData): Promise<void> {
   await follower.open()
   main.tell('opened')
   const incarnation = await follower.readIncarnation()
-  const { index, from } = await openIndex(data, { follower, incarnation, logger })
-  let advisor = createAdvisor(index)
+  const { index, from, ...opened } = await openIndex(data, { follower, incarnation, logger })
+  let { advisor } = opened
   let learning = await startLearning(given, { follower, advisor, index }, from)
   const broken = Promise.withResolvers<never>()
   // Nobody waits for these: what they throw would be lost, and the index go on without what it is.
@@ -120,12 +125,33 @@ async function startLearning(
   const { follower, advisor } = given
   const hasErased = await fill({ follower, advisor, logger }, from)
   const keeper = new IndexKeeper({ ...deps, logger }, data.snapshot, {
-    ...given,
+    advisor,
+    index: withRobots(given),
     incarnation: () => follower.readIncarnation(),
     next: follower.next,
   })
   if (hasErased) keeper.dropSnapshot()
   return { follower, advisor, keeper }
+}
+
+/** What a snapshot holds: the index, and what was counted of those who may be robots. */
+function withRobots({ index, advisor }: Pick<Opened, 'index' | 'advisor'>): SnapshotIndex {
+  return {
+    get learnedCount() {
+      return index.learnedCount
+    },
+    transfer(through) {
+      index.transfer(through)
+      advisor.robots.transfer(through)
+    },
+  }
+}
+
+interface Opened {
+  readonly index: Recommender
+  readonly advisor: Advisor
+  /** By partition: number of the first entry of the feed to learn; undefined: all. */
+  readonly from: readonly number[] | undefined
 }
 
 /** Returns the index of the snapshot, and from where in the feed to go on; else an empty one. */
@@ -136,25 +162,28 @@ async function openIndex(
     readonly incarnation: string
     readonly logger: Logger
   },
-): Promise<{ readonly index: Recommender; readonly from: readonly number[] | undefined }> {
+): Promise<Opened> {
   const { follower, logger } = given
-  const options = { eventCountMax: data.eventCountMax }
-  const index = createBlend(options)
-  if (data.snapshot.everyCount === 0) return { index, from: undefined }
-  const loaded = loadSnapshot(data.snapshot.path, index, ({ incarnation, next }) => {
+  const openEmpty = (): Opened => {
+    const index = createBlend({ eventCountMax: data.eventCountMax })
+    return { index, advisor: createAdvisor(index), from: undefined }
+  }
+  const opened = openEmpty()
+  if (data.snapshot.everyCount === 0) return opened
+  const loaded = loadSnapshot(data.snapshot.path, withRobots(opened), ({ incarnation, next }) => {
     if (incarnation !== given.incarnation) return 'is of another log'
     if (next.length !== follower.next.length) return 'has another number of partitions'
     // The state lost its newest commits; folded again, it would be learned twice.
     const isAhead = next.some((number, partition) => number > (follower.next[partition] ?? 1))
     return isAhead ? 'is newer than the state' : undefined
   })
-  if (loaded.kind === 'absent') return { index, from: undefined }
+  if (loaded.kind === 'absent') return opened
   const isWhole = loaded.kind === 'loaded' && (await follower.holdsFrom(loaded.place.next))
-  if (isWhole) return { index, from: loaded.place.next }
+  if (isWhole) return { ...opened, from: loaded.place.next }
   // Somebody may have been erased by what is gone.
   const says = loaded.kind === 'unfit' ? loaded.says : 'is older than what the feed holds'
   logger.warn({ says }, 'the snapshot of the index does not fit; learning all again')
-  return { index: createBlend(options), from: undefined }
+  return openEmpty()
 }
 
 /** Tells whether somebody was erased on the way. */

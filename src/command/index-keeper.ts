@@ -27,6 +27,9 @@ export interface LearnMessage {
   readonly feed: FeedPlace
 }
 
+/** What goes into a snapshot. */
+export type SnapshotIndex = Pick<Recommender, 'learnedCount' | 'transfer'>
+
 export interface IndexKeeperOptions {
   readonly path: string
   /** Interactions learned between two snapshots; 0 for none. */
@@ -50,7 +53,7 @@ export class IndexKeeper {
   readonly #deps: { readonly clock: Clock; readonly logger: Logger }
   readonly #options: IndexKeeperOptions
   readonly #advisor: Advisor
-  readonly #index: Pick<Recommender, 'learnedCount' | 'transfer'>
+  readonly #index: SnapshotIndex
   readonly #incarnation: () => Promise<string>
   readonly #next: number[]
   readonly #waiting: LearnMessage[] = []
@@ -71,7 +74,7 @@ export class IndexKeeper {
     options: IndexKeeperOptions,
     given: {
       readonly advisor: Advisor
-      readonly index: Pick<Recommender, 'learnedCount' | 'transfer'>
+      readonly index: SnapshotIndex
       /** Of the log whose feed it learns; '' while that is not known. */
       readonly incarnation: () => Promise<string>
       readonly next: readonly number[]

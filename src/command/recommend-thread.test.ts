@@ -68,6 +68,34 @@ describe('the thread of the index', () => {
   })
 })
 
+describe('the allowance of a profile', () => {
+  it('is not granted again by a restart', async (t) => {
+    const { dataDir, feed } = await openFeed(t)
+    await feed([1], 2)
+    const values = await readServerConfig(undefined, {
+      'server.dataDir': dataDir,
+      'recommend.snapshotEveryCount': '1000',
+    })
+    const ignored: (number | undefined)[] = []
+    for (const count of [305, 1]) {
+      const { port1, port2 } = new MessageChannel()
+      const thread = await startRecommendThread(
+        { clock: systemClock, logger: silentLogger },
+        { values, stores: storeOptionsOf(values), partitionCount: 1, ports: [port1] },
+      )
+      const view = { profileId: 'robot', itemId: 'a', kind: 'view', occurredAtMs: 1 } as const
+      const interactions = Array.from({ length: count }, () => view)
+      await until(async () => (await thread.state()) !== undefined)
+      createPortCaller(port2).tell('learn', { interactions, feed: { partition: 0, next: 2 } })
+      const before = ignored.at(-1) ?? 0
+      await until(async () => ((await thread.state())?.ignoredCount ?? 0) > before)
+      ignored.push((await thread.state())?.ignoredCount)
+      await thread.close()
+    }
+    assert.deepEqual(ignored, [5, 6])
+  })
+})
+
 /** A state of one partition whose feed has the entries that are given. */
 async function openFeed(t: TestContext) {
   const dataDir = await mkdtemp(join(tmpdir(), 'attune-feed-'))

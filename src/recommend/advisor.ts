@@ -88,7 +88,7 @@ export interface Advisor {
   erase(profileIds: readonly string[]): void
   advise(request: AdviceRequest): Advice
   /** What was flagged and not learned; see `robot-guard.ts`. */
-  readonly robots: Pick<RobotGuard, 'isFlagged'>
+  readonly robots: Pick<RobotGuard, 'isFlagged' | 'transfer'>
   state(): IndexState
 }
 

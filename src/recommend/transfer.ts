@@ -8,7 +8,7 @@
  */
 
 /** Of all structures together. */
-export const indexLayout = 5
+export const indexLayout = 6
 
 export type TypedArray = Int32Array | Uint8Array | Float32Array | Float64Array
 

@@ -75,15 +75,15 @@ export function authorize(
   const scope = Object.hasOwn(routeScopes, name) ? routeScopes[name] : undefined
   if (scope === 'public') return undefined
   if (scope === undefined) return undeclared
-  const key = bearerOf(access.authorization)
-  if (key === undefined) return missing
+  const key = tokenOf(access.authorization, bearer) ?? passwordOf(access.authorization, scope)
+  if (key === undefined) return scope === 'read' ? missingToRead : missing
   const found = apiKeys.find(key)
   if (found instanceof Promise) return found.then((late) => check(late?.scopes, scope))
   return check(found?.scopes, scope)
 }
 
 function check(given: readonly Scope[] | undefined, scope: Scope): ApiProblem | undefined {
-  if (given === undefined) return unknown
+  if (given === undefined) return scope === 'read' ? unknownToRead : unknown
   if (given.includes(scope) || given.includes('admin')) return undefined
   return {
     status: 403,
@@ -93,12 +93,26 @@ function check(given: readonly Scope[] | undefined, scope: Scope): ApiProblem | 
   }
 }
 
-const scheme = 'bearer '
+const bearer = 'bearer '
+const basic = 'basic '
 
-function bearerOf(header: string | undefined): string | undefined {
+/** Returns what stands behind a scheme, or undefined where it is another one or nothing. */
+function tokenOf(header: string | undefined, scheme: string): string | undefined {
   if (header === undefined || header.length <= scheme.length) return undefined
   if (header.slice(0, scheme.length).toLowerCase() !== scheme) return undefined
   return header.slice(scheme.length).trim()
+}
+
+/**
+ * Returns the password of Basic authentication (RFC 7617); the user may be any. To read alone: a
+ * browser sends it by itself where it was given once, also from pages of others.
+ */
+function passwordOf(header: string | undefined, scope: Scope): string | undefined {
+  const token = scope === 'read' ? tokenOf(header, basic) : undefined
+  if (token === undefined) return undefined
+  const pair = Buffer.from(token, 'base64').toString()
+  const at = pair.indexOf(':')
+  return at < 0 ? undefined : pair.slice(at + 1)
 }
 
 const missing: ApiProblem = {
@@ -107,11 +121,21 @@ const missing: ApiProblem = {
   detail: 'Give an API key: Authorization: Bearer atk_...',
   challenge: 'Bearer realm="attune"',
 }
+const basicChallenge = 'Basic realm="attune", charset="UTF-8"'
+const missingToRead: ApiProblem = {
+  ...missing,
+  detail: 'Give an API key: Authorization: Bearer atk_..., or as the password of Basic.',
+  challenge: `${missing.challenge}, ${basicChallenge}`,
+}
 const unknown: ApiProblem = {
   status: 401,
   code: 'key-unknown',
   detail: 'The API key is not known.',
   challenge: 'Bearer realm="attune", error="invalid_token"',
+}
+const unknownToRead: ApiProblem = {
+  ...unknown,
+  challenge: `${unknown.challenge}, ${basicChallenge}`,
 }
 const undeclared: ApiProblem = {
   status: 403,

@@ -50,10 +50,41 @@ describe('authorization', () => {
     }
   })
 
+  it('takes a key as the password of Basic, by any user, where a route only reads', async (t) => {
+    const world = await openWorld(t)
+    const keyOf = (scope: 'read' | 'admin' | 'write'): string =>
+      world.keys[scope].authorization.slice('Bearer '.length)
+    const call = async (credentials: string, scheme = 'Basic', method: 'GET' | 'POST' = 'GET') => {
+      const authorization = `${scheme} ${Buffer.from(credentials).toString('base64')}`
+      const url = method === 'GET' ? '/api/v1/recommendations/trending' : '/api/v1/items'
+      return await world.app.inject({ method, url, headers: { authorization }, payload: [] })
+    }
+    for (const user of ['x', '', 'esp', 'f\u00fcr']) {
+      equal((await call(`${user}:${keyOf('read')}`)).statusCode, 200)
+    }
+    equal((await call(`x:${keyOf('read')}`, 'basic')).statusCode, 200)
+    equal((await call(`x:${keyOf('write')}`)).statusCode, 403)
+    // No user has a colon, a password may.
+    const wrong = [`x:y:${keyOf('read')}`, keyOf('read'), `${keyOf('read')}:`, 'x:', ':', '']
+    for (const credentials of wrong) {
+      const refused = await call(credentials)
+      equal(refused.statusCode, 401, credentials)
+      ok(
+        String(refused.headers['www-authenticate']).endsWith(
+          'Basic realm="attune", charset="UTF-8"',
+        ),
+      )
+    }
+    const written = await call(`x:${keyOf('admin')}`, 'Basic', 'POST')
+    equal(written.statusCode, 401)
+    equal(written.headers['www-authenticate'], 'Bearer realm="attune"')
+  })
+
   it('says how to authenticate', async (t) => {
     const world = await openWorld(t)
     const missing = await world.app.inject('/api/v1/status')
-    equal(missing.headers['www-authenticate'], 'Bearer realm="attune"')
+    const both = 'Bearer realm="attune", Basic realm="attune", charset="UTF-8"'
+    equal(missing.headers['www-authenticate'], both)
     equal(missing.json().code, 'key-missing')
     const lacking = await world.app.inject({ url: '/api/v1/status', headers: world.keys.render })
     ok(String(lacking.headers['www-authenticate']).includes('insufficient_scope'))

@@ -147,9 +147,52 @@ describe('/api/v1/profiles/:id/recommendations', () => {
     const statusOf = async (url: string): Promise<number> =>
       (await world.app.inject({ url, headers: world.keys.read })).statusCode
     equal(await statusOf('/api/v1/profiles/eve/recommendations?count=x'), 400)
-    equal(await statusOf('/api/v1/profiles/user:/recommendations'), 400)
+    equal(await statusOf(`/api/v1/profiles/${'x'.repeat(301)}/recommendations`), 400)
     equal(await statusOf('/api/v1/profiles/eve/recommendations?recommender=none'), 404)
     equal((await world.app.inject({ url: '/api/v1/recommendations/trending' })).statusCode, 401)
+  })
+})
+
+describe('parameters that are empty', () => {
+  it('are as none, since an empty merge field is no mistake', async (t) => {
+    const world = await openShop(t)
+    const empty = 'count=&recommender=&category=&exclude='
+    for (const path of [
+      'profiles/eve/recommendations',
+      'items/1/similar',
+      'recommendations/trending',
+    ]) {
+      const url = `/api/v1/${path}`
+      deepStrictEqual(idsOf(await get(world, `${url}?${empty}`)), idsOf(await get(world, url)))
+    }
+    const body = { profile: '', recommender: '', exclude: [] }
+    deepStrictEqual((await post(world, body)).json(), (await post(world, {})).json())
+    for (const path of [
+      'profiles//recommendations',
+      'profiles/user:/recommendations',
+      'items//similar',
+    ]) {
+      const url = `/api/v1/${path}`
+      const list = await get(world, url)
+      deepStrictEqual([list.isKnown, list.items.length > 0], [false, true], url)
+    }
+  })
+
+  it('are refused where they say something that cannot be', async (t) => {
+    const world = await openShop(t)
+    const url = '/api/v1/recommendations/trending'
+    for (const [query, status] of [
+      ['count=x', 400],
+      ['count=-1', 400],
+      ['count=1e2', 400],
+      ['count=99999', 400],
+      [`category=${'c'.repeat(201)}`, 400],
+      ['recommender=none-such', 404],
+      ['count=3&count=4', 400],
+    ] as const) {
+      const answer = await world.app.inject({ url: `${url}?${query}`, headers: world.keys.read })
+      equal(answer.statusCode, status, query)
+    }
   })
 })
 

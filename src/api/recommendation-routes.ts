@@ -33,12 +33,13 @@ const Name = Type.String({ minLength: 1, maxLength: 64 })
 const Count = Type.Integer({ minimum: 0, maximum: 100 })
 const IdParams = Type.Object({ id: Type.String() })
 type IdParams = Static<typeof IdParams>
+/** Of these an empty one is as none: that is what a sender puts in for an empty merge field. */
 const ListQuery = Type.Object({
-  count: Type.Optional(Type.String({ pattern: '^[0-9]{1,4}$' })),
-  recommender: Type.Optional(Name),
+  count: Type.Optional(Type.String({ pattern: '^[0-9]{0,4}$' })),
+  recommender: Type.Optional(Type.String({ maxLength: 64 })),
   /** Ids of items that are shown elsewhere, divided by commas. */
   exclude: Type.Optional(Type.String({ maxLength: 8000 })),
-  category: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+  category: Type.Optional(Type.String({ maxLength: 200 })),
 })
 type ListQuery = Static<typeof ListQuery>
 
@@ -57,12 +58,13 @@ const Done = Type.Object(
 const Slot = Type.Object({ name: Name, recommender: Type.Optional(Name), count: Count }, strict)
 const ContextBody = Type.Object(
   {
-    profile: Type.Optional(Type.String({ minLength: 1, maxLength: 300 })),
+    /** An empty one is as none. */
+    profile: Type.Optional(Type.String({ maxLength: 300 })),
     /** Behind that of the profile, oldest first. */
     activity: Type.Optional(Type.Array(Done, { maxItems: 200 })),
     exclude: Type.Optional(Type.Array(ItemId, { maxItems: 1000 })),
     count: Type.Optional(Count),
-    recommender: Type.Optional(Name),
+    recommender: Type.Optional(Type.String({ maxLength: 64 })),
     /** As in `recommenders/NAME.yaml`, instead of a name. */
     rules: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     /** Several lists, of which none shows what another does. */
@@ -91,7 +93,7 @@ export function addRecommendationRoutes(app: FastifyInstance, given: ApiDeps): v
     const person = await findSubject(deps, request.params.id)
     if ('code' in person) return sendProblem(reply, person)
     const [slot] = await fillSlots(deps, person.activity, {
-      slots: [{ name: '', countMax: countOf(query), rules: narrow(rules, query.category) }],
+      slots: [{ name: '', countMax: countOf(query), rules: narrow(rules, categoryOf(query)) }],
       nowMs: deps.clock.nowMs(),
       currency: definitions.shop.currency,
       excludeItemIds: excludedBy(query),
@@ -112,7 +114,7 @@ export function addRecommendationRoutes(app: FastifyInstance, given: ApiDeps): v
       const slots = slotsOf(definitions, body)
       if ('code' in slots) return sendProblem(reply, slots)
       const nowMs = deps.clock.nowMs()
-      const person = body.profile === undefined ? undefined : await findSubject(deps, body.profile)
+      const person = isGiven(body.profile) ? await findSubject(deps, body.profile) : undefined
       if (person !== undefined && 'code' in person) return sendProblem(reply, person)
       const filled = await fillSlots(deps, [...(person?.activity ?? []), ...doneIn(body, nowMs)], {
         slots,
@@ -162,7 +164,7 @@ function addListRoutes(app: FastifyInstance, deps: ApiDeps, inForce: Definitions
     const named = rulesNamed(definitions, query.recommender)
     if ('code' in named) return sendProblem(reply, named)
     const { currency } = definitions.shop
-    const rules = narrow({ ...named, kind }, query.category)
+    const rules = narrow({ ...named, kind }, categoryOf(query))
     const countMax = countOf(query, kind === 'trending' ? feedCountDefault : countDefault)
     const found = await recommendItems(deps, { ...request, rules, currency, countMax })
     const items = showRecommended(found, currency)
@@ -190,16 +192,21 @@ interface Subject {
 
 /** Returns what a person did; of an unknown one, nothing. */
 async function findSubject(deps: ApiDeps, id: string): Promise<Subject | ApiProblem> {
+  if (emptyIds.includes(id)) return subjectUnknown(id)
   const key = parseProfileId(id)
   if (key === undefined) return profileIdProblem
   const found = await findPerson(deps.place, key)
-  if (found === undefined) {
-    const shown = { id: key, isKnown: false, version: 0, asOf: null, ageMs: null }
-    return { activity: [], shown }
-  }
+  if (found === undefined) return subjectUnknown(key)
   const { activity } = viewPerson(found.person, found.traits)
   const { key: id_, version } = found.person
   return { activity, shown: { id: id_, isKnown: true, version, ...ageOf(deps, found) } }
+}
+
+/** What an empty merge field leaves of the id of a person whom the sender does not know. */
+const emptyIds = ['', 'user:', 'anonymous:']
+
+function subjectUnknown(id: string): Subject {
+  return { activity: [], shown: { id, isKnown: false, version: 0, asOf: null, ageMs: null } }
 }
 
 function slotsOf(
@@ -236,7 +243,7 @@ function rulesNamed(
   definitions: CompiledDefinitions,
   name: string | undefined,
 ): RecommenderRules | ApiProblem {
-  if (name === undefined) return defaultRules
+  if (!isGiven(name)) return defaultRules
   const rules = definitions.recommenders.get(name)
   if (rules !== undefined) return rules
   const names = [...definitions.recommenders.keys()].sort()
@@ -251,7 +258,15 @@ function narrow(rules: RecommenderRules, category: string | undefined): Recommen
 }
 
 function countOf(query: ListQuery, fallback = countDefault): number {
-  return Math.min(adviceCountMax, Number(query.count ?? fallback))
+  return Math.min(adviceCountMax, Number(isGiven(query.count) ? query.count : fallback))
+}
+
+function categoryOf({ category }: ListQuery): string | undefined {
+  return isGiven(category) ? category : undefined
+}
+
+function isGiven(text: string | undefined): text is string {
+  return text !== undefined && text !== ''
 }
 
 function excludedBy({ exclude }: ListQuery): readonly string[] {

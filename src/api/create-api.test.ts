@@ -112,6 +112,9 @@ describe('errors', () => {
     const nowhere = await world.app.inject('/nowhere')
     equal(nowhere.statusCode, 404)
     equal(nowhere.json().code, 'not-found')
+    const garbled = await world.app.inject('/api/v1/items/%zz')
+    equal(garbled.statusCode, 400)
+    equal(garbled.json().code, 'invalid')
     const headers = { ...world.keys.write, 'content-type': 'application/json' }
     const broken = await world.app.inject({
       method: 'POST',

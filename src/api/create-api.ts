@@ -51,6 +51,10 @@ export function createApi(
     exposeHeadRoutes: false,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: paramCharactersMax },
+    // A path that cannot be read has no route whose handler of errors it would come to.
+    frameworkErrors: (error, _request, reply) => {
+      sendProblem(reply, problemOfError(error, deps.logger))
+    },
     // Nothing is taken out or turned into another type in silence.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, removeAdditional: false } },
     ...(serverFactory === undefined ? {} : { serverFactory }),

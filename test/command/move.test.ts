@@ -44,6 +44,7 @@ it('move carries log, state and what waits over to Kafka and Redis', async (t) =
     { type: 'track', userId, event: 'Product Added', properties },
   ])
   await collect(before.url, 'batch', { batch })
+  await collect(before.url, 'batch', { batch: viewsOfMany() })
   assert.equal((await stopServerProcess(before)).code, 0)
   assert.equal(catcher.count, 0, 'the campaign still waits')
 
@@ -75,6 +76,12 @@ it('move carries log, state and what waits over to Kafka and Redis', async (t) =
   assert.deepEqual(receivers.toSorted(), expected, after.said())
   assert.equal((await stopServerProcess(after)).code, 0)
 
+  const scored = ['--config', configPath, '--algorithm', 'co-visitation', '--json', '--quiet']
+  const evaluated = await runCommand(['evaluate', ...scored])
+  assert.match(evaluated.stderr, /^164 interactions of 44 people/m)
+  const [line] = parseLines<{ predictions: number; hr20: number }>(evaluated.stdout)
+  assert.ok((line?.predictions ?? 0) >= 20 && line?.hr20 === 1, evaluated.stdout)
+
   const into = join(world.folder, 'rebuilt')
   const proof = await runCommand(['rebuild', '--config', configPath, '--into', into, '--json'])
   assert.equal(parseLines<Moved>(proof.stdout)[0]?.isEqual, true, proof.stderr)
@@ -96,6 +103,16 @@ it('move carries log, state and what waits over to Kafka and Redis', async (t) =
   assert.equal(trim.code, 2)
   assert.match(trim.stderr, /Redis may lose every commit/)
 })
+
+/** Enough to learn from and to predict: people who look at the same four things, a minute apart. */
+function viewsOfMany(): readonly Readonly<Record<string, unknown>>[] {
+  const startMs = systemClock.nowMs() - 3_600_000
+  return Array.from({ length: 160 }, (_, nth) => ({
+    ...{ type: 'track', event: 'Product Viewed', userId: `viewer-${Math.floor(nth / 4)}` },
+    timestamp: new Date(startMs + nth * 1_000).toISOString(),
+    properties: { product_id: `item-${nth % 4}` },
+  }))
+}
 
 function sumOf(moved: Moved | undefined, name: 'records' | 'keys'): number {
   return moved?.partitions.reduce((sum, each) => sum + each[name], 0) ?? 0

@@ -1,11 +1,12 @@
 /** `attune evaluate` on a folder so small that its figures can be worked out. */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { createSeededRandom } from '../../src/lib/random.ts'
 import { parseLines, runCommand } from './run-command.ts'
 
 interface Line {
@@ -37,14 +38,14 @@ describe('attune evaluate', () => {
     assert.deepEqual(others, [])
     // After 1 came 2 (two times at once), and 3 (at once, and at two steps): 2 to 1.25.
     //   1 -> 3        place 2
-    //   9 -> 1        9 is unknown: what trends: 5, met most often, and then 1
+    //   9 -> 1        9 is unknown: what trends: 5, met most often, 4, a week newer, and then 1
     //   9 1 -> 2      place 1
     //   2 -> 8        never met, so never found
     assert.ok(line !== undefined)
     assert.deepEqual([line.algorithm, line.predictions], ['sequential-rules', 4])
     assert.equal(line.hr20, 0.75)
     const placeOfTrend = 1 / (line.mrr20 * 4 - 1 / 2 - 1)
-    assert.equal(Math.round(placeOfTrend * 1e3) / 1e3, 2, `${line.mrr20}`)
+    assert.equal(Math.round(placeOfTrend * 1e3) / 1e3, 3, `${line.mrr20}`)
     assert.equal(line.coverage, 1)
     assert.ok(line.latencyUs.p50 > 0 && line.latencyUs.p99 >= line.latencyUs.p50)
     assert.match(stderr, /1 empty lines passed over/)
@@ -77,6 +78,41 @@ describe('attune evaluate', () => {
     }
     assert.equal(await hits(), 0)
     assert.equal(await hits('--updated'), 0.5)
+  })
+
+  it('fits weights to what is learned, whatever is to be predicted', async () => {
+    const many = join(folder, 'many')
+    await mkdir(many)
+    /** Walks among 30 items, mostly near the one before; some go back. */
+    const sessionsOf = (seed: number, count: number): string => {
+      const random = createSeededRandom(seed)
+      const walk = Array.from({ length: count }, () => {
+        const items = [Math.floor(random.unit() * 30)]
+        while (items.length < 5) {
+          const isBack = random.unit() < 0.2
+          const near = (items.at(-1) ?? 0) + Math.floor(random.unit() ** 2 * 8)
+          items.push(isBack ? (items[0] ?? 0) : near % 30)
+        }
+        return items.join(' ')
+      })
+      return walk.join('\n')
+    }
+    let fitCount = 0
+    const fit = async (train: string, test: string): Promise<string> => {
+      await writeFile(join(many, 'train.txt'), train)
+      await writeFile(join(many, 'test.txt'), test)
+      const file = join(many, `fitted-${fitCount++}.yaml`)
+      const given = ['--sessions', many, '--fit', file, '--algorithm', 'blend', '--quiet']
+      const { code, stderr } = await runCommand(['evaluate', ...given])
+      assert.equal(code, 0, stderr)
+      return await readFile(file, 'utf8')
+    }
+    const train = sessionsOf(1, 300)
+    const fitted = await fit(train, sessionsOf(2, 40))
+    assert.match(fitted, /0\.\d/)
+    assert.equal(await fit(train, sessionsOf(3, 60)), fitted)
+    assert.equal(await fit(train, '7 7 7 7 7 7\n'), fitted)
+    assert.notEqual(await fit(sessionsOf(4, 300), sessionsOf(2, 40)), fitted)
   })
 
   it('shows a table, without --json', async () => {

@@ -6,8 +6,9 @@
  * before. Weights are fitted on the last tenth of the training sessions, by an index that has
  * learned the nine tenths before them alone.
  *
- * The sessions have no times: they are spread evenly over `daysCovered`, with 30 s between two
- * interactions.
+ * The sessions have no times: those of the training are spread evenly over `daysCovered`, with 30 s
+ * between two interactions, and those of the test follow at the same pace. So nothing of the test
+ * decides what is learned, not even how long it is.
  */
 
 import type { AlgorithmName } from '../algorithm-names.ts'
@@ -27,7 +28,7 @@ import {
 import { type Figures, ScoreBoard } from './score-board.ts'
 
 export interface EvaluateOptions {
-  /** Days that training and test are spread over. */
+  /** Days that training is spread over. */
   readonly daysCovered: number
   readonly isUpdated: boolean
   readonly isCurrentExcluded: boolean
@@ -68,8 +69,7 @@ export class SessionEvaluator {
     this.#deps = deps
     this.#options = options
     this.#set = set
-    const count = Math.max(1, set.train.length + set.test.length)
-    this.#sessionMs = (options.daysCovered * dayMs) / count
+    this.#sessionMs = (options.daysCovered * dayMs) / Math.max(1, set.train.length)
     for (const session of set.train) {
       for (const itemId of session) {
         this.#frequencies.set(itemId, (this.#frequencies.get(itemId) ?? 0) + 1)

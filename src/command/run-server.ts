@@ -2,8 +2,8 @@
  * What `start`, `dev` and `demo` share: signals, the exit code, the logger.
  *
  * A first SIGTERM or SIGINT stops cleanly, within `server.stopMsMax`; repeats within five seconds
- * are taken for the same key press, a later one ends at once. Exit 70 where the store failed: what
- * was acknowledged is on the disk.
+ * are taken for the same key press, a later one ends at once. Exit 70 where the store or a thread
+ * failed: what was acknowledged is on the disk.
  */
 
 import pino from 'pino'

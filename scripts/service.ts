@@ -8,6 +8,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
+import { readdir, readFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { systemClock } from '../src/lib/clock.ts'
@@ -33,6 +34,8 @@ export interface ServiceNode {
   start(): Promise<void>
   /** Sends a signal; resolves at once. */
   signal(name: NodeJS.Signals): void
+  /** Stops it where it stands, until SIGCONT; resolves when none of its threads runs any more. */
+  pause(): Promise<void>
   /** Ends it and waits until it is gone; by force after `stopMsMax`. */
   stop(signal?: NodeJS.Signals): Promise<void>
   /** What it wrote last. */
@@ -149,6 +152,10 @@ export function createNode(command: ServiceCommand): ServiceNode {
     signal(name) {
       child?.kill(name)
     },
+    async pause() {
+      child?.kill('SIGSTOP')
+      await untilPaused(child?.pid ?? 0)
+    },
     async stop(signal = 'SIGTERM') {
       if (!isRunning()) return
       child?.kill(signal)
@@ -160,6 +167,24 @@ export function createNode(command: ServiceCommand): ServiceNode {
     },
     said: () => said.join('\n'),
   }
+}
+
+/** A thread that waits for a core takes the signal late, and others go on until it does. */
+async function untilPaused(pid: number): Promise<void> {
+  for (const deadlineMs = systemClock.monotonicMs() + stopMsMax; ; ) {
+    if (!(await isRunningAt(pid))) return
+    if (systemClock.monotonicMs() > deadlineMs) throw new Error(`process ${pid} does not stop`)
+    await systemClock.sleep(5)
+  }
+}
+
+/** Tells whether a thread of the process is not stopped; false where the system does not tell. */
+async function isRunningAt(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => [])
+  const stats = await Promise.all(
+    threads.map((id) => readFile(`/proc/${pid}/task/${id}/stat`, 'utf8').catch(() => ') T')),
+  )
+  return stats.some((stat) => stat[stat.lastIndexOf(')') + 2] !== 'T')
 }
 
 async function untilReady(

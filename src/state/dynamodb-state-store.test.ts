@@ -254,16 +254,17 @@ function describeTrouble(): void {
 
   it('rejects with STORE_UNREACHABLE where nobody listens, or nobody answers', async (t) => {
     const limits = { requestMsMax: 1000, retryMsMax: 1500 }
-    const { store } = await open(t, undefined, limits)
-    await store.acquire(0, 1, 'n1')
+    const { store: patient, options } = await open(t)
+    await patient.acquire(0, 1, 'n1')
+    const store = await openStore(t, { ...options, ...limits })
     const [node] = world.service.nodes
-    node?.signal('SIGSTOP')
+    await node?.pause()
     try {
       await assert.rejects(store.head(0), { code: 'STORE_UNREACHABLE' })
     } finally {
       node?.signal('SIGCONT')
     }
-    assert.equal((await store.head(0)).epoch, 1)
+    assert.equal((await patient.head(0)).epoch, 1)
     const nowhere = { region: 'local', endpoint: 'http://127.0.0.1:9', ...limits }
     await assert.rejects(openStore(t, nowhere), { code: 'STORE_UNREACHABLE' })
   })

@@ -228,7 +228,7 @@ it('rejects in bounded time when Redis does not answer, and goes on after', { sk
   const service = await startOwn(t)
   const store = await openStore(t, service, { callMsMax: 1000 })
   await store.acquire(0, 1, 'n1')
-  service.nodes[0]?.signal('SIGSTOP')
+  await service.nodes[0]?.pause()
   const startMs = systemClock.monotonicMs()
   const commit = aCommit({ changes: [put('a', '1')] })
   await assert.rejects(store.commit([commit]), { code: 'STORE_UNREACHABLE', retryable: true })

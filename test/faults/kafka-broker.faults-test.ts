@@ -211,7 +211,7 @@ function describeBrokers(): void {
     const appending = startAppending(log, 20)
     const reading = startReading(await again())
     await sleep(2000)
-    node.signal('SIGSTOP')
+    await node.pause()
     await sleep(8000)
     node.signal('SIGCONT')
     await sleep(5000)
@@ -230,7 +230,7 @@ function describeBrokers(): void {
     const reading = startReading(await again())
     for (let round = 0; round < 6; round++) {
       await sleep(700)
-      node.signal('SIGSTOP')
+      await node.pause()
       await sleep(1800)
       node.signal('SIGCONT')
     }

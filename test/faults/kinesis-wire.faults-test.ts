@@ -205,7 +205,7 @@ function describeFaults(): void {
     const reading = startReading(await scene.again())
     for (const pausedMs of [600, 4_000]) {
       await sleep(1_500)
-      node.signal('SIGSTOP')
+      await node.pause()
       await sleep(pausedMs)
       node.signal('SIGCONT')
     }
@@ -224,7 +224,7 @@ function describeFaults(): void {
     const appending = startAppending(scene.log)
     const reading = startReading(reader)
     await sleep(1_500)
-    table.signal('SIGSTOP')
+    await table.pause()
     const before = partitions.map((partition) => reading.found[partition]?.length ?? 0)
     await sleep(2_000)
     for (const partition of partitions) {

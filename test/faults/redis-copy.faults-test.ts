@@ -112,7 +112,7 @@ for (const seed of [1, 2]) {
           await node?.start()
         }
         if (kind === 3) {
-          node?.signal('SIGSTOP')
+          await node?.pause()
           await systemClock.sleep(random.unit() * 1500)
           node?.signal('SIGCONT')
         }

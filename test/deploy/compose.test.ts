@@ -10,7 +10,6 @@ import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 import type { JsonObject } from '../../src/lib/json.ts'
-import { messageBytesMax } from '../../src/log/kafka-options.ts'
 import { configFaults, configValue } from './deploy-config.ts'
 import { at, bytesOf, objectAt, textAt } from './manifest-view.ts'
 import { openComposeCheck } from './schema-check.ts'
@@ -134,15 +133,43 @@ describe('Attune in compose', () => {
     }
   })
 
-  it('makes topics of as many partitions as the config has, kept for ever', () => {
-    const command = textAt(compose, 'services.topics.command')
-    const count = configValue(configFile, 'log.partitionCount')
-    assert.match(command, new RegExp(`--partitions ${String(count)}\\b`))
-    for (const setting of ['cleanup.policy=delete', 'retention.ms=-1', 'retention.bytes=-1']) {
-      assert.ok(command.includes(setting), setting)
+  it('makes topics, tables and secrets once, before a role starts', () => {
+    const init = objectAt(compose, 'services.init')
+    const work = objectAt(compose, 'services.work')
+    assert.equal(at(init, 'restart'), undefined)
+    // Without the config it would make a log on the disk, without the network nothing elsewhere.
+    const command = at(init, 'command') as readonly string[]
+    const flag = (name: string): string | undefined => command[command.indexOf(name) + 1]
+    assert.equal(command[0], 'init')
+    assert.equal(flag('--config'), textAt(init, 'configs.0.target'))
+    assert.equal(textAt(init, 'configs.0.source'), textAt(work, 'configs.0.source'))
+    assert.equal(textAt(init, 'networks'), 'stores')
+    const variables = objectAt(init, 'environment')
+    for (const [name, value] of Object.entries(variables)) {
+      assert.equal(at(work, `environment.${name}`), value, name)
     }
-    assert.match(command, /message\.timestamp\.type=CreateTime/)
-    const bytes = /max\.message\.bytes=(\d+)/.exec(command)?.[1]
-    assert.ok(Number(bytes) >= messageBytesMax)
+    assert.ok('ATTUNE_STATE__KIND' in variables && 'AWS_SECRET_ACCESS_KEY' in variables)
+    // The roles read the secrets from where it writes them.
+    const secrets = `keys:${flag('--data-dir')}`
+    assert.deepEqual(at(init, 'volumes'), [secrets])
+    for (const role of roles) {
+      const { init: waits } = objectAt(compose, `services.${role}.depends_on`)
+      assert.deepEqual(waits, { condition: 'service_completed_successfully' })
+      const mounts = at(compose, `services.${role}.volumes`) as readonly string[]
+      assert.ok(mounts.includes(`keys:${configValue(configFile, 'server.dataDir')}:ro`))
+    }
+    // It waits for those in which it makes something; one of them is there with its profile alone.
+    assert.deepEqual(at(init, 'depends_on'), {
+      kafka: { condition: 'service_healthy' },
+      dynamodb: { condition: 'service_healthy', required: false },
+    })
+    assert.deepEqual(at(compose, 'services.dynamodb.profiles'), ['dynamodb'])
+  })
+
+  it('makes topics that one broker can hold, and no broker makes any by itself', () => {
+    const copies = ['replicationFactor', 'minInSyncReplicas'] as const
+    for (const name of copies) assert.equal(configValue(configFile, `kafka.${name}`), 1, name)
+    const broker = objectAt(compose, 'services.kafka.environment')
+    assert.equal(broker['KAFKA_AUTO_CREATE_TOPICS_ENABLE'], 'false')
   })
 })

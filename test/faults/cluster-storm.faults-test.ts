@@ -14,8 +14,8 @@ const seed = Number(process.env['ATTUNE_TEST_SEED'] ?? 20261125)
 const ratePerSecond = 60
 /** A relay that takes longer for a message than a partition is drained for by default. */
 const smtpDelayMs = 150
-const stormMs = 40_000
-const stormMsMax = 90_000
+const stormMs = 60_000
+const stormMsMax = 110_000
 const stopCountMin = 5
 const beatMs = 2_000
 const workerCountMax = 3

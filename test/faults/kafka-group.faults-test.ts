@@ -19,7 +19,7 @@ import { initKafkaTopics } from '../../src/log/kafka-topic.ts'
 
 const deps = { clock: systemClock, logger: silentLogger }
 const partitionCount = 16
-const stormMs = 40_000
+const stormMs = 60_000
 const beatMs = 2_000
 /** By far more than it takes: other processes may have the cores. What it took is told. */
 const calmMsMax = 60_000

@@ -47,6 +47,8 @@ export interface LogCounts {
 
 export interface ClusterExamined extends Examined {
   readonly log: LogCounts
+  /** The time that each partition's owners have spoken of last. */
+  readonly ownerMs: readonly number[]
   /** What the log says of each message, for a failure. */
   readonly histories: ReadonlyMap<string, readonly string[]>
 }
@@ -68,6 +70,7 @@ export async function examineCluster(stores: StoreOptions): Promise<ClusterExami
   const eventIds = new Set<string>()
   const messages = new Map<string, Message>()
   const histories = new Map<string, string[]>()
+  const ownerMs: number[] = []
   const counts: LogCounts = {
     ...{ recordCount: 0, eventCount: 0, repeatedCount: 0, ownerCount: 0 },
     ...{ staleClaimCount: 0, staleTickCount: 0 },
@@ -85,12 +88,14 @@ export async function examineCluster(stores: StoreOptions): Promise<ClusterExami
       }
       const own = await readMessages(state, partition)
       for (const message of own) messages.set(message.messageId, message)
-      findings.push(...checkApplied(await readMeta(state, partition), partition, said))
+      const meta = await readMeta(state, partition)
+      ownerMs.push(meta?.ownerMs ?? 0)
+      findings.push(...checkApplied(meta, partition, said))
       findings.push(...own.flatMap((message) => checkClaims(message, said)))
     }
   })
   findings.push(...(await checkHashes(stores)), ...checkWaiting(messages))
-  return { findings, eventIds, messages, log: counts, histories }
+  return { findings, eventIds, messages, log: counts, ownerMs, histories }
 }
 
 function hear(
@@ -183,7 +188,11 @@ async function checkHashes(stores: StoreOptions): Promise<readonly string[]> {
   }
 }
 
-async function readMeta(state: StateReader, partition: number): Promise<PartitionMeta | undefined> {
+/** Reads what a partition knows of itself. */
+export async function readMeta(
+  state: StateReader,
+  partition: number,
+): Promise<PartitionMeta | undefined> {
   const [bytes] = await state.get(partition, [metaKey])
   return bytes === undefined ? undefined : decodeJson<PartitionMeta>(bytes)
 }

@@ -27,11 +27,11 @@ import { Filler } from './filler.ts'
 import type { FoldSources } from './fold.ts'
 import { Forwarder } from './forwarder.ts'
 import type { Freshness } from './freshness.ts'
+import { NotOwned } from './not-owned.ts'
 import { type Owned, Ownership } from './ownership.ts'
 import { loadCount, type PartitionFold } from './partition-fold.ts'
 import type { ProcessorOptions } from './processor-options.ts'
 import { type Effect, outboxPrefix } from './scope.ts'
-import { tellNotOwned } from './tell-not-owned.ts'
 import { appendTicks } from './ticker.ts'
 import { waitForWork } from './wait-for-work.ts'
 import { createWaitingCommit, type WaitingCommit } from './waiting-commit.ts'
@@ -109,6 +109,7 @@ class Processor {
   readonly #options: ProcessorOptions
   readonly #assignment: Assignment
   readonly #ownership: Ownership
+  readonly #notOwned: NotOwned
   readonly #forwarder: Forwarder
   readonly #commitWaiting: WaitingCommit
   readonly #filler: Filler
@@ -120,6 +121,7 @@ class Processor {
     this.#options = options
     this.#assignment = assignment
     this.#ownership = new Ownership(deps, options)
+    this.#notOwned = new NotOwned(deps)
     this.#forwarder = new Forwarder(deps.log)
     this.#commitWaiting = createWaitingCommit(deps, retryMs)
     this.#filler = new Filler(deps, options.workspace)
@@ -155,6 +157,7 @@ class Processor {
   async #takeAndGiveUp(): Promise<void> {
     const { clock } = this.#deps
     const { sideBySideCount } = this.#options
+    this.#notOwned.endUnwanted(this.#assignment)
     const toTake = this.#assignment.toTake(this.#owned, clock.monotonicMs())
     for (let at = 0; at < toTake.length; at += sideBySideCount) {
       const some = toTake.slice(at, at + sideBySideCount)
@@ -184,6 +187,7 @@ class Processor {
       if (owned === undefined) return
       await this.#forwarder.open(this.#deps.state, partition)
       this.#owned.push(owned)
+      this.#notOwned.end(partition)
     } catch (error) {
       this.#forwarder.drop(partition)
       this.#refuseOrThrow(partition, error)
@@ -194,8 +198,7 @@ class Processor {
   #refuseOrThrow(partition: number, error: unknown): void {
     const { handOverMsMax } = this.#options
     if (handOverMsMax === 0 || !(error instanceof OperatingError) || error.retryable) throw error
-    const stopped = tellNotOwned(this.#deps.logger, error, this.#assignment.placeOf(partition))
-    if (stopped !== undefined) this.#deps.reportStopped(partition, stopped)
+    this.#notOwned.tell(error, this.#assignment.placeOf(partition))
     this.#assignment.putOff(partition, this.#deps.clock.monotonicMs())
   }
 
@@ -218,10 +221,7 @@ class Processor {
     if (owned.isStopKnown) this.#deps.reportStopped(partition)
   }
 
-  /**
-   * Folds what there is, for at most `batchMsMax`, and commits it. Answers whether anything was
-   * done.
-   */
+  /** Folds and commits, for at most `batchMsMax`. Answers whether anything was done. */
   async #round(): Promise<boolean> {
     const deadlineMs = this.#deps.clock.monotonicMs() + this.#options.batchMsMax
     const shouldPause = (): boolean => this.#deps.clock.monotonicMs() >= deadlineMs

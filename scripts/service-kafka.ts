@@ -19,11 +19,17 @@ import { type Certificates, joinPem } from './certificate.ts'
 import { createNode, freePorts, type Service, type ServiceNode } from './service.ts'
 import { fetchLibraries, hasProgram, serviceCacheFolder } from './service-cache.ts'
 
+export interface KafkaServiceUser {
+  readonly username: string
+  readonly password: string
+  readonly mechanism?: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'
+}
+
 export interface KafkaServiceOptions {
   /** 1 unless said. */
   readonly brokers?: 1 | 3
-  /** Clients must sign in with SASL/PLAIN as this user. */
-  readonly sasl?: { readonly username: string; readonly password: string }
+  /** Clients must sign in as this user; by PLAIN unless said. */
+  readonly sasl?: KafkaServiceUser
   /** Clients speak TLS, and without `sasl` they must show a certificate. */
   readonly tls?: Certificates
   /** One more way in, whose clients are told another port: that of a proxy before it. */
@@ -120,7 +126,8 @@ async function formatStorage(
       .map(([name, value]) => `${name}=${value}\n`)
       .join(''),
   )
-  const tool = ['kafka.tools.StorageTool', 'format', '--cluster-id', clusterId, '--config', path]
+  const format = ['format', '--cluster-id', clusterId, '--config', path]
+  const tool = ['kafka.tools.StorageTool', ...format, ...scramFlags(options)]
   const child = spawn('java', [...javaParameters(), ...tool], { stdio: ['ignore', 'pipe', 'pipe'] })
   const said: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
@@ -183,15 +190,26 @@ function settingsOf(
   }
 }
 
-function saslSettings(
-  sasl: Exclude<KafkaServiceOptions['sasl'], undefined>,
-): Record<string, string> {
+/** Users of SCRAM are in the cluster's own log from its first record on. */
+function scramFlags({ sasl }: KafkaServiceOptions): readonly string[] {
+  const { mechanism = 'PLAIN', username, password } = sasl ?? {}
+  if (mechanism === 'PLAIN') return []
+  return ['--add-scram', `${mechanism}=[name=${username},password=${password}]`]
+}
+
+function saslSettings({
+  username,
+  password,
+  mechanism = 'PLAIN',
+}: KafkaServiceUser): Record<string, string> {
+  const security = 'org.apache.kafka.common.security'
   const login =
-    'org.apache.kafka.common.security.plain.PlainLoginModule required ' +
-    `user_${sasl.username}="${sasl.password}";`
+    mechanism === 'PLAIN'
+      ? `${security}.plain.PlainLoginModule required user_${username}="${password}";`
+      : `${security}.scram.ScramLoginModule required;`
   return {
-    'sasl.enabled.mechanisms': 'PLAIN',
-    'listener.name.client.plain.sasl.jaas.config': login,
+    'sasl.enabled.mechanisms': mechanism,
+    [`listener.name.client.${mechanism.toLowerCase()}.sasl.jaas.config`]: login,
   }
 }
 

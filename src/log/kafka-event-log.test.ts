@@ -10,7 +10,11 @@ import type { EventLog } from './event-log.ts'
 import { encodeBatch } from './kafka-batch.ts'
 import { KafkaCluster } from './kafka-cluster.ts'
 import { type KafkaEventLog, openKafkaEventLog } from './kafka-event-log.ts'
-import { type KafkaEventLogOptions, kafkaCompressions } from './kafka-options.ts'
+import {
+  type KafkaEventLogOptions,
+  kafkaCompressions,
+  kafkaSaslMechanisms,
+} from './kafka-options.ts'
 import { openProducer } from './kafka-producer.ts'
 import { type ProducedPartition, sendProduce } from './kafka-request.ts'
 import { checkKafkaTopic, initKafkaTopics, trimKafkaLog } from './kafka-topic.ts'
@@ -296,17 +300,19 @@ function describeKafka(): void {
     await goingOn
   })
 
-  it('signs in with SASL, and says that a wrong password must be mended', async (t) => {
-    const own = await startKafka(t, { sasl: { username: 'ada', password: 'right' } })
-    const sasl = { mechanism: 'PLAIN', username: 'ada', password: 'right' } as const
-    const options = { ...optionsFor('log'), brokers: own.addresses, sasl }
-    await initKafkaTopics({ ...options, topics: ['log'] }, { partitionCount })
-    const log = await openKafkaEventLog(deps, options)
-    await log.append([aRecord()])
-    await log.close()
-    const wrong = { ...options, readMsMax: 500, sasl: { ...sasl, password: 'wrong' } }
-    await assert.rejects(openKafkaEventLog(deps, wrong), { code: 'STORE_MISCONFIGURED' })
-  })
+  for (const mechanism of kafkaSaslMechanisms) {
+    it(`signs in by ${mechanism}, and says that a wrong password must be mended`, async (t) => {
+      const sasl = { mechanism, username: 'ada', password: 'right' }
+      const own = await startKafka(t, { sasl })
+      const options = { ...optionsFor('log'), brokers: own.addresses, sasl }
+      await initKafkaTopics({ ...options, topics: ['log'] }, { partitionCount })
+      const log = await openKafkaEventLog(deps, options)
+      await log.append([aRecord()])
+      await log.close()
+      const wrong = { ...options, readMsMax: 500, sasl: { ...sasl, password: 'wrong' } }
+      await assert.rejects(openKafkaEventLog(deps, wrong), { code: 'STORE_MISCONFIGURED' })
+    })
+  }
 }
 
 async function until(isSo: () => boolean | Promise<boolean>, msMax = 60_000): Promise<void> {

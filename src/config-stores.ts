@@ -44,7 +44,7 @@ export const storeTable = {
     default: 3,
     min: 1,
     max: 16,
-    says: 'Copies of each record; used where `attune init` makes the topics.',
+    says: 'Copies of each record; used where `attune init` makes or checks the topics.',
   },
   'kafka.minInSyncReplicas': {
     kind: 'integer',

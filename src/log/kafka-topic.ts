@@ -2,8 +2,10 @@
  * The topic of a log: making it, checking how it is set, trimming it.
  *
  * Kafka deletes old records unless it is told not to, and calls that a default; a log that is the
- * truth must not run on such a topic. So what keeps records for ever, and what lets our largest
- * batch in, is checked whenever a log is opened, and each wrong setting is named.
+ * truth must not run on such a topic. So what keeps records for ever, what keeps those that were
+ * acknowledged when brokers fail, and what lets our largest batch in, is checked whenever a log is
+ * opened, and each wrong setting is named. Whether a topic has the shape of the configuration is
+ * checked where one is to be made.
  */
 
 import { Admin, ConfigResourceTypes } from '@platformatic/kafka'
@@ -32,12 +34,17 @@ const topicSettings: Readonly<Record<string, string>> = {
   'message.timestamp.before.max.ms': longMax,
   'message.timestamp.after.max.ms': longMax,
   'compression.type': 'producer',
+  // A copy that has missed records would lead, and Kafka would throw them away on the others.
+  'unclean.leader.election.enable': 'false',
 }
 const messageBytesDefault = 1_048_588
 const knownMsMax = 15_000
 const knownLookMs = 100
 
-/** Makes the topic of each of these logs, unless it is there; then its settings must fit. */
+/**
+ * Makes the topic of each of these logs, unless it is there; then its settings must fit, and it
+ * must have the shape that is asked for.
+ */
 export async function initKafkaTopics(
   options: Omit<KafkaClusterOptions, 'topic'> & { readonly topics: readonly string[] },
   shape: KafkaTopicShape,
@@ -62,7 +69,7 @@ export async function initKafkaTopics(
       })
       await untilKnown(admin, { topic, partitionCount: shape.partitionCount }, clock)
     })
-    await checkKafkaTopic({ ...options, topic })
+    await checkKafkaTopic({ ...options, topic }, shape)
   }
 }
 
@@ -88,20 +95,31 @@ async function untilKnown(
   }
 }
 
-/** Rejects with all settings of a topic that a log must not run with. */
-export async function checkKafkaTopic(options: KafkaClusterOptions): Promise<void> {
+/**
+ * Rejects with all settings of a topic that a log must not run with, and with all in which it
+ * differs from the shape, where one is given.
+ */
+export async function checkKafkaTopic(
+  options: KafkaClusterOptions,
+  shape?: KafkaTopicShape,
+): Promise<void> {
   const { topic } = options
   const attempted = `look at topic ${topic}`
   await withAdmin(options, attempted, async (admin) => {
     const metadata = await admin.metadata({ topics: [topic], forceUpdate: true })
-    const copyCount = metadata.topics.get(topic)?.partitions[0]?.replicas.length ?? 0
+    const partitions = metadata.topics.get(topic)?.partitions ?? []
+    // Copies are added to each partition by itself: the one that has the fewest counts.
+    const copyCount = Math.min(...partitions.map(({ replicas }) => replicas.length))
     const [described] = await admin.describeConfigs({
       resources: [{ resourceType: ConfigResourceTypes.TOPIC, resourceName: topic }],
     })
     const settings: Settings = new Map(
       (described?.configs ?? []).map(({ name, value }) => [name, value ?? '']),
     )
-    const faults = faultsOf(settings, copyCount)
+    const faults = [
+      ...faultsOf(settings, copyCount),
+      ...(shape === undefined ? [] : differencesOf(shape, partitions.length, copyCount)),
+    ]
     if (faults.length > 0) {
       throw new OperatingError('STORE_MISCONFIGURED', `use topic ${topic}: ${faults.join('; ')}`)
     }
@@ -125,6 +143,9 @@ function faultsOf(settings: Settings, copyCount: number): readonly string[] {
   const faults = ['cleanup.policy', 'retention.ms', 'retention.bytes', 'message.timestamp.type']
     .filter((name) => settings.get(name) !== topicSettings[name])
     .map((name) => `${name} is ${settings.get(name) ?? 'unset'}, not ${topicSettings[name]}`)
+  // What speaks Kafka's protocol without having this setting does not say it.
+  const isUnclean = settings.get('unclean.leader.election.enable') === 'true'
+  if (isUnclean) faults.push('unclean.leader.election.enable is true, not false')
   const bytesMax = Number(settings.get('max.message.bytes'))
   if (!(bytesMax >= messageBytesMax)) {
     faults.push(`max.message.bytes is ${bytesMax}, under ${messageBytesMax}`)
@@ -137,6 +158,22 @@ function faultsOf(settings: Settings, copyCount: number): readonly string[] {
     faults.push(`min.insync.replicas is ${inSyncMin}, not ${wanted} of ${copyCount} copies`)
   }
   return faults
+}
+
+function differencesOf(
+  { partitionCount, replicationFactor = -1 }: KafkaTopicShape,
+  foundCount: number,
+  copyCount: number,
+): readonly string[] {
+  const differences: string[] = []
+  if (foundCount !== partitionCount) {
+    differences.push(`it has ${foundCount} partitions, not ${partitionCount} (log.partitionCount)`)
+  }
+  if (replicationFactor !== -1 && copyCount !== replicationFactor) {
+    const wanted = `${replicationFactor} (kafka.replicationFactor)`
+    differences.push(`it has ${copyCount} copies of a record, not ${wanted}`)
+  }
+  return differences
 }
 
 async function withAdmin(

@@ -1,7 +1,8 @@
 import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { findSuppression } from '../delivery/read-state.ts'
-import { addressKeyOf } from '../delivery/suppression.ts'
+import { addressKeyOf, isSuppressed } from '../delivery/suppression.ts'
+import { withdrawnCountMax } from '../profile/person.ts'
 import { openWorld, type World } from './world.fixture.ts'
 
 async function post(world: World, payload: object) {
@@ -147,5 +148,29 @@ describe('/api/v1/suppressions', () => {
     equal(await findSuppression(world.deps.place, key), undefined)
     equal(await call('POST', { address: 'no address' }), 400)
     equal(await call('POST', { address: 'a@b.example', reason: 'mood' }), 400)
+  })
+
+  it('suppresses all mail of an address that has too many topics, and says so', async (t) => {
+    const world = await openWorld(t)
+    const address = 'ada@person.example'
+    const call = async (method: 'POST' | 'DELETE', topic: string): Promise<unknown> => {
+      const headers = world.keys.write
+      const given = { method, url: '/api/v1/suppressions', headers, payload: { address, topic } }
+      return (await world.app.inject(given)).json()
+    }
+    const suppressed = (topic: string) => ({ isSuppressed: true, topic })
+    for (let index = 0; index < withdrawnCountMax; index++) {
+      deepStrictEqual(await call('POST', `t${index}`), suppressed(`t${index}`))
+    }
+    deepStrictEqual(await call('POST', 't0'), suppressed('t0'))
+    deepStrictEqual(await call('POST', 'one more'), suppressed('*'))
+    deepStrictEqual(await call('POST', 'another'), suppressed('*'))
+    const key = addressKeyOf(world.deps.addressSecret, address)
+    const found = (await findSuppression(world.deps.place, key)) ?? {}
+    equal(Object.keys(found).length, withdrawnCountMax + 1)
+    ok(isSuppressed(found, 'whatever'))
+    // Lifting makes room again.
+    for (const topic of ['*', 't0']) await call('DELETE', topic)
+    deepStrictEqual(await call('POST', 'one more'), suppressed('one more'))
   })
 })

@@ -1,10 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
+import { findSuppression } from '../delivery/read-state.ts'
 import {
   addressKeyOf,
   type SuppressionReason,
   type SuppressSkeleton,
   suppressionReasons,
+  topicToSuppress,
 } from '../delivery/suppression.ts'
 import { parseAddress } from '../event/address.ts'
 import { emptyBody, type NewRecord, partitionOf } from '../log/record.ts'
@@ -28,7 +30,7 @@ type SuppressionBody = Static<typeof SuppressionBody>
 
 /**
  * Sets and lifts suppressions. The address is in the body: a URL would put it into every log on the
- * way.
+ * way. The answer names what is suppressed now: `*` also where there was no room for the topic.
  */
 export function addSuppressionRoutes(
   app: FastifyInstance,
@@ -41,11 +43,14 @@ export function addSuppressionRoutes(
       url: '/api/v1/suppressions',
       schema: { body: SuppressionBody },
       handler: async (request, reply) => {
-        const { topic = '*', reason = 'manual' } = request.body
+        const { reason = 'manual' } = request.body
         const parsed = parseAddress(request.body.address)
         if (parsed.kind === 'refused') return sendProblem(reply, badAddress(parsed.reason))
         const isLifted = method === 'DELETE'
-        const given = { address: parsed.address, topic, reason, isLifted }
+        const { address } = parsed
+        const asked = request.body.topic ?? '*'
+        const topic = isLifted ? asked : await topicWithin(deps, address, asked)
+        const given = { address, topic, reason, isLifted }
         const places = await deps.log.append([suppressRecord(deps, given)])
         const isCommitted = await deps.waitCommitted(places, options.commitMsMax)
         if (!isCommitted) return sendProblem(reply, notCommitted)
@@ -53,6 +58,15 @@ export function addSuppressionRoutes(
       },
     })
   }
+}
+
+/** Returns the topic, or all mail where the address has no room for one more. */
+export async function topicWithin(
+  { place, addressSecret }: Pick<ApiDeps, 'place' | 'addressSecret'>,
+  address: string,
+  topic: string,
+): Promise<string> {
+  return topicToSuppress(await findSuppression(place, addressKeyOf(addressSecret, address)), topic)
 }
 
 /** Returns the record that sets or lifts the suppression of an address. */

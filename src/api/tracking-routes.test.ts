@@ -3,9 +3,11 @@ import { describe, it } from 'node:test'
 import type { Message } from '../campaign/message.ts'
 import { findMessage, findSuppression } from '../delivery/read-state.ts'
 import { addressKeyOf } from '../delivery/suppression.ts'
+import { withdrawnCountMax } from '../profile/person.ts'
 import { type LinkClaim, signToken } from '../template/links.ts'
 import { apiDefaults } from './api-options.ts'
 import { createApi } from './create-api.ts'
+import { suppressRecord } from './suppression-routes.ts'
 import {
   adaShops,
   openWorld,
@@ -176,6 +178,25 @@ describe('/e/u', () => {
     equal((await world.app.inject(call)).statusCode, 200)
     deepStrictEqual(await suppressionOf(world, 'ada@person.example'), first)
     equal(await suppressionOf(world, 'new@person.example'), undefined)
+  })
+
+  it('takes who leaves more topics than are kept out of all mail, and says so', async (t) => {
+    const { world, token } = await openWithMessage(t)
+    const given = {
+      address: 'ada@person.example',
+      reason: 'unsubscribed',
+      isLifted: false,
+    } as const
+    const topics = Array.from({ length: withdrawnCountMax }, (_, index) => `t${index}`)
+    await world.append(topics.map((topic) => suppressRecord(world.deps, { ...given, topic })))
+    await world.settle()
+    const url = `/e/u/${token({ purpose: 'unsubscribe' })}`
+    const answer = await world.app.inject({ method: 'POST', url })
+    equal(answer.statusCode, 200)
+    ok(answer.body.includes('no more emails from us'), answer.body)
+    const suppression = (await suppressionOf(world, given.address)) ?? {}
+    equal(suppression['*']?.reason, 'unsubscribed')
+    equal(Object.keys(suppression).length, withdrawnCountMax + 1)
   })
 
   it('answers 503 with Retry-After where no commit comes, 404 for a wrong token', async (t) => {

@@ -27,7 +27,7 @@ import { textTrait, viewPerson } from '../profile/view-person.ts'
 import { type LinkPurpose, parseToken } from '../template/links.ts'
 import type { ApiDeps } from './api-deps.ts'
 import type { ApiOptions } from './api-options.ts'
-import { suppressRecord } from './suppression-routes.ts'
+import { suppressRecord, topicWithin } from './suppression-routes.ts'
 import {
   confirmPage,
   laterPage,
@@ -105,10 +105,10 @@ export function addTrackingRoutes(app: FastifyInstance, deps: ApiDeps, options: 
   app.post<{ Params: TokenParams }>('/e/u/:token', async (request, reply) => {
     const linked = await findLinked(deps, 'unsubscribe', request)
     if (linked === undefined) return sendPage(reply, 404, notFoundPage)
-    const records = await unsubscribeRecords(deps, linked.message)
+    const { records, topic } = await unsubscribeRecords(deps, linked.message)
     const places = await deps.log.append(records)
     const isCommitted = await deps.waitCommitted(places, options.commitMsMax)
-    return isCommitted ? sendPage(reply, 200, unsubscribedPage(linked.message)) : sendLater(reply)
+    return isCommitted ? sendPage(reply, 200, unsubscribedPage({ topic })) : sendLater(reply)
   })
 }
 
@@ -192,13 +192,17 @@ function outcomeRecord(
   }
 }
 
-async function unsubscribeRecords(deps: ApiDeps, message: Message): Promise<readonly NewRecord[]> {
+/** Who leaves more topics than are kept has left all mail. */
+async function unsubscribeRecords(
+  deps: ApiDeps,
+  message: Message,
+): Promise<{ readonly records: readonly NewRecord[]; readonly topic: string }> {
   const outcome = outcomeRecord(deps, message, 'unsubscribed')
   const address = await recipientOf(deps, message)
-  if (address === undefined) return [outcome]
-  const { topic } = message
+  if (address === undefined) return { records: [outcome], topic: message.topic }
+  const topic = await topicWithin(deps, address, message.topic)
   const given = { address, topic, reason: 'unsubscribed', isLifted: false } as const
-  return [suppressRecord(deps, given), outcome]
+  return { records: [suppressRecord(deps, given), outcome], topic }
 }
 
 /**

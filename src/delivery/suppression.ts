@@ -5,6 +5,7 @@
 
 import { normalizeAddress } from '../event/address.ts'
 import { hmacBase64Url } from '../lib/hash.ts'
+import { withdrawnCountMax } from '../profile/person.ts'
 
 export const suppressionPrefix = 'suppression/'
 export const suppressionReasons = ['unsubscribed', 'bounced', 'complained', 'manual'] as const
@@ -39,6 +40,16 @@ export function addressKeyOf(secret: Uint8Array, address: string): string {
   if (recent.size >= recentCountMax) recent.clear()
   recentKeys.set(secret, recent.set(address, key))
   return key
+}
+
+/**
+ * Returns what to suppress where one more topic is left: all mail, where an address has as many
+ * topics already as a person can leave one by one. Without a limit the list of an address would
+ * outgrow what a store takes for one value, and its partition would stand still.
+ */
+export function topicToSuppress(suppression: Suppression | undefined, topic: string): string {
+  if (suppression === undefined || Object.hasOwn(suppression, topic)) return topic
+  return Object.keys(suppression).length < withdrawnCountMax ? topic : '*'
 }
 
 /** Tells whether mail of `topic` must not be sent. */

@@ -79,7 +79,7 @@ describe('a value that no store would take', () => {
   it('stops before the record that makes it, and commits what came before', async () => {
     const { log, state } = await createWorld()
     for (let index = 0; index < 5; index++) await log.append([event(index)])
-    // Topics come from those who may suppress, so nothing bounds them but this.
+    // Intake bounds topics in number and length; what other programs append meets this.
     const topic = 'x'.repeat(valueBytesMax / 2)
     for (let index = 0; index < 3; index++) {
       const skeleton = { topic: `${index}${topic}`, reason: 'test', atMs: startMs, isLifted: false }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type Message, type MessageState, messagePrefix } from '../campaign/message.ts'
 import type { Clock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
 import { partitionOf } from '../log/record.ts'
 import { createPerson, encodePerson, personPrefix, traitPrefix } from '../profile/person.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
@@ -72,7 +73,7 @@ interface Given {
   readonly ages?: readonly number[]
   readonly answer?: HandOver
   readonly isGranted?: boolean
-  readonly putFails?: boolean
+  readonly putFails?: Error
 }
 
 /** Runs one attempt; answers everything that was done, in order. */
@@ -117,7 +118,7 @@ async function effectsOf(given: Given): Promise<readonly string[]> {
     blobs: {
       put: (blobs) => {
         effects.push('store evidence')
-        if (given.putFails === true) return Promise.reject(new Error('no room'))
+        if (given.putFails !== undefined) return Promise.reject(given.putFails)
         return Promise.resolve(blobs.map(() => 'hash'))
       },
     },
@@ -183,11 +184,19 @@ describe('an attempt', () => {
   })
 
   it('gives the grant back where the evidence cannot be stored', async () => {
-    assert.deepEqual(await effectsOf({ putFails: true }), [
+    assert.deepEqual(await effectsOf({ putFails: new Error('no room') }), [
       'claim 1',
       'render',
       'store evidence',
       'report 1 deferred',
+    ])
+  })
+
+  it('fails where the email is larger than can be kept: the next one would be, too', async () => {
+    const putFails = new OperatingError('BLOB_TOO_LARGE', 'store a body')
+    assert.deepEqual((await effectsOf({ putFails })).slice(-2), [
+      'store evidence',
+      'report 1 failed',
     ])
   })
 

@@ -16,6 +16,7 @@ import type { Message, ResultSkeleton } from '../campaign/message.ts'
 import { parseAddress } from '../event/address.ts'
 import type { Event } from '../event/event.ts'
 import type { Clock } from '../lib/clock.ts'
+import { OperatingError } from '../lib/errors.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { partitionOf } from '../log/record.ts'
@@ -144,9 +145,14 @@ export async function deliverMessage(
   return 'ended'
 }
 
-/** Without it a grant whose preparation broke would stay granted until the next owner. */
+/**
+ * Without it a grant whose preparation broke would stay granted until the next owner. What is too
+ * large to be kept will be so the next time, too.
+ */
 function giveBack(error: unknown): Prepared {
-  return { kind: 'broken', says: error instanceof Error ? error.message : String(error) }
+  const isTooLarge = error instanceof OperatingError && error.code === 'BLOB_TOO_LARGE'
+  const says = error instanceof Error ? error.message : String(error)
+  return { kind: isTooLarge ? 'refused' : 'broken', says }
 }
 
 /**

@@ -90,6 +90,10 @@ export const catalog = {
     retryable: false,
     remedy: 'The side store lacks a body that the log names: restore it from a backup.',
   },
+  BLOB_TOO_LARGE: {
+    retryable: false,
+    remedy: 'Make the definitions or the email smaller: one body holds at most 16 MiB.',
+  },
   CONFIG_INVALID: { retryable: false, remedy: 'Mend the settings named above.' },
   DEFINITIONS_INVALID: {
     retryable: false,

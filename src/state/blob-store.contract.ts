@@ -54,7 +54,10 @@ export function describeBlobStore(
       const [largest] = await store.put([new Uint8Array(blobBytesMax)])
       assert.equal((await store.get(largest ?? ''))?.length, blobBytesMax)
       const small = new Uint8Array([1, 2])
-      await assert.rejects(store.put([small, new Uint8Array(blobBytesMax + 1)]))
+      await assert.rejects(store.put([small, new Uint8Array(blobBytesMax + 1)]), {
+        code: 'BLOB_TOO_LARGE',
+        message: /^store a body of 16777217 bytes, which is over 16777216$/,
+      })
       assert.equal(await store.get(sha256Hex(small)), undefined)
     })
 

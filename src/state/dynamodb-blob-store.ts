@@ -6,10 +6,9 @@
  * not at all, and what a crash leaves is chunks that the next put of the same bytes writes again.
  */
 
-import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { sha256Hex } from '../lib/hash.ts'
-import { type BlobStore, blobBytesMax } from './blob-store.ts'
+import { type BlobStore, checkBlobSizes } from './blob-store.ts'
 import {
   blobTableDefault,
   type DynamodbClient,
@@ -50,9 +49,7 @@ class DynamodbBlobStore implements BlobStore {
   }
 
   async put(blobs: readonly Uint8Array[]): Promise<readonly string[]> {
-    for (const bytes of blobs) {
-      assert(bytes.length <= blobBytesMax, 'a blob is at most blobBytesMax')
-    }
+    checkBlobSizes(blobs)
     const packed = new Map(blobs.map((bytes) => [sha256Hex(bytes), packBlob(bytes)]))
     await forAll([...packed], ([hash, bytes]) => this.#putOne(hash, bytes))
     return blobs.map((bytes) => sha256Hex(bytes))

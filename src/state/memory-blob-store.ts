@@ -1,16 +1,13 @@
 /** Blobs in memory, for tests and the simulator. */
 
-import { assert } from '../lib/assert.ts'
 import { sha256Hex } from '../lib/hash.ts'
-import { type BlobStore, blobBytesMax } from './blob-store.ts'
+import { type BlobStore, checkBlobSizes } from './blob-store.ts'
 
 export function createMemoryBlobStore(): BlobStore {
   const blobs = new Map<string, Uint8Array>()
   return {
     async put(given) {
-      for (const bytes of given) {
-        assert(bytes.length <= blobBytesMax, 'a blob is at most blobBytesMax')
-      }
+      checkBlobSizes(given)
       return given.map((bytes) => {
         const hash = sha256Hex(bytes)
         if (!blobs.has(hash)) blobs.set(hash, bytes.slice())

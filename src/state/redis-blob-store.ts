@@ -7,9 +7,8 @@
  * lets `put` wait for replicas. Where it must not happen keep the blobs in another store.
  */
 
-import { assert } from '../lib/assert.ts'
 import { sha256Hex } from '../lib/hash.ts'
-import { type BlobStore, blobBytesMax } from './blob-store.ts'
+import { type BlobStore, checkBlobSizes } from './blob-store.ts'
 import { packBlob, unpackBlob } from './pack-blob.ts'
 import { parseKeyPrefix } from './redis-client.ts'
 import {
@@ -58,9 +57,7 @@ class RedisBlobStore implements BlobStore {
   }
 
   async put(blobs: readonly Uint8Array[]): Promise<readonly string[]> {
-    for (const bytes of blobs) {
-      assert(bytes.length <= blobBytesMax, 'a blob is at most blobBytesMax')
-    }
+    checkBlobSizes(blobs)
     const named = blobs.map((bytes) => ({ hash: sha256Hex(bytes), packed: packBlob(bytes) }))
     await Promise.all(
       named.map(({ hash, packed }) =>

@@ -12,11 +12,10 @@
 import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { inTransaction, openSqliteFile, orOperatingError } from '../log/sqlite-file.ts'
-import { type BlobStore, blobBytesMax } from './blob-store.ts'
+import { type BlobStore, blobBytesMax, checkBlobSizes } from './blob-store.ts'
 
 export interface SqliteBlobStoreOptions {
   readonly dataDir: string
@@ -91,9 +90,7 @@ class SqliteBlobStore implements BlobStore {
   }
 
   async put(blobs: readonly Uint8Array[]): Promise<readonly string[]> {
-    for (const bytes of blobs) {
-      assert(bytes.length <= blobBytesMax, 'a blob is at most blobBytesMax')
-    }
+    checkBlobSizes(blobs)
     const packed = blobs.map((bytes) => ({ hash: sha256Hex(bytes), ...pack(bytes) }))
     return await new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) setImmediate(() => this.#commit())

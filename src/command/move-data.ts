@@ -155,11 +155,15 @@ async function moveState(
 ): Promise<number> {
   const { partition, tellKeys } = given
   const head = await source.state.head(partition)
-  const isDone = (await target.state.head(partition)).offset === head.offset && head.offset > 0
-  const epoch = Math.max(1, head.epoch)
+  const found = await target.state.head(partition)
+  const isDone = isMoved(found, head, partition)
+  // A move that was cut off has it still, or has released it.
+  const isOurs = found.nonce === moveNonce
+  const epoch = isDone
+    ? found.epoch
+    : Math.max(1, head.epoch, isOurs ? found.epoch : found.epoch + 1)
   if (!isDone && (await target.state.acquire(partition, epoch, moveNonce)) === 'fenced') {
-    const says = `move into the state of partition ${partition}, which has an owner`
-    throw new OperatingError('STORE_MISCONFIGURED', says)
+    throw misplaced(partition, 'has an owner')
   }
   const commit = async (to: Pick<Head, 'offset' | 'lastRecordId'>, changes: readonly Change[]) => {
     const { incarnation } = target.log.identity
@@ -175,12 +179,25 @@ async function moveState(
     count += changes.length
     tellKeys(changes.length)
   }
-  if (!isDone) {
-    const { offset, lastRecordId } = head
-    if (offset > 0) await commit({ offset, lastRecordId }, [])
-    await target.state.release(partition, epoch, moveNonce)
-  }
+  const { offset, lastRecordId } = head
+  if (!isDone && offset > 0) await commit({ offset, lastRecordId }, [])
+  if (!isDone || isOurs) await target.state.release(partition, epoch, moveNonce)
   return count
+}
+
+/** Tells whether the target has the state already. Throws where it has another one. */
+function isMoved(found: Head, head: Head, partition: number): boolean {
+  if (found.nonce !== '' && found.nonce !== moveNonce) throw misplaced(partition, 'has an owner')
+  const { offset } = found
+  if (offset === 0) return false
+  if (offset === head.offset && found.lastRecordId === head.lastRecordId) return true
+  const says = `stands at record ${offset}, not ${head.offset}`
+  throw misplaced(partition, `${says}: the source went on, or it is of another`)
+}
+
+function misplaced(partition: number, says: string): OperatingError {
+  const attempted = `move into the state of partition ${partition}, which ${says}`
+  return new OperatingError('STORE_MISCONFIGURED', `${attempted}; give names that are free`)
 }
 
 async function* readState(state: StateStore, partition: number): AsyncGenerator<readonly Change[]> {

@@ -139,7 +139,8 @@ async function showMoved(output: Output, moved: readonly MovedPartition[]): Prom
   await output.line(
     isEqual
       ? 'Moved. Give secrets.json and keys.json of this directory to every process of the new ones.'
-      : 'They differ: do not start on the new stores; the data directory is as it was.',
+      : 'They differ: do not start on the new stores. The data directory is as it was: give ' +
+          'other names (topics, keys, tables), and move again.',
   )
 }
 
@@ -149,5 +150,6 @@ Example:
   attune move --data-dir data --to config/kafka-redis.jsonc
 
 Stop the server first. Records keep their offsets, unfinished enrollments and messages go on where
-they were. Cut off, the same command goes on. Afterwards the data directory is marked, so that its
-server does not start again beside the new ones. Exit code 1 where a hash differs.`
+they were. Cut off, the same command goes on; where the server ran again in between it says so: then
+give names that are free. Afterwards the data directory is marked, so that its server does not start
+again beside the new ones. Exit code 1 where a hash differs.`

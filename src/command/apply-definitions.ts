@@ -1,4 +1,10 @@
-/** Applies a folder of definitions at start, where it differs from what is in force. */
+/**
+ * Applies a folder of definitions at start, where it differs from what is in force.
+ *
+ * Order of effects: the document is stored before this process folds anything: what the log names
+ * is there by then, also where the side store was lost. Then the record that applies it is
+ * appended, and the folds of all partitions are waited for.
+ */
 
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
@@ -27,26 +33,30 @@ const applyMsMax = 30_000
 const lookMs = 10
 const lookMsMax = 100
 
-/**
- * Resolves when the definitions of `folder`, with an overlay file if given, are in force in every
- * partition.
- */
-export async function applyDefinitions(
-  deps: ApplyDeps,
+/** Stores the definitions of `folder`, with an overlay file if given; returns their hash. */
+export async function storeDefinitions(
+  { blobs }: Pick<ApplyDeps, 'blobs'>,
   folder: string,
-  { overlay, signal }: { readonly overlay?: string; readonly signal?: AbortSignal } = {},
-): Promise<void> {
+  overlay?: string,
+): Promise<string> {
   const answer = await parseDefinitionFiles(await readDefinitionFolder(folder), overlay)
   if (answer.kind === 'refused') {
     const says = describeDefinitionFaults(answer.faults)
     throw new OperatingError('DEFINITIONS_INVALID', `read ${folder}:\n${says}`)
   }
   const bytes = encodeDocument(answer.document)
-  const hash = sha256Hex(bytes)
-  const { log, state, blobs } = deps
-  const { partitionCount } = log.identity
-  // Also where they are in force: a side store that was lost has its definitions back by this.
   await blobs.put([bytes])
+  return sha256Hex(bytes)
+}
+
+/** Resolves when the definitions that were stored are in force in every partition. */
+export async function applyDefinitions(
+  deps: Omit<ApplyDeps, 'blobs'>,
+  hash: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { log, state } = deps
+  const { partitionCount } = log.identity
   if (await isInForce(state, partitionCount, hash)) return
   await log.append([applyRecordOf(deps, { hash })])
   const startedAtMs = deps.clock.monotonicMs()

@@ -42,7 +42,7 @@ import type { DefinitionsDocument } from '../process/definitions.ts'
 import { decodeJson } from '../process/meta.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { StateStore } from '../state/state-store.ts'
-import { applyDefinitions, definitionsHashOf } from './apply-definitions.ts'
+import { applyDefinitions, definitionsHashOf, storeDefinitions } from './apply-definitions.ts'
 import { collectSourcesOf } from './collect-sources.ts'
 import { type Collecting, createCollecting } from './collecting.ts'
 import { readSecrets, type Secrets } from './data-dir.ts'
@@ -123,6 +123,9 @@ async function open(
   const secrets = await readSecrets(dataDir)
   const ownerOptions = { ...stores, values, secrets, stores: storeOptionsOf(values), failpoint }
   const isOwner = role === 'all' || role === 'work'
+  const folder = isOwner ? values['server.definitionsDir'] : undefined
+  const applied =
+    folder === undefined ? undefined : await storeDefinitions(stores, folder, options.overlay)
   const owner = await (isOwner ? openOwner : openOnlooker)(deps, ownerOptions)
   closers.push(() => owner.close())
   const sources = createSourceDirectory([])
@@ -132,9 +135,8 @@ async function open(
     sources.replace(collectSourcesOf(decodeJson<DefinitionsDocument>(bytes).sources))
   }
   owner.onDefinitions(useDefinitions)
-  const folder = values['server.definitionsDir']
-  if (folder !== undefined && isOwner) {
-    await applyDefinitions({ ...deps, ...stores }, folder, options)
+  if (applied !== undefined) {
+    await applyDefinitions({ ...deps, ...stores }, applied, options.signal)
   }
   await useDefinitions(await definitionsHashOf(stores.state))
   const { log } = stores

@@ -6,6 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, it } from 'node:test'
+import { type DataReader, withDataReader } from '../../src/command/data-reader.ts'
 import {
   freePort,
   openServerProcess,
@@ -367,8 +368,7 @@ describe('commands', () => {
     })
 
     it('a record that cannot be folded is named, and skipped by a rebuild too', async () => {
-      const dataDir = await copyDataDir(world, 'poisoned')
-      const partition = 3
+      const [dataDir, partition] = [await copyDataDir(world, 'poisoned'), 3]
       const offset = await appendUnfoldable(dataDir, partition)
       const look = async () => {
         const { stdout } = await runCommand(['doctor', '--json', '--data-dir', dataDir])
@@ -382,8 +382,10 @@ describe('commands', () => {
       assert.deepEqual(await look(), [])
       const { definitionsDir } = world
       const server = await openServerProcess({ dataDir, definitionsDir, port: await freePort() })
+      const isPast = async ({ state }: DataReader) => (await state.head(partition)).offset > offset
       const isReady = async () => (await fetch(`${server.url}/readyz`)).status === 200
       await waitUntil(isReady)
+      await withDataReader({ dataDir }, (data) => waitUntil(() => isPast(data)))
       assert.equal((await stopServerProcess(server)).code, 0)
       const into = join(world.folder, 'poisoned-rebuilt')
       const proof = await runCommand(['rebuild', '--data-dir', dataDir, '--into', into, '--json'])

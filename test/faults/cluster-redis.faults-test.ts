@@ -106,8 +106,16 @@ async function loseAll(t: TestContext): Promise<void> {
   // The definitions were in there too; what brings them once more is a worker that has the folder.
   const [first] = cluster.processes
   assert.equal((await first?.stop())?.code, 0)
-  await cluster.startWorker({ hasDefinitions: true })
+  const second = await cluster.startWorker({ hasDefinitions: true })
   await cluster.settle()
+  // With nobody left who has them in memory, the folder alone brings them.
+  const workers = cluster.processes.filter(({ name }) => name.startsWith('work'))
+  for (const each of workers) if (!each.hasEnded) assert.equal((await each.stop()).code, 0)
+  assert.ok(second.hasEnded)
+  await redis.command(0, 'flushall')
+  const third = await cluster.startWorker({ hasDefinitions: true })
+  await cluster.settle()
+  assert.equal(third.said('stopped').length, 0)
   const result = await cluster.examine()
   tell('redis emptied', {
     seed,

@@ -88,7 +88,9 @@ export const catalog = {
   },
   BLOB_MISSING: {
     retryable: false,
-    remedy: 'The side store lacks a body that the log names: restore it from a backup.',
+    remedy:
+      'The side store lacks a body that the log names: restore it from a backup, or start with ' +
+      'the folder of the definitions, or upload the list again; then start again.',
   },
   BLOB_TOO_LARGE: {
     retryable: false,

@@ -32,6 +32,7 @@ import { type Owned, Ownership } from './ownership.ts'
 import { loadCount, type PartitionFold } from './partition-fold.ts'
 import type { ProcessorOptions } from './processor-options.ts'
 import { type Effect, outboxPrefix } from './scope.ts'
+import { tellStopped } from './tell-stopped.ts'
 import { appendTicks } from './ticker.ts'
 import { waitForWork } from './wait-for-work.ts'
 import { createWaitingCommit, type WaitingCommit } from './waiting-commit.ts'
@@ -362,12 +363,8 @@ class Processor {
   async #checkStanding(owned: Owned): Promise<void> {
     const { stopped, partition } = owned.fold
     if (stopped !== undefined && !owned.isStopKnown) {
-      const { offset, cause } = stopped
-      const says = cause instanceof Error ? cause.message : String(cause)
-      const attempted = `fold partition ${partition} at offset ${offset}: ${says}`
-      const { code, remedy } = new OperatingError('FOLD_POISONED', attempted, cause)
-      this.#deps.logger.error({ code, partition, offset, cause: says, remedy }, 'stopped')
-      this.#deps.reportStopped(partition, { offset, says })
+      const told = tellStopped(this.#deps.logger, partition, stopped)
+      this.#deps.reportStopped(partition, told)
     } else if (stopped === undefined && owned.isStopKnown) {
       this.#deps.reportStopped(partition)
     }

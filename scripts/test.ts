@@ -18,7 +18,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folders = ['src', 'test', 'examples', 'bench', 'scripts', 'sdk', 'web']
-const concurrencyCountMax = 2
+/** More than the cores of a small machine: many tests wait for services and clocks. */
+const concurrencyCountMax = 3
 /**
  * The whole run may take this long, whatever happens; a single file is limited by `file-limit.ts`.
  */

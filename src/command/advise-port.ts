@@ -38,8 +38,11 @@ export interface AdviceAnswer {
 
 /** How long a page waits for the index; who fetches one gives up not long after. */
 export const pageAnswerMsMax = 3_000
-/** How long an email waits: long enough for most starts, so that it goes with its lists. */
-export const emailAnswerMsMax = 15_000
+/**
+ * How long an email waits: a worker without a snapshot learns ten million interactions from the
+ * feed in about half a minute, and what it sends meanwhile is to have its lists.
+ */
+export const emailAnswerMsMax = 120_000
 
 export type Advise = (request: AdviceRequest) => Promise<Advice>
 

@@ -38,8 +38,6 @@ interface Fetched {
 const pollMsMax = 100
 /** Pause after a poll that brought little, so that a trickle is not one request per record. */
 const paceMs = 3
-/** The same while something is unread: what comes next is not asked for yet. */
-const unreadPaceMs = 20
 const paceBytesMax = 64 * 1024
 const retryMs = 100
 /** How soon a loop looks again whether there is room. */
@@ -294,12 +292,11 @@ export class KafkaReader {
         await clock.sleep(fullMs, signal)
         continue
       }
-      const isUnread = led.some(({ unreadBytes }) => unreadBytes > 0)
       try {
         const bytes = await this.#poll(node, room)
         if (failedCount > 0) this.#deps.logger.info({ node, failedCount }, 'log poll goes on')
         failedCount = 0
-        if (bytes < paceBytesMax) await clock.sleep(isUnread ? unreadPaceMs : paceMs, signal)
+        if (bytes < paceBytesMax) await clock.sleep(paceMs, signal)
       } catch (error) {
         if (signal.aborted) return
         failedCount++

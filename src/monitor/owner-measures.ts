@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import type { Published } from '../process/processor.ts'
 import type { StateStore } from '../state/state-store.ts'
+import { withCommit } from '../state/with-commit.ts'
 import type { Renderer } from '../template/template.ts'
 
 export interface OwnerMeasures {
@@ -56,15 +57,8 @@ export function createOwnerMeter(clock: Clock): OwnerMeter {
     return result
   }
   return {
-    measureState: (state) => ({
-      head: (partition) => state.head(partition),
-      get: (partition, keys) => state.get(partition, keys),
-      scan: (partition, prefix, after, countMax) => state.scan(partition, prefix, after, countMax),
-      acquire: (partition, epoch, nonce) => state.acquire(partition, epoch, nonce),
-      release: (partition, epoch, nonce) => state.release(partition, epoch, nonce),
-      close: () => state.close(),
-      commit: (commits) => timed(measures.commitSeconds, state.commit(commits)),
-    }),
+    measureState: (state) =>
+      withCommit(state, (commits) => timed(measures.commitSeconds, state.commit(commits))),
     measureRenderer: (renderer) => ({
       render: (input) => timed(measures.renderSeconds, renderer.render(input)),
       close: () => renderer.close(),

@@ -10,6 +10,7 @@ import type { Mailer } from '../delivery/mailer.ts'
 import type { Failpoint } from '../lib/failpoint.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { StateStore } from '../state/state-store.ts'
+import { withCommit } from '../state/with-commit.ts'
 
 export interface OwnerPorts {
   readonly log: EventLog
@@ -30,13 +31,11 @@ export function withFailpoints(ports: OwnerPorts, failpoint: Failpoint): OwnerPo
         return places
       },
     }),
-    state: passOn(state, {
-      async commit(commits) {
-        failpoint('fold-before-commit')
-        const answers = await state.commit(commits)
-        failpoint('fold-after-commit')
-        return answers
-      },
+    state: withCommit(state, async (commits) => {
+      failpoint('fold-before-commit')
+      const answers = await state.commit(commits)
+      failpoint('fold-after-commit')
+      return answers
     }),
     ...(mailer === undefined ? {} : { mailer: mailerWith(mailer, failpoint) }),
   }

@@ -9,6 +9,7 @@
 
 import { murmur3 } from '../lib/hash.ts'
 import type { StateStore } from './state-store.ts'
+import { withCommit } from './with-commit.ts'
 
 export interface ChangeBoard {
   /** Returns a number that differs after each commit that changes `key`. */
@@ -37,22 +38,14 @@ export function withChangeBoard(
   prefixes: readonly string[],
 ): StateStore {
   const isWatched = (key: string): boolean => prefixes.some((prefix) => key.startsWith(prefix))
-  return {
-    head: (partition) => store.head(partition),
-    get: (partition, keys) => store.get(partition, keys),
-    scan: (partition, within, after, countMax) => store.scan(partition, within, after, countMax),
-    acquire: (partition, epoch, nonce) => store.acquire(partition, epoch, nonce),
-    release: (partition, epoch, nonce) => store.release(partition, epoch, nonce),
-    close: () => store.close(),
-    async commit(commits) {
-      try {
-        return await store.commit(commits)
-      } finally {
-        // Also after a failure: whether the commit was taken is unclear then.
-        for (const { changes } of commits) {
-          for (const { key } of changes) if (isWatched(key)) board.noteChange(key)
-        }
+  return withCommit(store, async (commits) => {
+    try {
+      return await store.commit(commits)
+    } finally {
+      // Also after a failure: whether the commit was taken is unclear then.
+      for (const { changes } of commits) {
+        for (const { key } of changes) if (isWatched(key)) board.noteChange(key)
       }
-    },
-  }
+    }
+  })
 }

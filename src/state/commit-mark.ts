@@ -4,6 +4,7 @@
  */
 
 import type { StateStore } from './state-store.ts'
+import { withCommit } from './with-commit.ts'
 
 const begunPlace = 0
 const endedPlace = 1
@@ -19,20 +20,12 @@ export function runningCommit(shared: SharedArrayBuffer): number | undefined {
 /** Returns the store with its commits marked in `shared`, of `commitMarkBytes`. */
 export function withCommitMark(store: StateStore, shared: SharedArrayBuffer): StateStore {
   const mark = new Int32Array(shared)
-  return {
-    head: (partition) => store.head(partition),
-    get: (partition, keys) => store.get(partition, keys),
-    scan: (partition, within, after, countMax) => store.scan(partition, within, after, countMax),
-    acquire: (partition, epoch, nonce) => store.acquire(partition, epoch, nonce),
-    release: (partition, epoch, nonce) => store.release(partition, epoch, nonce),
-    close: () => store.close(),
-    async commit(commits) {
-      Atomics.add(mark, begunPlace, 1)
-      try {
-        return await store.commit(commits)
-      } finally {
-        Atomics.add(mark, endedPlace, 1)
-      }
-    },
-  }
+  return withCommit(store, async (commits) => {
+    Atomics.add(mark, begunPlace, 1)
+    try {
+      return await store.commit(commits)
+    } finally {
+      Atomics.add(mark, endedPlace, 1)
+    }
+  })
 }

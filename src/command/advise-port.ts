@@ -10,6 +10,7 @@
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
+import { onceIn } from '../lib/once-in.ts'
 import { answerWithin, type PortCaller } from '../lib/port-call.ts'
 import type { Advice, AdviceReason, AdviceRequest, AdvisedItem } from '../recommend/advisor.ts'
 import type { InteractionKind } from '../recommend/recommender.ts'
@@ -77,14 +78,13 @@ export function orNothing(
   advise: Advise,
   { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
 ): Advise {
-  let toldAtMs = Number.NEGATIVE_INFINITY
+  const mayTell = onceIn(clock, tellMsMin)
   return async (request) => {
     try {
       return await advise(request)
     } catch (error) {
       if (!(error instanceof OperatingError && error.code === 'INDEX_SILENT')) throw error
-      if (clock.monotonicMs() - toldAtMs >= tellMsMin) {
-        toldAtMs = clock.monotonicMs()
+      if (mayTell()) {
         logger.warn({}, 'the recommendation index does not answer; emails go without its lists')
       }
       return { recommendations: [], learnedCount: 0 }

@@ -14,6 +14,7 @@ import { rmSync } from 'node:fs'
 
 import type { Clock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
+import { onceIn } from '../lib/once-in.ts'
 import type { FeedPlace } from '../process/worker.ts'
 import type { Advisor } from '../recommend/advisor.ts'
 import type { Interaction, Recommender } from '../recommend/recommender.ts'
@@ -57,6 +58,7 @@ export class IndexKeeper {
   readonly #incarnation: () => Promise<string>
   readonly #next: number[]
   readonly #waiting: LearnMessage[] = []
+  readonly #mayTellRobots: () => boolean
   #waitingCount = 0
   #savedCount: number
   #saving: Promise<void> | undefined
@@ -64,7 +66,6 @@ export class IndexKeeper {
   #reading: PromiseWithResolvers<void> | undefined
   #isClosing = false
   #flaggedCount = 0
-  #toldAtMs = Number.NEGATIVE_INFINITY
   #erasedCount = 0
   /** Since the last snapshot somebody was erased; there is no file then. */
   #hasErased = false
@@ -86,6 +87,7 @@ export class IndexKeeper {
     this.#index = given.index
     this.#incarnation = given.incarnation
     this.#next = [...given.next]
+    this.#mayTellRobots = onceIn(deps.clock, tellMsMin)
     this.#savedCount = given.index.learnedCount
   }
 
@@ -219,10 +221,7 @@ export class IndexKeeper {
   /** Tells of the first at once, and of more of them now and then: a past may be full of them. */
   #tellRobots(): void {
     const { flaggedCount, ignoredCount } = this.#advisor.state()
-    if (flaggedCount === this.#flaggedCount) return
-    const nowMs = this.#deps.clock.monotonicMs()
-    if (nowMs - this.#toldAtMs < tellMsMin) return
-    this.#toldAtMs = nowMs
+    if (flaggedCount === this.#flaggedCount || !this.#mayTellRobots()) return
     this.#flaggedCount = flaggedCount
     this.#deps.logger.warn(
       { flaggedCount, ignoredCount },

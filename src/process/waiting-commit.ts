@@ -6,6 +6,7 @@
 import type { Clock } from '../lib/clock.ts'
 import { isRetryable } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
+import { onceIn } from '../lib/once-in.ts'
 import type { CommitAnswer, PartitionCommit, StateStore } from '../state/state-store.ts'
 
 export type WaitingCommit = (
@@ -18,15 +19,14 @@ export function createWaitingCommit(
 ): WaitingCommit {
   const { state, clock, logger } = deps
   /** Many partitions may wait at a time: one of them says so. */
-  let saidAtMs = Number.NEGATIVE_INFINITY
+  const maySay = onceIn(clock, retryMs)
   return async (commits) => {
     for (;;) {
       try {
         return await state.commit(commits)
       } catch (error) {
         if (!isRetryable(error)) throw error
-        if (clock.monotonicMs() - saidAtMs >= retryMs) {
-          saidAtMs = clock.monotonicMs()
+        if (maySay()) {
           logger.warn(
             { error: String(error) },
             'the state cannot be committed; trying again in 1 s',

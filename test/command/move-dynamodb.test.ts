@@ -5,9 +5,6 @@
  */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { it, type TestContext } from 'node:test'
 import {
   dynamodbEnvironment,
@@ -15,12 +12,12 @@ import {
   hasDynamodb,
   startDynamodb,
 } from '../../scripts/service-dynamodb.ts'
-import { hasKafka, kafkaIsMissing, startKafka } from '../../scripts/service-kafka.ts'
+import { hasKafka, kafkaIsMissing } from '../../scripts/service-kafka.ts'
 import type { Message } from '../../src/campaign/message.ts'
-import { openMailCatcher } from '../../src/catcher/mail-catcher.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import { freePort, openServerProcess, stopServerProcess } from '../faults/server-process.ts'
-import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
+import { stopServerProcess } from '../faults/server-process.ts'
+import { writeKey } from '../faults/small-shop.ts'
+import { type MoveWorld, openMoveWorld } from './move-harness.ts'
 import { parseLines, runCommand, waitUntil } from './run-command.ts'
 
 /** In each partition more than are claimed at a time. */
@@ -39,7 +36,8 @@ it('move carries messages in hand over to Kafka and DynamoDB, and is cut off', a
   if (!hasKafka()) return t.skip(kafkaIsMissing)
   if (!hasDynamodb()) return t.skip(dynamodbIsMissing)
   const world = await openWorld(t)
-  const { dataDir, configPath, catcher, environment } = world
+  const { dataDir, configPath, catcher } = world
+  const environment = dynamodbEnvironment
   await killInHand(world)
   assert.equal(catcher.count, 0)
   const before = await messagesOf(['--data-dir', dataDir])
@@ -66,7 +64,9 @@ it('move carries messages in hand over to Kafka and DynamoDB, and is cut off', a
   )
   assert.equal(rows.length, partitionCount)
 
-  const after = await world.openServer({ ...environment, ATTUNE_CONFIG: configPath })
+  const after = await world.openServer({
+    environment: { ...environment, ATTUNE_CONFIG: configPath },
+  })
   await waitUntil(() => catcher.count >= people.length - granted.length)
   await systemClock.sleep(1000)
   assert.equal((await stopServerProcess(after)).code, 0, after.said())
@@ -82,8 +82,8 @@ it('move carries messages in hand over to Kafka and DynamoDB, and is cut off', a
 })
 
 /** Runs a server that is killed before its first hand-over, when its claims are granted. */
-async function killInHand(world: Awaited<ReturnType<typeof openWorld>>): Promise<void> {
-  const server = await world.openServer({}, 'hand-over-before:1')
+async function killInHand(world: MoveWorld): Promise<void> {
+  const server = await world.openServer({ failpoint: 'hand-over-before:1' })
   const properties = { product_id: 'kettle-1', price: 24.5, quantity: 1 }
   const batch = people.flatMap((userId) => [
     { type: 'identify', userId, traits: { email: addressOf(userId) } },
@@ -112,43 +112,13 @@ async function messagesOf(
   return parseLines<Message>(ran.stdout)
 }
 
-async function openWorld(t: TestContext) {
-  const closers: (() => Promise<unknown>)[] = []
-  t.after(async () => {
-    for (const close of closers.toReversed()) await close()
+function openWorld(t: TestContext): Promise<MoveWorld> {
+  return openMoveWorld(t, {
+    ...{ partitionCount, wait: '3s' },
+    startState: () => startDynamodb(),
+    stateConfig: (address) => ({
+      state: { kind: 'dynamodb' },
+      dynamodb: { region: 'local', endpoint: `http://${address}` },
+    }),
   })
-  const folder = await mkdtemp(join(tmpdir(), 'attune-move-'))
-  closers.push(() => rm(folder, { recursive: true, force: true }))
-  const catcher = await openMailCatcher({ host: '127.0.0.1', port: 0 })
-  closers.push(() => catcher.close())
-  const kafka = await startKafka()
-  closers.push(() => kafka.stop())
-  const dynamodb = await startDynamodb()
-  closers.push(() => dynamodb.stop())
-  const definitionsDir = join(folder, 'shop')
-  await writeSmallShop(definitionsDir, { wait: '3s', without: ['at-once'] })
-  const dataDir = join(folder, 'data')
-  const partitions = ['--partitions', String(partitionCount)]
-  const init = await runCommand(['init', '--data-dir', dataDir, ...partitions])
-  assert.equal(init.code, 0, init.stderr)
-  const configPath = join(folder, 'kafka-dynamodb.json')
-  const config = {
-    log: { kind: 'kafka' },
-    kafka: { brokers: kafka.addresses.join(), replicationFactor: 1, minInSyncReplicas: 1 },
-    state: { kind: 'dynamodb' },
-    dynamodb: { region: 'local', endpoint: `http://${dynamodb.addresses[0]}` },
-  }
-  await writeFile(configPath, JSON.stringify(config))
-  const openServer = async (
-    environment: Readonly<Record<string, string>>,
-    failpoint?: string,
-  ): Promise<Awaited<ReturnType<typeof openServerProcess>>> => {
-    const [port, smtpPort] = [await freePort(), catcher.port]
-    const own = failpoint === undefined ? {} : { failpoint }
-    const given = { dataDir, definitionsDir, port, smtpPort, environment, ...own }
-    const server = await openServerProcess(given)
-    closers.push(async () => server.signal('SIGKILL'))
-    return server
-  }
-  return { dataDir, configPath, catcher, environment: dynamodbEnvironment, openServer }
 }

@@ -4,22 +4,14 @@
  */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it, type TestContext } from 'node:test'
-import { hasKafka, kafkaIsMissing, startKafka } from '../../scripts/service-kafka.ts'
+import { hasKafka, kafkaIsMissing } from '../../scripts/service-kafka.ts'
 import { hasRedis, startRedis } from '../../scripts/service-redis.ts'
-import { openMailCatcher } from '../../src/catcher/mail-catcher.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import {
-  freePort,
-  openServerProcess,
-  type ServerProcessOptions,
-  startServerProcess,
-  stopServerProcess,
-} from '../faults/server-process.ts'
-import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
+import { freePort, startServerProcess, stopServerProcess } from '../faults/server-process.ts'
+import { writeKey } from '../faults/small-shop.ts'
+import { type MoveWorld, openMoveWorld } from './move-harness.ts'
 import { parseLines, runCommand } from './run-command.ts'
 
 const people = ['ada', 'ben', 'cleo', 'dora']
@@ -118,42 +110,12 @@ function sumOf(moved: Moved | undefined, name: 'records' | 'keys'): number {
   return moved?.partitions.reduce((sum, each) => sum + each[name], 0) ?? 0
 }
 
-async function openWorld(t: TestContext) {
-  // What is open when something fails would keep the test alive, with nobody told of the failure.
-  const closers: (() => Promise<unknown>)[] = []
-  t.after(async () => {
-    for (const close of closers.toReversed()) await close()
+function openWorld(t: TestContext): Promise<MoveWorld> {
+  return openMoveWorld(t, {
+    ...{ partitionCount: 8, wait },
+    startState: () => startRedis(),
+    stateConfig: (address) => ({ state: { kind: 'redis' }, redis: { urls: `redis://${address}` } }),
   })
-  const folder = await mkdtemp(join(tmpdir(), 'attune-move-'))
-  closers.push(() => rm(folder, { recursive: true, force: true }))
-  const catcher = await openMailCatcher({ host: '127.0.0.1', port: 0 })
-  closers.push(() => catcher.close())
-  const kafka = await startKafka()
-  closers.push(() => kafka.stop())
-  const redis = await startRedis()
-  closers.push(() => redis.stop())
-  const openServer = async (options: Pick<ServerProcessOptions, 'environment'> = {}) => {
-    const server = await openServerProcess({ ...world, ...options, port: await freePort() })
-    closers.push(async () => server.signal('SIGKILL'))
-    return server
-  }
-  const definitionsDir = join(folder, 'shop')
-  await writeSmallShop(definitionsDir, { wait, without: ['at-once'] })
-  const dataDir = join(folder, 'data')
-  const init = await runCommand(['init', '--data-dir', dataDir, '--partitions', '8'])
-  assert.equal(init.code, 0, init.stderr)
-  const configPath = join(folder, 'kafka-redis.json')
-  await writeFile(
-    configPath,
-    JSON.stringify({
-      log: { kind: 'kafka' },
-      kafka: { brokers: kafka.addresses.join(), replicationFactor: 1, minInSyncReplicas: 1 },
-      state: { kind: 'redis' },
-      redis: { urls: `redis://${redis.addresses[0]}` },
-    }),
-  )
-  const world = { folder, dataDir, definitionsDir, configPath, catcher, smtpPort: catcher.port }
-  return { ...world, openServer }
 }
 
 async function collect(url: string, type: string, event: object): Promise<void> {

@@ -35,11 +35,8 @@ export function confirmPage({ topic }: Pick<Message, 'topic'>): string {
 
 /** `*` is all mail. */
 export function unsubscribedPage({ topic }: Pick<Message, 'topic'>): string {
-  const about = topic === '*' ? '' : ` about <strong>${escapeHtml(topic)}</strong>`
-  return page(
-    'You are unsubscribed',
-    `<p role="status">You will get no more emails${about || ' from us'}.</p>`,
-  )
+  const which = topic === '*' ? 'from us' : `about <strong>${escapeHtml(topic)}</strong>`
+  return page('You are unsubscribed', `<p role="status">You will get no more emails ${which}.</p>`)
 }
 
 export const notFoundPage = page(

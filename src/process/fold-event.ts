@@ -14,6 +14,7 @@ import type { PackedActivity } from '../profile/activity-pack.ts'
 import {
   addActivity,
   addToTotals,
+  findPart,
   type Person,
   type PersonTraits,
   type ProfilePart,
@@ -198,7 +199,7 @@ async function applyEvent(
 ): Promise<void> {
   const isFirst = person.version === 0
   const { length } = person.parts
-  const part = partOf(person, partKey, partIdAt(scope))
+  const part = findPart(person, partKey) ?? partOf(person, partKey, partIdAt(scope))
   // A key that is new to them may be on a list.
   const isNew = isFirst || person.parts.length > length
   const { activity, events } = applyActivity(scope, person, part, { record, event })

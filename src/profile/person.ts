@@ -13,7 +13,7 @@ import { assert } from '../lib/assert.ts'
 import { appendActivity, dropOldest, emptyPack, type PackedActivity } from './activity-pack.ts'
 import { forgetHashes } from './seen.ts'
 import { type Ties, upgradeClaimed } from './ties.ts'
-import { idOfNew, type Passage } from './trail.ts'
+import type { Passage } from './trail.ts'
 import {
   addStatement,
   type StoredTrait,
@@ -247,10 +247,13 @@ export function partOf(person: Person, key: string, newId: string): ProfilePart 
   return part
 }
 
-/** Returns a part that begins at a person, of which nothing is known yet. */
-export function newPart(person: Person, key: string, newId: string): ProfilePart {
-  const id = idOfNew(person, newId)
-  return { key, totals: {}, activity: emptyPack, ...(id === undefined ? {} : { id }) }
+/**
+ * Returns a part that begins at a person, of which nothing is known yet; with an id where another
+ * part may have left before it.
+ */
+export function newPart({ trail }: Person, key: string, newId: string): ProfilePart {
+  const part: ProfilePart = { key, totals: {}, activity: emptyPack }
+  return trail === undefined ? part : { ...part, id: newId }
 }
 
 /** Adds one event to the totals of `part`. Names beyond the limits are counted together. */

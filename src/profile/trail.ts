@@ -29,11 +29,6 @@ export type PartPlace<Found extends Part> =
   | { readonly kind: 'elsewhere'; readonly key: string; readonly id: string }
   | { readonly kind: 'unknown' }
 
-/** Returns the id of a part that begins at a person, undefined where it needs none. */
-export function idOfNew({ trail }: Holder, id: string): string | undefined {
-  return trail === undefined ? undefined : id
-}
-
 /** Notes that a part leaves for `toKey`; it is given `newId` where it has none. */
 export function noteLeaving(person: Holder, part: Part, toKey: string, newId: string): void {
   const before = part.id ?? ''

@@ -33,8 +33,8 @@ export interface LearnedStep {
 /** Whom an algorithm is asked about. */
 export interface Asked {
   readonly nowMs: number
-  /** Newest first. */
-  readonly purchases: readonly OwnPurchase[]
+  /** Newest first; looked for where an algorithm asks. */
+  purchases(): readonly OwnPurchase[]
 }
 
 /** Profiles that are to leave no trace of their own. */

@@ -270,7 +270,7 @@ export class Blend implements Recommender {
   }
 
   #askedOf({ activity, nowMs }: Pick<RecommendQuery, 'activity' | 'nowMs'>): Asked {
-    return { nowMs, purchases: findPurchases(activity, this.#items) }
+    return { nowMs, purchases: () => findPurchases(activity, this.#items) }
   }
 
   #askAlgorithms(

@@ -71,7 +71,7 @@ export class RepeatPurchase implements Algorithm {
   }
 
   score(_ownItems: readonly OwnItem[], target: Candidates, { nowMs, purchases }: Asked): void {
-    for (const { slot, atMs } of purchases) {
+    for (const { slot, atMs } of purchases()) {
       const repeats = this.#repeats[slot] ?? 0
       if (repeats === 0) continue
       const rate = repeats / ((this.#buys[slot] ?? 0) + doubtCount)

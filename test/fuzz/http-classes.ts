@@ -110,7 +110,9 @@ export const httpClasses: readonly BadClass[] = [
     ],
     generate: (random) => {
       const tail = encodeURIComponent(anyText(random, 12).toWellFormed())
-      return { ...good, path: `${pick(random, ['/v1/', '/v1//', '/api/s/', '/', '/e/c/'])}${tail}` }
+      const root = pick(random, ['/v1/', '/v1//', '/api/s/', '/', '/e/c/'])
+      // One letter may be a short path of browsers, which says what became of the event if asked.
+      return { ...good, path: `${root}${tail}?verbose=1` }
     },
   },
   {

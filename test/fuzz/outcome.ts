@@ -48,8 +48,11 @@ function outcomeOf({ status, headers, body }: WireAnswer, tally: Tally): Outcome
   const taken = JSON.parse(body) as {
     readonly accepted?: number
     readonly rejected?: number
+    /** Of an answer of the API. */
+    readonly learnedCount?: number
     readonly results?: readonly { readonly status: string; readonly reason?: string }[]
   }
+  if (taken.learnedCount !== undefined) return String(status)
   const { accepted = 0, rejected = 0, results = [] } = taken
   tally.accepted += accepted
   tally.rejected += rejected
@@ -66,8 +69,11 @@ export function seriesOf(metrics: string, name: string): ReadonlyMap<string, num
   )
 }
 
-/** Codes of the API, which answers on the same port for what is nobody's path. */
-const apiCodes = new Set(['not-found', 'invalid'])
+/** Codes of the API, which answers on the same port. */
+const apiCodes = new Set([
+  ...['not-found', 'invalid', 'key-missing', 'key-unknown', 'profile-id-invalid'],
+  ...['recommender-unknown', 'INDEX_SILENT'],
+])
 
 /** Returns where the server's own counters differ from what the answers said. */
 export function compareCounters(tally: Tally, metrics: string): readonly string[] {

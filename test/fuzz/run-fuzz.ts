@@ -4,10 +4,12 @@
  * and logs that add up to the unit.
  */
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type ApiKey, keysPath } from '../../src/api/api-keys.ts'
 import { systemClock } from '../../src/lib/clock.ts'
+import { sha256Hex } from '../../src/lib/hash.ts'
 import { createSeededRandom } from '../../src/lib/random.ts'
 import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
 import {
@@ -28,6 +30,7 @@ import {
   seriesOf,
   type Tally,
 } from './outcome.ts'
+import { fuzzApiKey } from './recommendation-classes.ts'
 import { wayEnvironment, waySources } from './way-classes.ts'
 import { exchangeRaw, type WireAnswer, WireClient, writeRequest } from './wire.ts'
 
@@ -60,6 +63,11 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzResult> {
       await writeFile(join(folder, 'shop', path), text)
     }
     const dataDir = join(folder, 'data')
+    await mkdir(dataDir)
+    const key: ApiKey = {
+      ...{ name: 'fuzz', scopes: ['read'], createdAtMs: 0, hash: sha256Hex(fuzzApiKey) },
+    }
+    await writeFile(keysPath(dataDir), JSON.stringify([key]))
     const port = await freePort()
     const server = await openServerProcess({
       dataDir,

@@ -1,10 +1,8 @@
 /**
  * Appends to Kafka, in order and acknowledged by all in-sync copies.
  *
- * One batch of a partition is on its way at a time, and two requests to a broker: what is called
- * meanwhile waits and goes into the next one, so that a request serves many callers. A batch that
- * fails is sent again as it was, with the same sequence number, so the broker tells a repeat; what
- * waits behind it stays behind it. Nothing else is sent for its partition meanwhile.
+ * One batch of a partition is on its way at a time, and two requests to a broker. A batch that
+ * fails is sent again as it was, with the same sequence number, so the broker tells a repeat.
  *
  * An append that is not acknowledged within `appendMsMax` rejects with STORE_UNREACHABLE. Its
  * records may be there or not, and may even be on their way still. So the partition goes on with
@@ -13,24 +11,23 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import { OperatingError } from '../lib/errors.ts'
+import type { OperatingError } from '../lib/errors.ts'
+import { type AppendItem, type AppendPiece, AppendQueue } from './append-queue.ts'
 import type { Place } from './event-log.ts'
 import { encodeBatch } from './kafka-batch.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { errorOfName, toOperatingError } from './kafka-error.ts'
 import {
-  type AppendCall,
-  type AppendItem,
-  type AppendLane,
-  createLane,
+  bytesInBatch,
+  createKafkaLane,
+  type KafkaLane,
   leaderless,
   pauseMsMin,
-  recordOverheadOf,
 } from './kafka-lane.ts'
 import { batchBytesMax, type KafkaCompression, type KafkaLogDeps } from './kafka-options.ts'
 import { openProducer } from './kafka-producer.ts'
 import { type ProducedPartition, sendProduce } from './kafka-request.ts'
-import { encodeRecord, type NewRecord, recordBytesMax } from './record.ts'
+import type { NewRecord } from './record.ts'
 
 export interface KafkaWriterOptions {
   readonly queueBytesHigh: number
@@ -56,19 +53,11 @@ export class KafkaWriter {
   readonly #deps: KafkaLogDeps
   readonly #cluster: KafkaCluster
   readonly #options: KafkaWriterOptions
-  readonly #lanes: readonly AppendLane[]
-  /** AppendLanes with something to send. */
-  readonly #ready = new Set<AppendLane>()
+  readonly #queue: AppendQueue<KafkaLane>
   /** Requests on their way, by broker. */
   readonly #flying = new Map<number, number>()
   #producerId: bigint
-  #queueBytes = 0
-  #callCount = 0
   #retriedCount = 0
-  #isPumpDue = false
-  #isTimerSet = false
-  #onDrained: (() => void) | undefined
-  #closed: OperatingError | undefined
 
   constructor(
     deps: KafkaLogDeps,
@@ -79,13 +68,19 @@ export class KafkaWriter {
     this.#cluster = cluster
     this.#options = options
     this.#producerId = options.producerId
-    this.#lanes = Array.from({ length: cluster.partitionCount }, (_, partition) =>
-      createLane(partition, options.producerId),
-    )
+    this.#queue = new AppendQueue({
+      clock: deps.clock,
+      queueBytesHigh: options.queueBytesHigh,
+      appendMsMax: options.appendMsMax,
+      lanes: Array.from({ length: cluster.partitionCount }, (_, partition) =>
+        createKafkaLane(partition, options.producerId),
+      ),
+      send: (lanes) => this.#sendAll(lanes),
+    })
   }
 
   get queueBytes(): number {
-    return this.#queueBytes
+    return this.#queue.bytes
   }
 
   get retriedCount(): number {
@@ -93,119 +88,40 @@ export class KafkaWriter {
   }
 
   append(records: readonly NewRecord[]): Promise<readonly Place[]> {
-    const ended = this.#closed ?? this.#cluster.ended
-    if (ended) throw ended
-    if (records.length === 0) return Promise.resolve([])
-    const encoded = records.map((record) => this.#encode(record))
-    const bytes = encoded.reduce((sum, value) => sum + value.length, 0)
-    if (this.#queueBytes + bytes > this.#options.queueBytesHigh) {
-      throw new OperatingError('LOG_OVERLOADED', `append ${records.length} records`)
-    }
-    return new Promise((resolve, reject) => {
-      const call: AppendCall = {
-        places: [],
-        bytes,
-        deadlineMs: this.#deps.clock.monotonicMs() + this.#options.appendMsMax,
-        leftCount: records.length,
-        isSettled: false,
-        resolve,
-        reject,
-      }
-      this.#queueBytes += bytes
-      this.#callCount++
-      for (const [index, { partition, key, recordedAtMs }] of records.entries()) {
-        const lane = this.#laneOf(partition)
-        const value = encoded[index]
-        assert(value, 'each record was encoded')
-        lane.waiting.push({ key, value, timestampMs: recordedAtMs, call, index })
-        this.#ready.add(lane)
-      }
-      this.#pumpSoon()
-    })
+    if (this.#cluster.ended) throw this.#cluster.ended
+    return this.#queue.append(records)
   }
 
   /** Resolves when all calls in hand are answered; refuses further ones at once. */
   async close(): Promise<void> {
-    this.#closed ??= new OperatingError('STORE_UNREACHABLE', 'use a log that is closed')
-    if (this.#callCount === 0) return
-    const drained = Promise.withResolvers<void>()
-    this.#onDrained = drained.resolve
-    await drained.promise
+    await this.#queue.close()
   }
 
-  #laneOf(partition: number): AppendLane {
-    const lane = this.#lanes[partition]
-    assert(lane, 'a partition is one of the log')
-    return lane
-  }
-
-  #encode(record: NewRecord): Buffer {
-    this.#laneOf(record.partition)
-    const value = encodeRecord(record)
-    assert(value.length <= recordBytesMax, 'a record is at most recordBytesMax')
-    return value
-  }
-
-  /** Calls of one turn of the event loop travel together. */
-  #pumpSoon(): void {
-    if (this.#isPumpDue) return
-    this.#isPumpDue = true
-    setImmediate(() => {
-      this.#isPumpDue = false
-      this.#pump()
-    })
-  }
-
-  #pump(): void {
-    const nowMs = this.#deps.clock.monotonicMs()
-    const byNode = new Map<number, AppendLane[]>()
-    let pauseMs = Number.POSITIVE_INFINITY
-    for (const lane of [...this.#ready]) {
-      if (lane.isFlying) continue
-      if (lane.notBeforeMs > nowMs) {
-        pauseMs = Math.min(pauseMs, lane.notBeforeMs - nowMs)
-        continue
-      }
+  #sendAll(lanes: readonly KafkaLane[]): void {
+    const byNode = new Map<number, KafkaLane[]>()
+    for (const lane of lanes) {
       const node = this.#cluster.leaderOf(lane.partition)
       if (node === undefined) {
         this.#retryLater([lane], leaderless(lane))
       } else if ((this.#flying.get(node) ?? 0) < flyingCountMax) {
-        const lanes = byNode.get(node)
-        if (lanes) lanes.push(lane)
+        const led = byNode.get(node)
+        if (led) led.push(lane)
         else byNode.set(node, [lane])
       }
     }
-    for (const [node, lanes] of byNode) void this.#send(node, lanes)
-    if (pauseMs < Number.POSITIVE_INFINITY) this.#pumpAfter(pauseMs)
+    for (const [node, led] of byNode) void this.#send(node, led)
   }
 
-  /** A timer may come a little early; the pump then sets the next one. */
-  #pumpAfter(ms: number): void {
-    if (this.#isTimerSet) return
-    this.#isTimerSet = true
-    void this.#deps.clock.sleep(Math.max(1, ms)).then(() => {
-      this.#isTimerSet = false
-      this.#pumpSoon()
+  async #send(node: number, candidates: readonly KafkaLane[]): Promise<void> {
+    const lanes = this.#queue.depart(candidates, {
+      bytesMax: requestBytesMax,
+      countMax: candidates.length,
+      pieceOf: (lane) => this.#nextBatch(lane),
     })
-  }
-
-  async #send(node: number, candidates: readonly AppendLane[]): Promise<void> {
-    const lanes: AppendLane[] = []
-    let bytes = 0
-    for (const lane of candidates) {
-      lane.batch ??= this.#nextBatch(lane)
-      const { batch } = lane
-      // The first always goes, and a later turn begins with those that were left out.
-      if (lanes.length > 0 && bytes + batch.bytes.length > requestBytesMax) break
-      bytes += batch.bytes.length
-      lane.isFlying = true
-      lanes.push(lane)
-      this.#ready.delete(lane)
-    }
     this.#flying.set(node, (this.#flying.get(node) ?? 0) + 1)
-    const batches = lanes.map(({ partition, batch }) => {
-      assert(batch, 'a lane on its way has a batch')
-      return { partition, batch: batch.bytes }
+    const batches = lanes.map(({ partition, sent }) => {
+      assert(sent, 'a lane on its way has a batch')
+      return { partition, batch: sent.bytes }
     })
     try {
       const { topic } = this.#cluster
@@ -215,41 +131,26 @@ export class KafkaWriter {
         node,
         (connection, callback) => sendProduce(connection, topic, batches, ackMsMax, callback),
       )
-      this.#land(lanes)
+      this.#queue.land(lanes)
       this.#take(lanes, answers)
     } catch (error) {
-      this.#land(lanes)
+      this.#queue.land(lanes)
       this.#retryLater(lanes, toOperatingError(error, `append by broker ${node}`))
     }
     this.#flying.set(node, (this.#flying.get(node) ?? 0) - 1)
-    this.#pumpSoon()
+    this.#queue.pumpSoon()
   }
 
-  #land(lanes: readonly AppendLane[]): void {
-    for (const lane of lanes) {
-      lane.isFlying = false
-      this.#ready.add(lane)
-    }
-  }
-
-  #nextBatch(lane: AppendLane): { readonly items: readonly AppendItem[]; bytes: Buffer } {
-    let count = 0
-    let bytes = 0
-    for (const { value } of lane.waiting) {
-      bytes += value.length + recordOverheadOf(lane.waiting[count])
-      if (count > 0 && bytes > batchBytesMax) break
-      count++
-    }
-    const items = lane.waiting.slice(0, count)
-    lane.waiting = lane.waiting.slice(count)
+  #nextBatch(lane: KafkaLane): AppendPiece {
+    const items = this.#queue.take(lane, bytesInBatch, batchBytesMax)
     return { items, bytes: this.#encodeBatch(lane, items) }
   }
 
-  #encodeBatch(lane: AppendLane, items: readonly AppendItem[]): Buffer {
+  #encodeBatch(lane: KafkaLane, items: readonly AppendItem[]): Buffer {
     return encodeBatch(items, lane, this.#options.compression)
   }
 
-  #take(lanes: readonly AppendLane[], answers: readonly ProducedPartition[]): void {
+  #take(lanes: readonly KafkaLane[], answers: readonly ProducedPartition[]): void {
     const byPartition = new Map(answers.map((answer) => [answer.partition, answer]))
     for (const lane of lanes) {
       const answer = byPartition.get(lane.partition)
@@ -260,82 +161,42 @@ export class KafkaWriter {
     }
   }
 
-  #placeBatch(lane: AppendLane, baseOffset: number): void {
-    const items = lane.batch?.items ?? []
+  #placeBatch(lane: KafkaLane, baseOffset: number): void {
     assert(baseOffset >= 0, 'an acknowledged batch has a place')
-    lane.batch = undefined
+    const count = lane.sent?.items.length ?? 0
     lane.pauseMs = pauseMsMin
-    lane.sequence = (lane.sequence + items.length) % 2 ** 31
-    const { partition } = lane
-    this.#options.onAppended(partition, baseOffset + items.length)
-    for (const [index, { call, index: at }] of items.entries()) {
-      call.places[at] = { partition, offset: baseOffset + index + 1 }
-      call.leftCount--
-      if (call.leftCount === 0) this.#settle(call)
-    }
-    if (lane.waiting.length === 0) this.#ready.delete(lane)
+    lane.sequence = (lane.sequence + count) % 2 ** 31
+    this.#options.onAppended(lane.partition, baseOffset + count)
+    // Our offsets are one above Kafka's.
+    this.#queue.placed(lane, baseOffset + 1)
   }
 
-  #settle(call: AppendCall, error?: OperatingError): void {
-    if (call.isSettled) return
-    call.isSettled = true
-    this.#queueBytes -= call.bytes
-    this.#callCount--
-    if (error) call.reject(error)
-    else call.resolve(call.places)
-    if (this.#callCount === 0) this.#onDrained?.()
-  }
-
-  #fail(lane: AppendLane, name: string): void {
-    const attempted = `append to partition ${lane.partition}`
-    const error = errorOfName(name, attempted)
+  #fail(lane: KafkaLane, name: string): void {
+    const error = errorOfName(name, `append to partition ${lane.partition}`)
     // A topic that is not known may be news that did not reach the broker yet.
     const mayPass = error.retryable || name === 'UNKNOWN_TOPIC_OR_PARTITION'
-    if (mayPass) {
-      this.#retryLater([lane], error)
-      return
-    }
-    const items = lane.batch?.items ?? []
-    lane.batch = undefined
-    for (const { call } of items) this.#settle(call, error)
-    if (lane.waiting.length === 0) this.#ready.delete(lane)
+    if (mayPass) this.#retryLater([lane], error)
+    else this.#queue.refused(lane, error)
   }
 
   /** Sends batches again after a pause, with the leaders asked for anew; rejects what is late. */
-  #retryLater(lanes: readonly AppendLane[], error: OperatingError): void {
+  #retryLater(lanes: readonly KafkaLane[], error: OperatingError): void {
     const nowMs = this.#deps.clock.monotonicMs()
+    const isOver = this.#cluster.ended !== undefined
     for (const lane of lanes) {
-      this.#expire(lane, nowMs, error)
-      lane.notBeforeMs = nowMs + lane.pauseMs
+      const notBeforeMs = nowMs + lane.pauseMs
+      const failed = { error: this.#cluster.fault ?? error, isOver, notBeforeMs }
+      const isSentLate = this.#queue.putOff(lane, failed)
+      if (isSentLate) this.#raiseEpoch(lane)
       lane.pauseMs = Math.min(lane.pauseMs * 2, pauseMsMax)
       this.#retriedCount++
     }
     // A failure of this one shows at the next attempt, which does not know the leader then.
     this.#cluster.refresh().catch(() => undefined)
-    this.#pumpSoon()
+    this.#queue.pumpSoon()
   }
 
-  #expire(lane: AppendLane, nowMs: number, error: OperatingError): void {
-    const final = this.#cluster.fault ?? error
-    const hasEnded = this.#cluster.ended !== undefined
-    const isOver = ({ call }: AppendItem): boolean => call.isSettled
-    const isLate = ({ call }: AppendItem): boolean => hasEnded || call.deadlineMs <= nowMs
-    const sent = lane.batch?.items ?? []
-    const isBatchLate = sent.some((item) => !isOver(item) && isLate(item)) || sent.every(isOver)
-    if (sent.length > 0 && isBatchLate) {
-      for (const { call } of sent) this.#settle(call, final)
-      lane.batch = undefined
-      this.#raiseEpoch(lane)
-    }
-    if (lane.batch === undefined) {
-      const late = lane.waiting.filter((item) => isOver(item) || isLate(item))
-      lane.waiting = lane.waiting.filter((item) => !isOver(item) && !isLate(item))
-      for (const { call } of late) this.#settle(call, final)
-      if (lane.waiting.length === 0) this.#ready.delete(lane)
-    }
-  }
-
-  #raiseEpoch(lane: AppendLane): void {
+  #raiseEpoch(lane: KafkaLane): void {
     const isLast = lane.epoch === epochMax && lane.producerId === this.#producerId
     assert(!isLast, 'an epoch of a producer is at most 32767')
     const isSame = lane.producerId === this.#producerId
@@ -345,14 +206,14 @@ export class KafkaWriter {
   }
 
   /** Goes on under a new producer id: the broker has lost, or refuses, what we were. */
-  async #renewProducer(lane: AppendLane, name: string): Promise<void> {
-    const { partition, batch } = lane
+  async #renewProducer(lane: KafkaLane, name: string): Promise<void> {
+    const { partition, sent } = lane
     this.#deps.logger.warn({ partition, error: name }, 'log producer renewed')
     lane.isFlying = true
     try {
       this.#producerId = await openProducer(this.#cluster)
       this.#raiseEpoch(lane)
-      if (batch) batch.bytes = this.#encodeBatch(lane, batch.items)
+      if (sent) sent.bytes = this.#encodeBatch(lane, sent.items)
       lane.isFlying = false
       this.#retryLater([lane], errorOfName(name, `append to partition ${partition}`))
     } catch (error) {

@@ -1,51 +1,30 @@
 /**
- * What was fetched of one partition, behind one place, until its readers have taken it.
+ * What is followed of one partition in Kafka.
  *
  * Offsets here are ours: one above Kafka's, so `next` is both the last offset fetched and Kafka's
- * offset of what comes then. What was read stays for a while, for a second reader just behind; what
- * was taken last stays whole, since a reader may come back for what it did not get to.
+ * offset of what comes then.
  */
 
-import { countThrough } from './count-through.ts'
-import { decodeRecord, type LogRecord } from './record.ts'
-
-export interface FollowEntry {
-  readonly offset: number
-  readonly value: Buffer
-}
-
-const readBytesKept = 64 * 1024
-/** What an entry costs besides its bytes. */
-const entryBytes = 64
+import { Arrivals } from './arrivals.ts'
+import { FollowBuffer, type FollowEntry } from './follow-buffer.ts'
 
 export class KafkaFollow {
   readonly partition: number
-  /** Everything between `base` and `next` is here. */
-  base: number
+  /** Everything between its base and `next`. */
+  readonly records: FollowBuffer
+  readonly arrivals = new Arrivals()
   next: number
   /** Epoch of the leader that wrote what was fetched last; -1 for unknown. */
   leaderEpoch = -1
   usedAtMs: number
   /** When it last moved on, or was seen at the end. */
   movedAtMs: number
-  /** Bytes that nobody has read yet. */
-  unreadBytes = 0
-  #readBytes = 0
-  #readThrough: number
-  /** The place behind which was read last: what comes then is not dropped. */
-  #takenAfter: number
-  #entries: FollowEntry[] = []
-  /** Entries before it were dropped. */
-  #head = 0
-  readonly #arrivals = new Set<() => void>()
   #waiterCount = 0
 
   constructor(partition: number, after: number, nowMs: number) {
     this.partition = partition
-    this.base = after
+    this.records = new FollowBuffer(partition, after)
     this.next = after
-    this.#readThrough = after
-    this.#takenAfter = after
     this.usedAtMs = nowMs
     this.movedAtMs = nowMs
   }
@@ -60,76 +39,13 @@ export class KafkaFollow {
   }
 
   has(after: number): boolean {
-    return after >= this.base && after <= this.next
+    return after >= this.records.base && after <= this.next
   }
 
   add(entries: readonly FollowEntry[], next: number, leaderEpoch: number): void {
-    for (const entry of entries) {
-      this.#entries.push(entry)
-      this.unreadBytes += entry.value.length + entryBytes
-    }
+    for (const entry of entries) this.records.add(entry)
     this.next = next
     if (leaderEpoch >= 0) this.leaderEpoch = leaderEpoch
-    this.#wake()
-  }
-
-  /** Returns the records behind `after`, which must be within what is here. */
-  take(after: number, countMax: number): LogRecord[] {
-    const from = this.#indexBehind(after)
-    const taken = this.#entries.slice(from, from + countMax)
-    const through = taken.at(-1)?.offset
-    this.#takenAfter = after
-    if (through !== undefined && through > this.#readThrough) this.#markRead(through)
-    this.#drop()
-    return taken.map(({ offset, value }) => decodeRecord(this.partition, offset, value))
-  }
-
-  /** Resolves when more than `after` is here, or after what `giveUp` waits for. */
-  async arrival(after: number, giveUp: Promise<void>): Promise<void> {
-    if (this.next > after) return
-    const arrived = Promise.withResolvers<void>()
-    this.#arrivals.add(arrived.resolve)
-    await Promise.race([arrived.promise, giveUp])
-    this.#arrivals.delete(arrived.resolve)
-  }
-
-  /** Wakes whoever waits for an arrival, since none will come. */
-  abandon(): void {
-    this.#wake()
-  }
-
-  #wake(): void {
-    for (const resolve of this.#arrivals) resolve()
-    this.#arrivals.clear()
-  }
-
-  #indexBehind(after: number): number {
-    return countThrough(this.#entries, after, this.#head)
-  }
-
-  #markRead(through: number): void {
-    const from = this.#indexBehind(this.#readThrough)
-    const to = this.#indexBehind(through)
-    for (let index = from; index < to; index++) {
-      const bytes = (this.#entries[index]?.value.length ?? 0) + entryBytes
-      this.unreadBytes -= bytes
-      this.#readBytes += bytes
-    }
-    this.#readThrough = through
-  }
-
-  #drop(): void {
-    const to = Math.min(this.#takenAfter, this.#readThrough)
-    while (this.#readBytes > readBytesKept) {
-      const entry = this.#entries[this.#head]
-      if (entry === undefined || entry.offset > to) break
-      this.#readBytes -= entry.value.length + entryBytes
-      this.base = entry.offset
-      this.#head++
-    }
-    if (this.#head > 512 && this.#head * 2 > this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#head)
-      this.#head = 0
-    }
+    this.arrivals.tell()
   }
 }

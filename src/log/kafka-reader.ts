@@ -13,10 +13,11 @@
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { glanceCountMax } from './event-log.ts'
+import type { FollowEntry } from './follow-buffer.ts'
 import { decodeBatches } from './kafka-batch.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { errorOfName, toOperatingError } from './kafka-error.ts'
-import { type FollowEntry, KafkaFollow } from './kafka-follow.ts'
+import { KafkaFollow } from './kafka-follow.ts'
 import { createOffsetAsker } from './kafka-offsets.ts'
 import type { KafkaLogDeps } from './kafka-options.ts'
 import { type FetchedPartition, type FetchWish, sendFetch } from './kafka-request.ts'
@@ -91,7 +92,7 @@ export class KafkaReader {
       follow.usedAtMs = clock.monotonicMs()
       if (follow.next === after && (this.#ends[partition] ?? 0) > after) {
         const giveUp = new AbortController()
-        await follow.arrival(after, clock.sleep(arrivalMsMax, giveUp.signal))
+        await follow.arrivals.next(clock.sleep(arrivalMsMax, giveUp.signal))
         giveUp.abort()
       }
       const isHere = follow.has(after) && this.#follows.get(partition) === follow
@@ -161,7 +162,7 @@ export class KafkaReader {
 
   async close(): Promise<void> {
     this.#closing.abort()
-    for (const follow of this.#follows.values()) follow.abandon()
+    for (const follow of this.#follows.values()) follow.arrivals.tell()
     this.#lookAll()
     await this.#cluster.reconnect('follow')
     await Promise.all([...this.#loops.values(), this.#watch])
@@ -183,7 +184,7 @@ export class KafkaReader {
     countMax: number,
   ): Promise<readonly LogRecord[]> {
     const { next } = follow
-    const records = follow.take(after, countMax)
+    const records = follow.records.take(after, countMax)
     // Places without a record: what comes behind them is meant.
     if (records.length === 0 && countMax > 0) return this.read(follow.partition, next, countMax)
     return records
@@ -226,7 +227,7 @@ export class KafkaReader {
   }
 
   #follow(partition: number, after: number): KafkaFollow {
-    this.#follows.get(partition)?.abandon()
+    this.#follows.get(partition)?.arrivals.tell()
     const follow = new KafkaFollow(partition, after, this.#deps.clock.monotonicMs())
     this.#follows.set(partition, follow)
     this.#directEnds.delete(partition)
@@ -237,7 +238,7 @@ export class KafkaReader {
   #unfollow(follow: KafkaFollow): void {
     if (this.#follows.get(follow.partition) !== follow) return
     this.#follows.delete(follow.partition)
-    follow.abandon()
+    follow.arrivals.tell()
     this.#lookAll()
   }
 
@@ -312,10 +313,10 @@ export class KafkaReader {
 
   #withRoom(follows: readonly KafkaFollow[]): readonly KafkaFollow[] {
     let unreadBytes = 0
-    for (const follow of this.#follows.values()) unreadBytes += follow.unreadBytes
+    for (const follow of this.#follows.values()) unreadBytes += follow.records.unreadBytes
     const isFull = unreadBytes >= this.#options.bufferBytesHigh
     return follows.filter((follow) =>
-      isFull ? follow.unreadBytes === 0 : follow.unreadBytes < partitionUnreadHigh,
+      isFull ? follow.records.unreadBytes === 0 : follow.records.unreadBytes < partitionUnreadHigh,
     )
   }
 

@@ -4,27 +4,20 @@
  */
 
 import type { OperatingError } from '../lib/errors.ts'
-import { countThrough } from './count-through.ts'
+import { Arrivals } from './arrivals.ts'
+import { FollowBuffer, type FollowEntry } from './follow-buffer.ts'
 import type { PartitionCount } from './kinesis-count.ts'
-import { decodeRecord, type LogRecord } from './record.ts'
 
-const readBytesKept = 64 * 1024
-/** What an entry costs besides its bytes. */
-const entryBytes = 64
 /** One that was read so recently is taken for being read. */
 const activeMs = 2_000
-
-interface Entry {
-  readonly offset: number
-  readonly value: Buffer
-}
 
 export class KinesisFollow {
   readonly partition: number
   /** Keeps no records. */
   readonly isCountOnly: boolean
-  /** Everything between `base` and `next` is here. */
-  base: number
+  /** Everything between the base and `next`. */
+  readonly records: FollowBuffer
+  readonly arrivals = new Arrivals()
   /** Set once it is known where the count begins. */
   count: PartitionCount | undefined
   /** Set where it cannot go on; nobody uses it any more then. */
@@ -34,16 +27,8 @@ export class KinesisFollow {
   /** Monotonic time at which a request began that found nothing more behind the count. */
   tipMs = Number.NEGATIVE_INFINITY
   usedAtMs: number
-  /** Bytes that nobody has read yet. */
-  unreadBytes = 0
   /** Those who wait for news, or for the end. */
   interestCount = 0
-  #readBytes = 0
-  #readThrough: number
-  #entries: Entry[] = []
-  /** Entries before it were dropped. */
-  #head = 0
-  readonly #arrivals = new Set<() => void>()
 
   constructor(
     partition: number,
@@ -51,10 +36,14 @@ export class KinesisFollow {
     given: { readonly nowMs: number; readonly isCountOnly: boolean },
   ) {
     this.partition = partition
-    this.base = after
+    this.records = new FollowBuffer(partition, after)
     this.isCountOnly = given.isCountOnly
     this.usedAtMs = given.nowMs
-    this.#readThrough = after
+  }
+
+  /** Who wants the count alone begins where it is known to begin. */
+  get base(): number {
+    return this.isCountOnly && this.count !== undefined ? 0 : this.records.base
   }
 
   /** Offset of the last record that is here or was. */
@@ -81,61 +70,7 @@ export class KinesisFollow {
     return !this.isCountOnly && after >= this.base && after <= this.next
   }
 
-  add(offset: number, value: Buffer): void {
-    if (this.isCountOnly || offset <= this.base) return
-    this.#entries.push({ offset, value })
-    this.unreadBytes += value.length + entryBytes
-  }
-
-  /** Returns the records behind `after`, which must be within what is here. */
-  take(after: number, countMax: number): readonly LogRecord[] {
-    const from = this.#indexBehind(after)
-    const taken = this.#entries.slice(from, from + countMax)
-    const through = taken.at(-1)?.offset
-    if (through !== undefined && through > this.#readThrough) this.#markRead(through)
-    return taken.map(({ offset, value }) => decodeRecord(this.partition, offset, value))
-  }
-
-  /** Resolves at the next answer, or after what `giveUp` waits for. */
-  async arrival(giveUp: Promise<void>): Promise<void> {
-    const arrived = Promise.withResolvers<void>()
-    this.#arrivals.add(arrived.resolve)
-    await Promise.race([arrived.promise, giveUp])
-    this.#arrivals.delete(arrived.resolve)
-  }
-
-  /** Wakes whoever waits for an arrival. */
-  wake(): void {
-    for (const resolve of this.#arrivals) resolve()
-    this.#arrivals.clear()
-  }
-
-  #indexBehind(after: number): number {
-    return countThrough(this.#entries, after, this.#head)
-  }
-
-  #markRead(through: number): void {
-    const from = this.#indexBehind(this.#readThrough)
-    const to = this.#indexBehind(through)
-    for (let index = from; index < to; index++) {
-      const bytes = (this.#entries[index]?.value.length ?? 0) + entryBytes
-      this.unreadBytes -= bytes
-      this.#readBytes += bytes
-    }
-    this.#readThrough = through
-    this.#drop(to)
-  }
-
-  #drop(readEnd: number): void {
-    while (this.#readBytes > readBytesKept && this.#head < readEnd) {
-      const entry = this.#entries[this.#head]
-      this.#readBytes -= (entry?.value.length ?? 0) + entryBytes
-      this.base = entry?.offset ?? this.base
-      this.#head++
-    }
-    if (this.#head > 512 && this.#head * 2 > this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#head)
-      this.#head = 0
-    }
+  add(entry: FollowEntry): void {
+    if (!this.isCountOnly && entry.offset > this.base) this.records.add(entry)
   }
 }

@@ -74,7 +74,7 @@ export class KinesisReader {
     await this.#settle(follow)
     if (after > follow.next) throw lost(partition, after)
     if (follow.next === after) await this.#awaitKnown(follow)
-    const taken = follow.take(after, countMax)
+    const taken = follow.records.take(after, countMax)
     if (taken.length > 0 || countMax > glanceCountMax) return taken
     return await this.#scan(partition, after, countMax)
   }
@@ -141,7 +141,7 @@ export class KinesisReader {
         this.#addInterest(current, 1)
         this.#addInterest(follow, -1)
         follow = current
-        await follow.arrival(Promise.race([isLate, clock.sleep(watchMs, late.signal)]))
+        await follow.arrivals.next(Promise.race([isLate, clock.sleep(watchMs, late.signal)]))
       }
     } finally {
       late.abort()
@@ -235,7 +235,7 @@ export class KinesisReader {
           const says = `read partition ${follow.partition} behind ${follow.base}`
           throw new OperatingError('STORE_UNREACHABLE', says)
         }
-        await follow.arrival(isLate)
+        await follow.arrivals.next(isLate)
       }
       this.#checkFault(follow)
       if ((follow.count?.offset ?? 0) < follow.base) {
@@ -259,7 +259,7 @@ export class KinesisReader {
     const isLate = clock.sleep(msMax, late.signal).then(() => late.abort())
     this.#addInterest(follow, 1)
     while (follow.next === next && !late.signal.aborted && follow.fault === undefined) {
-      await follow.arrival(isLate)
+      await follow.arrivals.next(isLate)
     }
     this.#addInterest(follow, -1)
     late.abort()
@@ -303,7 +303,6 @@ export class KinesisReader {
       const place = await loadPlace(this.#deps, this.#stream, { partition, after })
       if (this.#follows[kind].get(partition) !== follow || this.#closing.signal.aborted) return
       follow.count = new PartitionCount(place)
-      if (kind === 'count') follow.base = 0
       this.#join(kind, follow)
     } catch (error) {
       this.#fail(kind, follow, toOperatingError(error, `read partition ${partition}`))
@@ -337,10 +336,10 @@ export class KinesisReader {
   }
 
   #isFull(follow: KinesisFollow): boolean {
-    if (follow.unreadBytes >= partitionUnreadHigh) return true
-    if (follow.unreadBytes === 0) return false
+    if (follow.records.unreadBytes >= partitionUnreadHigh) return true
+    if (follow.records.unreadBytes === 0) return false
     let unreadBytes = 0
-    for (const each of this.#follows.data.values()) unreadBytes += each.unreadBytes
+    for (const each of this.#follows.data.values()) unreadBytes += each.records.unreadBytes
     return unreadBytes >= this.#options.bufferBytesHigh
   }
 
@@ -355,7 +354,7 @@ export class KinesisReader {
     }
     for (const { loop } of this.#loops.values()) loop.remove(follow)
     follow.fault ??= new OperatingError('STORE_UNREACHABLE', `follow partition ${follow.partition}`)
-    follow.wake()
+    follow.arrivals.tell()
     this.#lookAll()
   }
 
@@ -376,7 +375,7 @@ export class KinesisReader {
 
   #wakeAll(): void {
     for (const follows of Object.values(this.#follows)) {
-      for (const follow of follows.values()) follow.wake()
+      for (const follow of follows.values()) follow.arrivals.tell()
     }
     this.#lookAll()
   }

@@ -158,10 +158,10 @@ export class ShardLoop {
         partition,
         count,
         records,
-        take: (offset, value) => follow.add(offset, value),
+        take: (offset, value) => follow.add({ offset, value }),
       })
       if (answer.isTip) follow.tipMs = answer.beganMs
-      follow.wake()
+      follow.arrivals.tell()
     } catch (error) {
       this.remove(follow)
       this.#options.onFault(follow, toOperatingError(error, `read partition ${partition}`))

@@ -6,7 +6,6 @@
 import { MessageChannel } from 'node:worker_threads'
 import { assert } from '../lib/assert.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createPortCaller } from '../lib/port-call.ts'
 import type { OwnerMeasures } from '../monitor/owner-measures.ts'
@@ -48,8 +47,7 @@ export async function openOnlooker(
   const advisor = createPortCaller(port2)
   return {
     freshness,
-    // It owns nothing else that could fail for good.
-    failed: recommend?.failed ?? new Promise<OperatingError>(() => {}),
+    failed: Promise.race([follower.failed, ...(recommend === undefined ? [] : [recommend.failed])]),
     advise: createAdvise(advisor, deps, pageAnswerMsMax),
     indexState: async () => await recommend?.state(),
     async render(input) {

@@ -117,7 +117,10 @@ export async function openOwner(
   return {
     freshness,
     ...(changes === undefined ? {} : { changes: createChangeBoard(changes) }),
-    failed: Promise.race([told.failed, recommend.failed]),
+    failed: Promise.race([
+      ...[told.failed, recommend.failed],
+      ...(follower === undefined ? [] : [follower.failed]),
+    ]),
     advise: createAdvise(advisor, deps, pageAnswerMsMax),
     indexState: () => recommend.state(),
     render: (input) => caller.call('render', input),

@@ -23,12 +23,14 @@ class World {
   readonly state: MemoryStateStore = createMemoryStateStore()
   readonly freshness: Freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
   isAway = false
+  isDamaged = false
   #offset = 0
 
   async follow(t: TestContext): Promise<StateFollower> {
     await this.state.acquire(0, 1, 'n')
     const away = (): void => {
       if (this.isAway) throw new OperatingError('STORE_UNREACHABLE', 'read the state')
+      if (this.isDamaged) throw new OperatingError('STORE_CORRUPT', 'read the state')
     }
     const state: StateReader = {
       ...this.state,
@@ -100,6 +102,14 @@ describe('a look at the state from outside', () => {
     const later = { key: outboxKey(1, 3, 0), value: emptyValue }
     await world.commit(3, [{ key: waiting, value: undefined }, later])
     await until(() => world.freshness.confirmedAtMs(0) > 0)
+  })
+
+  it('tells of a failure that is for good, and can be closed after it', async (t) => {
+    const world = new World()
+    const follower = await world.follow(t)
+    world.isDamaged = true
+    assert.equal((await follower.failed).code, 'STORE_CORRUPT')
+    await follower.close()
   })
 
   it('never takes back what an owner in this process knows better', async (t) => {

@@ -8,7 +8,7 @@
  */
 
 import type { Clock } from '../lib/clock.ts'
-import { isRetryable } from '../lib/errors.ts'
+import { isRetryable, OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { EventLog, Place } from '../log/event-log.ts'
 import type { Head, StateReader } from '../state/state-store.ts'
@@ -29,6 +29,8 @@ export interface StateFollower {
   readonly lagCount: number
   /** Set while log or state cannot be reached. */
   readonly isAway: boolean
+  /** Resolves where log or state fails for good: nothing is looked at any more. */
+  readonly failed: Promise<OperatingError>
   /**
    * Resolves once the state holds the record at each place; answers false after `msMax`. A place
    * without an offset must be of a record that is appended already.
@@ -59,7 +61,11 @@ export async function openStateFollower(
   const follower = new Follower(deps)
   await follower.look()
   const stop = new AbortController()
-  const running = follower.run(options.lookMs, stop.signal)
+  const failed = Promise.withResolvers<OperatingError>()
+  const running = follower.run(options.lookMs, stop.signal).catch((error: unknown) => {
+    if (!(error instanceof OperatingError)) throw error
+    failed.resolve(error)
+  })
   return {
     get lagCount() {
       return follower.lagCount
@@ -67,6 +73,7 @@ export async function openStateFollower(
     get isAway() {
       return follower.isAway
     },
+    failed: failed.promise,
     waitCommitted: (places, msMax) => follower.waitCommitted(places, msMax),
     onDefinitions: (listener) => follower.onDefinitions(listener),
     look: () => follower.look(),

@@ -51,6 +51,8 @@ export interface ClusterOptions {
   readonly kafka?: KafkaServiceOptions
   /** Redis unless said. */
   readonly state?: 'redis' | 'dynamodb'
+  /** A Redis that the test has started, instead of one of the deployment's own. */
+  readonly redis?: RedisService
   /** Each piece of a hand-over takes so much longer, so that some are always under way. */
   readonly smtpDelayMs?: number
   readonly settings?: Settings
@@ -163,7 +165,7 @@ async function startServices(options: ClusterOptions, closers: Closers): Promise
   }
   const [kafka, redis, dynamodb] = await Promise.all([
     startKafka(undefined, options.kafka).then(kept),
-    isDynamodb ? undefined : startRedis().then(kept),
+    isDynamodb ? undefined : (options.redis ?? startRedis().then(kept)),
     isDynamodb ? startDynamodb().then(kept) : undefined,
   ])
   const copies = kafka.nodes.length

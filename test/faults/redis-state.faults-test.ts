@@ -8,7 +8,6 @@ import assert from 'node:assert/strict'
 import { readdirSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { it, type TestContext } from 'node:test'
-import { openServiceProxy } from '../../scripts/service-proxy.ts'
 import {
   hasRedis,
   type RedisService,
@@ -25,6 +24,7 @@ import {
 } from '../../src/state/redis-state-store.ts'
 import { aCommit } from '../../src/state/state-store.contract.ts'
 import type { Change, PartitionCommit, StateStore } from '../../src/state/state-store.ts'
+import { openRedisPair } from './redis-pair.ts'
 
 const skip = hasRedis() ? false : 'redis-server is not installed'
 const seed = 20_261
@@ -87,10 +87,6 @@ async function removeKeys(service: RedisService, pattern: string): Promise<void>
   await service.command(0, 'DEL', ...keys.split('\n'))
 }
 
-function portOf(service: RedisService, index: number): number {
-  return Number(service.addresses[index]?.split(':')[1])
-}
-
 it('holds whole commits, or says so, when the append-only file ends in the middle', {
   skip,
 }, async (t) => {
@@ -128,29 +124,20 @@ it('holds whole commits, or says so, when the append-only file ends in the middl
 })
 
 it('tells of a replica that was behind when it became the master', { skip }, async (t) => {
-  const [master, replica] = await Promise.all([startRedis(), startRedis()])
-  const toMaster = await openServiceProxy(portOf(master, 0))
-  const toCurrent = await openServiceProxy(portOf(master, 0))
-  t.after(async () => {
-    await Promise.all([toMaster.close(), toCurrent.close()])
-    await Promise.all([master.stop(), replica.stop()])
-  })
-  await replica.command(0, 'REPLICAOF', '127.0.0.1', `${toMaster.port}`)
-  await untilRedisSays(replica, 0, ['INFO', 'replication'], (said) =>
-    said.includes('link_status:up'),
-  )
-  const store = await openStore(t, [`127.0.0.1:${toCurrent.port}`])
+  const pair = await openRedisPair(t)
+  const { master, replica } = pair
+  const store = await openStore(t, [pair.address])
   await store.acquire(0, 1, 'n1')
   await foldTo(store, 0, 20)
   await untilRedisSays(replica, 0, ['HGET', '{attune:0}head', 'offset'], (said) => said === '20')
-  toMaster.holdAnswers()
+  pair.holdReplication()
   await foldTo(store, 0, 30)
   await master.nodes[0]?.stop('SIGKILL')
-  toCurrent.retarget(portOf(replica, 0))
+  pair.retarget()
   await systemClock.sleep(1500)
   assert.deepEqual(await store.commit([foldOne(0, 31)]), ['moved'])
   await assert.rejects(foldTo(store, 0, 21), { code: 'STORE_UNREACHABLE', retryable: true })
-  await replica.command(0, 'REPLICAOF', 'NO', 'ONE')
+  await pair.promote()
   await systemClock.sleep(1500)
   assert.equal(await verify(store, 0), 20)
   await foldTo(store, 0, 40)

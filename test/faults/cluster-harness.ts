@@ -50,7 +50,7 @@ import { compareWithSeen, countStates } from './verify-data-dir.ts'
 export interface ClusterOptions {
   readonly kafka?: KafkaServiceOptions
   /** Redis unless said. */
-  readonly state?: 'redis' | 'dynamodb'
+  readonly state?: 'redis' | 'dynamodb' | 'dynamodb-redis'
   /** A Redis that the test has started, instead of one of the deployment's own. */
   readonly redis?: RedisService
   /** Each piece of a hand-over takes so much longer, so that some are always under way. */
@@ -71,6 +71,8 @@ export interface Cluster {
   readonly front: ClusterProcess
   readonly stores: StoreOptions
   readonly dataDir: string
+  /** What a worker brings that has definitions. */
+  readonly definitionsDir: string
   /** All that were started, the front among them. */
   readonly processes: readonly ClusterProcess[]
   /** Starts a worker; the first brings the definitions, as does one that is told to. */
@@ -103,7 +105,7 @@ export const clusterIsMissing = hasKafka()
   : kafkaIsMissing
 export const hasDynamodbHere = hasDynamodb()
 
-const partitionCount = 8
+export const partitionCount = 8
 const batchCount = 12
 const repeatShare = 0.1
 const finishMsMax = 90_000
@@ -128,7 +130,7 @@ export async function openCluster(
   await writeSmallShop(definitionsDir)
   const dataDir = join(folder, 'data')
   const services = await startServices(options, closers)
-  const catcher = await openMailCatcher({ host: '127.0.0.1', port: 0, mailCountMax: 10 })
+  const catcher = await openMailCatcher({ host: '127.0.0.1', port: 0, mailCountMax: 100 })
   closers.push(() => catcher.close())
   const smtp = await openClusterProxy(catcher.port)
   smtp.delay(options.smtpDelayMs ?? 0)
@@ -158,15 +160,15 @@ interface Services {
 }
 
 async function startServices(options: ClusterOptions, closers: Closers): Promise<Services> {
-  const isDynamodb = options.state === 'dynamodb'
+  const { state = 'redis' } = options
   const kept = <Opened extends Service>(service: Opened): Opened => {
     closers.push(() => service.stop())
     return service
   }
   const [kafka, redis, dynamodb] = await Promise.all([
     startKafka(undefined, options.kafka).then(kept),
-    isDynamodb ? undefined : (options.redis ?? startRedis().then(kept)),
-    isDynamodb ? startDynamodb().then(kept) : undefined,
+    state === 'dynamodb' ? undefined : (options.redis ?? startRedis().then(kept)),
+    state === 'redis' ? undefined : startDynamodb().then(kept),
   ])
   const copies = kafka.nodes.length
   const settings: Settings = {
@@ -174,13 +176,11 @@ async function startServices(options: ClusterOptions, closers: Closers): Promise
     'kafka.brokers': kafka.addresses.join(),
     'kafka.replicationFactor': String(copies),
     'kafka.minInSyncReplicas': String(Math.min(2, copies)),
-    ...(redis === undefined
-      ? {
-          'state.kind': 'dynamodb',
-          'dynamodb.region': 'local',
-          'dynamodb.endpoint': `http://${dynamodb?.addresses[0]}`,
-        }
-      : { 'state.kind': 'redis', 'redis.urls': `redis://${redis.addresses[0]}` }),
+    'state.kind': state,
+    ...(redis === undefined ? {} : { 'redis.urls': `redis://${redis.addresses[0]}` }),
+    ...(dynamodb === undefined
+      ? {}
+      : { 'dynamodb.region': 'local', 'dynamodb.endpoint': `http://${dynamodb.addresses[0]}` }),
   }
   return { kafka, redis, dynamodb, settings }
 }
@@ -230,7 +230,7 @@ function createCluster(
   }
   return {
     ...world,
-    stores,
+    ...{ stores, definitionsDir },
     processes,
     get front() {
       return started()

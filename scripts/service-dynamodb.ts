@@ -63,6 +63,7 @@ export async function startDynamodb(options: DynamodbServiceOptions = {}): Promi
   })
   const service: Service = {
     name: 'dynamodb',
+    folder,
     addresses: [`${host}:${port}`],
     nodes: [node],
     async stop() {

@@ -72,6 +72,7 @@ export async function startKafka(
   const nodes = places.map((place) => createKafkaNode(place))
   const service: Service = {
     name: 'kafka',
+    folder,
     addresses: places.map(
       ({ broker, client }) => `${host}:${options.sasl || options.tls ? client : broker}`,
     ),

@@ -59,6 +59,7 @@ export async function startKinesis(options: KinesisServiceOptions = {}): Promise
   })
   const service: KinesisService = {
     name: 'kinesis',
+    folder,
     addresses: [`${host}:${port}`],
     nodes: [node],
     skipTime: () => node.signal('SIGUSR2'),

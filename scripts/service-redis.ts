@@ -54,6 +54,7 @@ export async function startRedis(given: RedisSettings = {}): Promise<RedisServic
     name: 'redis',
     addresses: ports.slice(0, count).map((port) => `${host}:${port}`),
     nodes,
+    folder: root,
     folders,
     async command(index, ...parameters) {
       const place = ['-p', `${ports[index]}`, ...tlsParameters(given.tls)]

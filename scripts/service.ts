@@ -47,6 +47,8 @@ export interface Service {
   /** `host:port` of each node. */
   readonly addresses: readonly string[]
   readonly nodes: readonly ServiceNode[]
+  /** Holds all its files. */
+  readonly folder: string
   /** Stops all nodes and removes their files. */
   stop(): Promise<void>
 }

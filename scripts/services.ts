@@ -43,12 +43,14 @@ interface Held {
     readonly name: string
     readonly addresses: readonly string[]
     readonly processes: readonly HeldProcess[]
+    readonly folder: string
   }[]
 }
 
 const upMsMax = 120_000
 const downMsMax = 30_000
 const lookMs = 100
+const removeTriesMax = 5
 const redisClusterNodeCount = 6
 const redisIsMissing = 'redis-server is not here; install it, for example apt-get install redis'
 
@@ -142,9 +144,9 @@ async function hold(wanted: Wanted): Promise<void> {
     if (wanted.dynamodb) services.push(await startDynamodb())
     const held: Held = {
       holder: { pid: process.pid, command: commandOf(process.pid) },
-      services: services.map(({ name, addresses, nodes }) => {
+      services: services.map(({ name, addresses, nodes, folder }) => {
         const processes = nodes.map(({ pid }) => ({ pid, command: commandOf(pid) }))
-        return { name, addresses, processes }
+        return { name, addresses, processes, folder }
       }),
     }
     writeFileSync(statePath(), JSON.stringify(held, null, 2))
@@ -184,10 +186,12 @@ async function down(): Promise<void> {
   console.log('All services are down.')
 }
 
-/** Ends what a holder that was killed left behind. */
+/** Ends what a holder that was killed left behind, and removes its files. */
 function endLeft(held: Held): void {
-  for (const one of held.services.flatMap(({ processes }) => processes)) {
-    if (isSame(one)) process.kill(one.pid, 'SIGKILL')
+  for (const { processes, folder } of held.services) {
+    for (const one of processes) if (isSame(one)) process.kill(one.pid, 'SIGKILL')
+    // What was killed may write its last file meanwhile.
+    rmSync(folder, { recursive: true, force: true, maxRetries: removeTriesMax })
   }
   rmSync(statePath(), { force: true })
 }
@@ -220,7 +224,9 @@ function createProgram(): Command {
     .addHelpText(
       'after',
       '\nFirst `fetch`, once. Then `up`, for example `up --kafka 1 --redis`; `down` when done.\n' +
-        'Files come into $ATTUNE_SERVICE_CACHE, else ~/.cache/attune/services.',
+        'Files come into $ATTUNE_SERVICE_CACHE, else ~/.cache/attune/services.\n\n' +
+        'Where Docker is, compose.yaml has the same servers, and Attune in its roles:\n' +
+        '`docker compose up --build --wait`.',
     )
   program
     .command('fetch')

@@ -1,5 +1,6 @@
 import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { activityCountMax } from '../profile/activity-pack.ts'
 import { openWorld, viewOf, type World } from './world.fixture.ts'
 
 interface Shown {
@@ -77,6 +78,23 @@ describe('/api/v1/profiles/:id/recommendations', () => {
     equal(four.currency, 'EUR')
     const less = '/api/v1/profiles/eve/recommendations?count=9&exclude=4,3'
     deepStrictEqual(idsOf(await get(world, less)), ['1'])
+  })
+
+  it('never shows what was bought, however much was done since', async (t) => {
+    const world = await openShop(t)
+    const views = Array.from({ length: 4 * activityCountMax }, () => viewOf('eve', '1'))
+    // Makes room among orders too: of one name no more than are kept.
+    const orders = views.map(() => {
+      const properties = { products: [{ product_id: '4' }] }
+      return { type: 'track', name: 'Order Completed', userId: 'eve', properties } as const
+    })
+    await world.happen([...views, ...orders])
+    const list = await get(world, '/api/v1/profiles/eve/recommendations?count=9')
+    deepStrictEqual([...idsOf(list)].sort(), ['1', '3'])
+    const body = { profile: 'eve', count: 9, activity: [{ itemId: '1' }] }
+    deepStrictEqual([...idsOf((await post(world, body)).json())].sort(), ['1', '3'])
+    const again = (await post(world, { ...body, rules: { bought: 'show' } })).json()
+    deepStrictEqual([...idsOf(again)].sort(), ['1', '2', '3', '4'])
   })
 
   it('answers a person that is not known with what is popular', async (t) => {

@@ -13,6 +13,7 @@ import { createItemReader } from '../delivery/item-reader.ts'
 import { findItems, findPerson } from '../delivery/read-state.ts'
 import { fillSlots, recommendItems, type SlotAsked } from '../delivery/recommend-items.ts'
 import type { CompiledDefinitions } from '../process/definitions.ts'
+import type { PersonView } from '../profile/person-view.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import { type AdviceRequest, adviceCountMax } from '../recommend/advisor.ts'
 import {
@@ -92,7 +93,7 @@ export function addRecommendationRoutes(app: FastifyInstance, given: ApiDeps): v
     if ('code' in rules) return sendProblem(reply, rules)
     const person = await findSubject(deps, request.params.id)
     if ('code' in person) return sendProblem(reply, person)
-    const [slot] = await fillSlots(deps, person.activity, {
+    const [slot] = await fillSlots(deps, person.view, {
       slots: [{ name: '', countMax: countOf(query), rules: narrow(rules, categoryOf(query)) }],
       nowMs: deps.clock.nowMs(),
       currency: definitions.shop.currency,
@@ -116,12 +117,18 @@ export function addRecommendationRoutes(app: FastifyInstance, given: ApiDeps): v
       const nowMs = deps.clock.nowMs()
       const person = isGiven(body.profile) ? await findSubject(deps, body.profile) : undefined
       if (person !== undefined && 'code' in person) return sendProblem(reply, person)
-      const filled = await fillSlots(deps, [...(person?.activity ?? []), ...doneIn(body, nowMs)], {
-        slots,
-        nowMs,
-        currency: definitions.shop.currency,
-        ...(body.exclude === undefined ? {} : { excludeItemIds: body.exclude }),
-      })
+      const view = person?.view ?? nothingDone
+      const activity = [...view.activity, ...doneIn(body, nowMs)]
+      const filled = await fillSlots(
+        deps,
+        { activity, bought: view.bought },
+        {
+          slots,
+          nowMs,
+          currency: definitions.shop.currency,
+          ...(body.exclude === undefined ? {} : { excludeItemIds: body.exclude }),
+        },
+      )
       const lists = filled.map((slot) => {
         return { name: slot.name, items: showRecommended(slot, definitions.shop.currency) }
       })
@@ -179,14 +186,16 @@ const nameOfKind = {
 } as const
 
 /** What a body says was done, as a profile would have it. */
-function doneIn({ activity = [] }: ContextBody, nowMs: number): Subject['activity'] {
+function doneIn({ activity = [] }: ContextBody, nowMs: number): PersonView['activity'] {
   return activity.map(({ itemId, kind = 'view', occurredAtMs = nowMs }) => {
     return { name: nameOfKind[kind], itemId, occurredAtMs }
   })
 }
 
+const nothingDone: Subject['view'] = { activity: [] }
+
 interface Subject {
-  readonly activity: Parameters<typeof fillSlots>[1]
+  readonly view: Pick<PersonView, 'activity' | 'bought'>
   readonly shown: Readonly<Record<string, unknown>>
 }
 
@@ -197,16 +206,16 @@ async function findSubject(deps: ApiDeps, id: string): Promise<Subject | ApiProb
   if (key === undefined) return profileIdProblem
   const found = await findPerson(deps.place, key)
   if (found === undefined) return subjectUnknown(key)
-  const { activity } = viewPerson(found.person, found.traits)
+  const view = viewPerson(found.person, found.traits)
   const { key: id_, version } = found.person
-  return { activity, shown: { id: id_, isKnown: true, version, ...ageOf(deps, found) } }
+  return { view, shown: { id: id_, isKnown: true, version, ...ageOf(deps, found) } }
 }
 
 /** What an empty merge field leaves of the id of a person whom the sender does not know. */
 const emptyIds = ['', 'user:', 'anonymous:']
 
 function subjectUnknown(id: string): Subject {
-  return { activity: [], shown: { id, isKnown: false, version: 0, asOf: null, ageMs: null } }
+  return { view: nothingDone, shown: { id, isKnown: false, version: 0, asOf: null, ageMs: null } }
 }
 
 function slotsOf(

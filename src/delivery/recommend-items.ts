@@ -14,7 +14,7 @@
 
 import { type Item, isAvailable } from '../catalog/item.ts'
 import { cartOf } from '../profile/cart.ts'
-import type { Activity } from '../profile/person-view.ts'
+import type { PersonView } from '../profile/person-view.ts'
 import { adviceRequestOf } from '../recommend/advice-request.ts'
 import {
   type Advice,
@@ -147,7 +147,7 @@ async function findShown(
 /** Fills the slots of one message for a person, in their order. */
 export async function fillSlots(
   deps: RecommendDeps,
-  activity: readonly Activity[],
+  view: Pick<PersonView, 'activity' | 'bought'>,
   asked: {
     readonly slots: readonly SlotAsked[]
     readonly nowMs: number
@@ -155,13 +155,13 @@ export async function fillSlots(
     readonly excludeItemIds?: readonly string[]
   },
 ): Promise<readonly FilledSlot[]> {
-  const cartItemIds = cartOf(activity).map(({ itemId }) => itemId)
+  const cartItemIds = cartOf(view.activity).map(({ itemId }) => itemId)
   const shown = [...cartItemIds, ...(asked.excludeItemIds ?? [])]
   const filled: FilledSlot[] = []
   for (const { name, countMax, rules } of asked.slots) {
     const { nowMs, currency } = asked
     const ask = { nowMs, currency, countMax, ...(rules === undefined ? {} : { rules }) }
-    const slot = await recommendItems(deps, adviceRequestOf({ activity }, shown, ask))
+    const slot = await recommendItems(deps, adviceRequestOf(view, shown, ask))
     filled.push({ name, ...slot })
     shown.push(...slot.items.map(({ item }) => item.itemId))
   }

@@ -58,7 +58,7 @@ export async function buildValues(deps: ValueDeps, request: ValueRequest): Promi
   const cart = basket.lines
   const recent = recentItems(view.activity, 'Product Viewed', recentCountMax)
   const order = lastOrder(view)
-  const filled = await fillSlots(deps, view.activity, {
+  const filled = await fillSlots(deps, view, {
     slots: slotsOf(request),
     nowMs: request.nowMs,
     currency: String(request.shop['currency'] ?? ''),

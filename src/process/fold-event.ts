@@ -11,6 +11,8 @@ import { assert } from '../lib/assert.ts'
 import type { Json } from '../lib/json.ts'
 import type { LogRecord } from '../log/record.ts'
 import type { PackedActivity } from '../profile/activity-pack.ts'
+import { addBought } from '../profile/bought-pack.ts'
+import { orderName } from '../profile/cart.ts'
 import {
   addActivity,
   addToTotals,
@@ -279,6 +281,7 @@ function applyActivity(
   const value = activity.reduce((sum, entry) => sum + (entry.value ?? 0), 0)
   addToTotals(person, part, { name: event.name, occurredAtMs: event.occurredAtMs, value })
   if (activity.length === 0) return { activity, events: [event.name] }
+  if (event.name === orderName) addBought(person.parts, part, activity)
   const dropped = addActivity(person, part, activity)
   applyHabits(definitions, person, part, { event, order: eventRef, lines })
   return { activity, events: [event.name, ...dropped] }

@@ -8,6 +8,7 @@
 
 import type { LogRecord } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
+import { cutBought } from '../profile/bought-pack.ts'
 import { decodeComputed } from '../profile/computed/computed-pack.ts'
 import { settleHabits } from '../profile/habit/habit-pack.ts'
 import { mergePart } from '../profile/merge-part.ts'
@@ -232,6 +233,7 @@ function takeIn(scope: FoldScope, person: Person, joined: Person, given: PersonT
     const { droppedCount } = setTraits(traits, part.key, partTraits)
     scope.meta.counts.traitsDropped += droppedCount
   }
+  cutBought(person.parts)
   cutActivity(person)
   settleHabits(person.parts)
   const { seen, isCut } = mergeSeen(person.seen, joined.seen, scope.nowMs)

@@ -40,7 +40,8 @@ const touchingNames: ReadonlySet<string> = new Set([
   ...['Product Added', 'Product Removed', 'Cart Viewed', 'Checkout Started'],
   ...['Checkout Step Viewed', 'Checkout Step Completed', 'Payment Info Entered'],
 ])
-const orderName = 'Order Completed'
+/** The event by which items are bought. */
+export const orderName = 'Order Completed'
 
 /** Names of the events that change what `viewCart` and `cartStateAt` answer. */
 export const cartEventNames: ReadonlySet<string> = new Set([...touchingNames, orderName])

@@ -1,6 +1,7 @@
 /** Joins parts of two persons who turn out to be one. Pure. */
 
 import { appendActivity, decodeActivity, emptyPack } from './activity-pack.ts'
+import { mergeBought } from './bought-pack.ts'
 import { mergeHabits } from './habit/habit-pack.ts'
 import {
   countNames,
@@ -30,6 +31,8 @@ export function mergePart(person: Person, part: ProfilePart): void {
     known.activity = mergeActivity(known.activity, part.activity)
     const habits = mergeHabits(known.habits, part.habits)
     if (habits !== undefined) known.habits = habits
+    const bought = mergeBought(known.bought, part.bought)
+    if (bought.length > 0) known.bought = bought
   }
   foldNames(person.parts, known ?? part)
 }

@@ -49,6 +49,8 @@ export interface PersonView {
    * says, for whoever needs no more.
    */
   eventTimes?(name: string): readonly number[]
+  /** Items ever bought, packed (bought-pack.ts), within its limit; absent where there are none. */
+  readonly bought?: Uint8Array | undefined
   /** From which `viewHabits` makes sessions and affinities, for whoever looks at them. */
   readonly habitParts?: readonly HabitPart[]
   /** By event name. */

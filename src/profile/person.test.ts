@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { createSeededRandom } from '../lib/random.ts'
 import { valueBytesMax } from '../state/state-store.ts'
 import { activityCountMax, appendActivity, decodeActivity, emptyPack } from './activity-pack.ts'
+import { boughtEntryBytes, boughtItemCountMax, packBought } from './bought-pack.ts'
 import { habitBytesMax } from './habit/habit-pack.ts'
 import {
   activityBytesMax,
@@ -64,6 +65,9 @@ describe('the limits of a person', () => {
       '255:9007199254740991',
     ])
     for (const part of person.parts) part.habits = new Uint8Array(habitBytesMax / partCountMax)
+    const boughtBytes = (boughtItemCountMax / partCountMax) * boughtEntryBytes
+    for (const part of person.parts) part.bought = new Uint8Array(boughtBytes)
+    cutActivity(person)
     assert.ok(encodePerson(person).length < valueBytesMax, `${encodePerson(person).length} bytes`)
   })
 
@@ -86,7 +90,30 @@ describe('the limits of a person', () => {
     short[0] = 1
     const before = decodePerson(short)
     assert.equal(lookUpSeen(before.seen, { id, contentHash: 8 }, 60_000), 'repeat')
-    assert.equal(encodePerson(before)[0], 5)
+    assert.equal(encodePerson(before)[0], 6)
+  })
+
+  it('tell what was bought, and take no byte for it of whoever bought nothing', () => {
+    const [person, buyer] = [aPersonWith([2, 3]), aPersonWith([2, 3])]
+    const [, part] = buyer.parts
+    assert.ok(part)
+    const done = { name: 'Order Completed', itemId: 'lamp', occurredAtMs: 5, eventRef: 1 }
+    part.bought = packBought([done])
+    const decoded = decodePerson(encodePerson(buyer))
+    assert.deepEqual(
+      decoded.parts.map(({ bought }) => bought && Buffer.from(bought)),
+      [undefined, packBought([done])],
+    )
+    const grownBytes = encodePerson(buyer).length - encodePerson(person).length
+    assert.equal(grownBytes, boughtEntryBytes + 2 * 4, 'and the length of each pack')
+    // The layout before told it by activity alone, as far as that is kept.
+    part.activity = appendActivity(part.activity, [done])
+    part.totals['Order Completed'] = [1, 0, 5, 5]
+    delete part.bought
+    const before = encodePerson(buyer)
+    assert.equal(decodePerson(before).parts[1]?.bought, undefined)
+    before[0] = 5
+    assert.deepEqual(decodePerson(before).parts[1]?.bought, packBought([done]))
   })
 
   it('cut the oldest activity of the largest part, and nothing under the limit', () => {

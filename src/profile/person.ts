@@ -10,7 +10,15 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import { appendActivity, dropOldest, emptyPack, type PackedActivity } from './activity-pack.ts'
+import {
+  appendActivity,
+  decodeActivity,
+  dropOldest,
+  emptyPack,
+  type PackedActivity,
+} from './activity-pack.ts'
+import { packBought } from './bought-pack.ts'
+import { orderName } from './cart.ts'
 import { forgetHashes } from './seen.ts'
 import { type Ties, upgradeClaimed } from './ties.ts'
 import type { Passage } from './trail.ts'
@@ -28,8 +36,8 @@ export const traitCountMax = 200
 /** Event names counted per part; later names are counted together under `other`. */
 export const totalNameCountMax = 64
 /**
- * The same over all parts, and bytes of retained activity over all parts: with them a person stays
- * under what a value of the state may hold, whatever is sent.
+ * The same over all parts, and bytes of retained activity and of what was bought over all parts:
+ * with them a person stays under what a value of the state may hold, whatever is sent.
  */
 export const profileNameCountMax = 200
 export const activityBytesMax = 120 * 1024
@@ -59,6 +67,8 @@ export interface ProfilePart {
   computed?: Uint8Array
   /** Sessions and affinities: see habit/habit-pack.ts. Absent where there are none. */
   habits?: Uint8Array
+  /** Items bought: see bought-pack.ts. Absent where there are none. */
+  bought?: Uint8Array
 }
 
 /** By identity key, then by name. */
@@ -143,8 +153,10 @@ export function createPerson(key: string, nowMs: number): Person {
   }
 }
 
-const layoutVersion = 5
-/** Had no habits. */
+const layoutVersion = 6
+/** Did not say what was bought, apart from activity. */
+const layoutWithoutBought = 5
+/** Had no habits either. */
 const layoutWithoutHabits = 4
 /** Had no states of computed traits either. */
 const layoutWithoutComputed = 3
@@ -157,7 +169,7 @@ const prefixBytes = 5
 /**
  * Layout: u8 version | u32 head bytes | head (JSON, without what follows) | u32 bytes, ids seen |
  * u32 bytes, steps | per part u32 bytes, activity | per part u32 bytes, states of computed traits |
- * per part u32 bytes, habits.
+ * per part u32 bytes, habits | where something was bought, per part u32 bytes, items bought.
  */
 export function encodePerson(person: Person): Uint8Array {
   const head = JSON.stringify({
@@ -166,12 +178,14 @@ export function encodePerson(person: Person): Uint8Array {
     steps: undefined,
     parts: person.parts.map(({ key, totals, id }) => (id ? [key, totals, id] : [key, totals])),
   })
+  const hasBought = person.parts.some(({ bought }) => bought !== undefined)
   const packs = [
     person.seen,
     person.steps,
     ...person.parts.map(({ activity }) => activity),
     ...person.parts.map(({ computed = emptyPack }) => computed),
     ...person.parts.map(({ habits = emptyPack }) => habits),
+    ...(hasBought ? person.parts.map(({ bought = emptyPack }) => bought) : []),
   ]
   const headBytes = Buffer.byteLength(head)
   const packBytes = packs.reduce((sum, pack) => sum + 4 + pack.length, 0)
@@ -211,16 +225,26 @@ export function decodePerson(source: Uint8Array): Person {
   const activities = head.parts.map(readPack)
   const states = head.parts.map(() => (layout <= layoutWithoutComputed ? emptyPack : readPack()))
   const habitPacks = head.parts.map(() => (layout <= layoutWithoutHabits ? emptyPack : readPack()))
+  const boughtPacks = at < bytes.length ? head.parts.map(readPack) : []
   const parts = head.parts.map(([key, totals, id], index) => {
     const part: ProfilePart = { key, totals, activity: activities[index] ?? emptyPack }
     if (id !== undefined) part.id = id
     const computed = states[index] ?? emptyPack
     const habits = habitPacks[index] ?? emptyPack
+    const isTold = layout > layoutWithoutBought
+    const bought = isTold ? boughtPacks[index] : boughtAsFarAsKept(part)
     if (computed.length > 0) part.computed = computed
     if (habits.length > 0) part.habits = habits
+    if (bought !== undefined && bought.length > 0) part.bought = bought
     return part
   })
   return { ...head, claimed: upgradeClaimed(head.claimed), seen, steps, parts }
+}
+
+/** Of a layout that did not tell: activity may have made room for older purchases. */
+function boughtAsFarAsKept({ totals, activity }: ProfilePart): Uint8Array {
+  const isBuyer = Object.hasOwn(totals, orderName)
+  return isBuyer ? packBought(decodeActivity(activity)) : emptyPack
 }
 
 /** Tells whether the person has taken back permission for `topic`, or for all. */
@@ -303,11 +327,14 @@ export function addActivity(
 }
 
 /**
- * Takes the oldest activity out of the largest parts until all of it is within the limit; the names
- * of what went are added to `dropped`.
+ * Takes the oldest activity out of the largest parts until all of it, with what was bought, is
+ * within the limit; the names of what went are added to `dropped`.
  */
 export function cutActivity({ parts }: Person, dropped: Set<string> = new Set()): void {
-  let bytes = parts.reduce((sum, { activity }) => sum + activity.length, 0)
+  let bytes = parts.reduce(
+    (sum, { activity, bought = emptyPack }) => sum + activity.length + bought.length,
+    0,
+  )
   while (bytes > activityBytesMax) {
     const largest = parts.reduce((most, part) =>
       part.activity.length > most.activity.length ? part : most,

@@ -7,6 +7,7 @@ import {
   type EventTimes,
   type PackedActivity,
 } from './activity-pack.ts'
+import { joinBought } from './bought-pack.ts'
 import type { ComputedInForce } from './computed/computed-trait.ts'
 import { type ComputedView, type TimedValue, viewComputed } from './computed/view-computed.ts'
 import type { HabitPart } from './habit/habit-pack.ts'
@@ -65,6 +66,10 @@ class StoredView implements PersonView {
   get activity(): PersonView['activity'] {
     this.#activity ??= mergedActivity(this.#person)
     return this.#activity
+  }
+
+  get bought(): Uint8Array | undefined {
+    return joinBought(this.#person.parts)
   }
 
   get totals(): PersonView['totals'] {

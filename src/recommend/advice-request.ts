@@ -16,10 +16,10 @@ export const interactionKindOf: Readonly<Record<string, InteractionKind>> = {
 
 /**
  * Returns the query for a person: their newest activity across all visits, an item once, and never
- * what they bought or have in the cart.
+ * what they ever bought, as far as the profile knows, or have in the cart.
  */
 export function adviceRequestOf(
-  view: Pick<PersonView, 'activity'>,
+  view: Pick<PersonView, 'activity' | 'bought'>,
   cartItemIds: readonly string[],
   asked: Pick<AdviceRequest, 'nowMs' | 'countMax' | 'rules' | 'currency'>,
 ): AdviceRequest {
@@ -44,5 +44,6 @@ export function adviceRequestOf(
     ...asked,
     activity: [...purchases, ...done.slice(-activityCountMax)],
     excludeItemIds: [...excluded],
+    ...(showsBought || view.bought === undefined ? {} : { bought: view.bought }),
   }
 }

@@ -2,6 +2,7 @@ import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Item } from '../catalog/item.ts'
 import type { Json } from '../lib/json.ts'
+import { packBought } from '../profile/bought-pack.ts'
 import { adviceRequestOf } from './advice-request.ts'
 import { type Advice, type AdviceRequest, type Advisor, createAdvisor } from './advisor.ts'
 import { createBlend } from './blend.ts'
@@ -330,6 +331,20 @@ describe('adviceRequestOf', () => {
       [shown.length, shown[0]?.itemId, shown[0]?.kind],
       [100, 'bought 10', 'purchase'],
     )
+  })
+
+  it('leaves out what was bought before the activity that is kept, unless rules let it in', () => {
+    const orders = [at('Order Completed', 'a', 400), at('Order Completed', 'c', 399)]
+    const view = { activity: [at('Product Viewed', 'b', 1)], bought: packBought(orders) }
+    const asked = { nowMs, countMax: 8 }
+    const hidden = openShop().advise(adviceRequestOf(view, [], asked))
+    deepStrictEqual([...idsOf(hidden)].sort(), [...'bdefgh'])
+    const pinned = rulesOf({ pin: ['a', 'h'] })
+    const withPins = openShop().advise(adviceRequestOf(view, [], { ...asked, rules: pinned }))
+    deepStrictEqual([idsOf(withPins)[0], withPins.recommendations.length], ['h', 6])
+    const rules = rulesOf({ bought: 'show' })
+    const shown = openShop().advise(adviceRequestOf(view, [], { ...asked, rules }))
+    deepStrictEqual([...idsOf(shown)].sort(), [...'abcdefgh'])
   })
 
   it('leaves out what was looked at, or lets what was bought come again, by the rules', () => {

@@ -11,6 +11,7 @@
  */
 
 import { categoriesOf, type Item, isInStock } from '../catalog/item.ts'
+import { hashesOf, hashItemId } from '../profile/bought-pack.ts'
 import type { AlgorithmName } from './algorithm-names.ts'
 import type { ItemContent } from './item-contents.ts'
 import { FactTable, type ItemFacts } from './item-facts.ts'
@@ -31,6 +32,8 @@ export interface AdviceRequest {
    * are to differ. Absent: none.
    */
   readonly takenItemIds?: readonly string[]
+  /** Items that the person bought, packed (profile/bought-pack.ts): never answered either. */
+  readonly bought?: Uint8Array
   readonly nowMs: number
   readonly countMax: number
   /** Absent: `defaultRules`. */
@@ -171,6 +174,7 @@ class Answer {
   readonly #countMax: number
   /** Neither asked for, nor in the answer yet. */
   readonly #excluded: Set<string>
+  readonly #bought: ReadonlySet<number> | undefined
   readonly #pinned: AdvisedItem[] = []
   readonly #candidates: Candidate[] = []
   /** With all that came: how many of them keep the limits of the rules. */
@@ -185,6 +189,7 @@ class Answer {
     this.#countMax = Math.min(request.countMax, adviceCountMax)
     this.#limits = new Limits(this.#rules)
     this.#excluded = new Set([...request.excludeItemIds, ...(request.takenItemIds ?? [])])
+    this.#bought = request.bought && hashesOf(request.bought)
   }
 
   make(): readonly AdvisedItem[] {
@@ -341,9 +346,13 @@ class Answer {
     this.#candidates.push({ facts, score, tier: rank, advised: { itemId, score, reason, weights } })
   }
 
-  /** Returns the facts of an item that may come: not yet in the answer, offered, by the rules. */
+  /**
+   * Returns the facts of an item that may come: not yet in the answer, not bought, offered, by the
+   * rules.
+   */
   #fitting(itemId: string): ItemFacts | undefined {
     if (this.#excluded.has(itemId)) return undefined
+    if (this.#bought?.has(hashItemId(itemId))) return undefined
     const { nowMs, currency = '' } = this.#request
     const facts = this.#facts.offered(itemId, nowMs)
     return facts !== undefined && fitsRules(this.#rules, facts, currency) ? facts : undefined

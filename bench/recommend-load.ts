@@ -2,6 +2,11 @@
  * Process of `recommend.bench.ts`: fills the shipped blend with generated interactions, asks it,
  * and prints a JSON line per figure. Its own process, so that resident memory is that of the index.
  *
+ *     node --expose-gc bench/recommend-load.ts SESSIONS ITEMS [ALGORITHM | shared]
+ *
+ * With an algorithm it fills one that has that alone, beside the tables that all share: items,
+ * sessions, trends. Those that read the pairs of `co-visitation` have that too.
+ *
  * Items are drawn by a power law (P ~ 1/rank). A session stays near an item of its own with 70%:
  * items of one neighbourhood are met together, so lists and neighbours fill as a shop's would.
  * Lengths are geometric, 4.33 on average. 90% views, 8% carts, 2% purchases, over 90 days.
@@ -25,7 +30,9 @@ const aloneQueryCount = 5_000
 const countMax = 20
 const seed = 20_261_126
 
-const [sessionCount = 300_000, itemCount = 50_000] = process.argv.slice(2).map(Number)
+const [sessionCount = 300_000, itemCount = 50_000] = process.argv.slice(2, 4).map(Number)
+const only = process.argv[4]
+const readers: readonly (string | undefined)[] = ['sequential-rules', 'two-steps']
 const random = createSeededRandom(seed)
 const itemIds = Array.from({ length: itemCount }, (_, rank) => `item-${rank}`)
 
@@ -104,29 +111,30 @@ function ask(index: Blend, name: string, weights: BlendWeights): void {
   print('answer', mean(sizes), 'items')
 }
 
-const index = createBlend()
+const algorithms = algorithmNames.filter((name) => {
+  return only === undefined || name === only || (name === 'co-visitation' && readers.includes(only))
+})
+const index = createBlend({ algorithms })
 const { cpuUs, wallMs } = fill(index)
 const events = index.learnedCount
-const size = `${events} events, ${sessionCount} sessions, ${itemCount} items`
-printFigure({
-  bench: 'recommend-ingest',
-  value: (events / wallMs) * 1000,
-  unit: 'events/s',
-  note: size,
-})
-printFigure({
-  bench: 'recommend-ingest-cpu',
-  value: (events / cpuUs) * 1e6,
-  unit: 'events/s of CPU',
-})
-ask(index, 'blend', defaultWeights)
-for (const name of algorithmNames) ask(index, name, onlyWeights(name))
+const base = only === undefined ? 'recommend' : `recommend-${only}-alone`
+const note =
+  only === undefined
+    ? `${events} events, ${sessionCount} sessions, ${itemCount} items`
+    : `has ${['the shared tables', ...algorithms].join(', ')}`
+printFigure({ bench: `${base}-ingest`, value: (events / wallMs) * 1000, unit: 'events/s', note })
+printFigure({ bench: `${base}-ingest-cpu`, value: (events / cpuUs) * 1e6, unit: 'events/s of CPU' })
+if (only === undefined) {
+  ask(index, 'blend', defaultWeights)
+  for (const name of algorithmNames) ask(index, name, onlyWeights(name))
+}
 globalThis.gc?.()
 const memory = process.memoryUsage()
-printFigure({ bench: 'recommend-rss', value: memory.rss / 2 ** 20, unit: 'MiB' })
-printFigure({ bench: 'recommend-arrays', value: memory.arrayBuffers / 2 ** 20, unit: 'MiB' })
-printFigure({
-  bench: 'recommend-rss-peak',
-  value: process.resourceUsage().maxRSS / 1024,
-  unit: 'MiB',
-})
+const peakBytes = process.resourceUsage().maxRSS * 1024
+for (const [figure, bytes] of [
+  ['rss', memory.rss],
+  ['arrays', memory.arrayBuffers],
+  ['rss-peak', peakBytes],
+] as const) {
+  printFigure({ bench: `${base}-${figure}`, value: bytes / 2 ** 20, unit: 'MiB' })
+}

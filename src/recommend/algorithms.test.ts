@@ -87,6 +87,33 @@ describe('revisit', () => {
   })
 })
 
+describe('a blend of one algorithm', () => {
+  it('learns and answers as that of all does by its weight alone', () => {
+    const readers: readonly AlgorithmName[] = ['sequential-rules', 'two-steps']
+    for (const name of algorithmNames) {
+      const algorithms: readonly AlgorithmName[] = readers.includes(name)
+        ? [name, 'co-visitation']
+        : [name]
+      const answers = [alone(name), alone(name, { algorithms })].map((index) => {
+        for (const [nth, letters] of ['abc', 'abd', 'bca', 'bba', 'cad'].entries()) {
+          for (const [at, itemId] of [...letters].entries()) {
+            const occurredAtMs = nth * dayMs + at
+            const kind = at === 1 ? 'view' : 'purchase'
+            index.learn({ profileId: `visitor ${nth % 3}`, itemId, kind, occurredAtMs })
+          }
+        }
+        const activity = [{ itemId: 'a', kind: 'purchase' as const, occurredAtMs: 5 * dayMs }]
+        return index.recommend({
+          ...{ activity, nowMs: 9 * dayMs, countMax: 9, excludeItemIds: new Set() },
+          isAllowed: () => true,
+        })
+      })
+      assert.deepEqual(answers[1], answers[0], name)
+      assert.ok(answers[0]?.length, name)
+    }
+  })
+})
+
 describe('bought-together', () => {
   it('counts purchases of one session, whatever was viewed between', () => {
     const index = alone('bought-together')

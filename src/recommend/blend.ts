@@ -63,6 +63,8 @@ export interface BlendOptions {
   readonly boughtHalfLifeMs: number
   readonly trendingHalfLifeMs: number
   readonly weights: BlendWeights
+  /** Those that it has; what reads the pairs of `co-visitation` finds none without it. */
+  readonly algorithms: readonly AlgorithmName[]
 }
 
 const dayMs = 86_400_000
@@ -83,6 +85,7 @@ export const blendDefaults: BlendOptions = {
   boughtHalfLifeMs: 90 * dayMs,
   trendingHalfLifeMs: 7 * dayMs,
   weights: defaultWeights,
+  algorithms: algorithmNames,
 }
 
 /** Makes an empty recommender. Options left out take `blendDefaults`. */
@@ -135,17 +138,19 @@ export class Blend implements Recommender {
     })
     this.#similarContent = new SimilarContent(this.#contents)
     this.#trends = new CategoryTrends(this.#contents, this.#trending)
-    this.#algorithms = new Map<AlgorithmName, Algorithm>([
-      ['session-neighbours', new SessionNeighbours(this.#items, this.#sessions, options)],
-      ['sequential-rules', new SequentialRules(pairs)],
-      ['co-visitation', new CoVisitation(this.#items, pairs)],
-      ['two-steps', new TwoSteps(pairs)],
-      ['revisit', new Revisit()],
-      ['bought-together', new BoughtTogether(this.#items, boughtPairs)],
-      ['repeat-purchase', new RepeatPurchase()],
-      ['similar-content', this.#similarContent],
-      ['trending', this.#trends],
-    ])
+    const makers: Readonly<Record<AlgorithmName, () => Algorithm>> = {
+      'session-neighbours': () => new SessionNeighbours(this.#items, this.#sessions, options),
+      'sequential-rules': () => new SequentialRules(pairs),
+      'co-visitation': () => new CoVisitation(this.#items, pairs),
+      'two-steps': () => new TwoSteps(pairs),
+      revisit: () => new Revisit(),
+      'bought-together': () => new BoughtTogether(this.#items, boughtPairs),
+      'repeat-purchase': () => new RepeatPurchase(),
+      'similar-content': () => this.#similarContent,
+      trending: () => this.#trends,
+    }
+    const names = algorithmNames.filter((name) => options.algorithms.includes(name))
+    this.#algorithms = new Map(names.map((name) => [name, makers[name]()]))
     this.#learners = [...this.#algorithms.values()].filter(({ learn }) => learn !== undefined)
   }
 
@@ -234,6 +239,7 @@ export class Blend implements Recommender {
   transfer(through: Transfer): void {
     const { sessionCountMax, itemCountMax, eventCountMax, pairCountMax, neighbourPoolMax } =
       this.#options
+    assert(this.#algorithms.size === algorithmNames.length, 'a snapshot is of all algorithms')
     const limits = [sessionCountMax, itemCountMax, eventCountMax, pairCountMax, neighbourPoolMax]
     for (const own of [indexLayout, ...limits]) {
       if (through.number(own) !== own) throw new SnapshotUnfitError('was made with other limits')

@@ -147,20 +147,6 @@ async function readLag(url: string, apiKey: string): Promise<number> {
   return status.lagCount
 }
 
-/** Resolves when the fold has reached the log's end twice in a row; answers how long that took. */
-export async function drain(server: AttuneServer, msMax = 300_000): Promise<number> {
-  const startedAt = systemClock.monotonicMs()
-  let doneAt: number | undefined
-  while (systemClock.monotonicMs() - startedAt < msMax) {
-    const now = systemClock.monotonicMs()
-    const isDone = (await server.lagCount()) === 0
-    if (isDone && doneAt !== undefined) return doneAt - startedAt
-    doneAt = isDone ? now : undefined
-    await systemClock.sleep(isDone ? 20 : 100)
-  }
-  throw new Error('the fold does not reach the end of the log')
-}
-
 async function readMemory(child: ChildProcess, name: 'VmRSS' | 'VmHWM'): Promise<number> {
   const text = await readFile(`/proc/${child.pid}/status`, 'utf8')
   const kib = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]

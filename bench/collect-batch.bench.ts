@@ -6,8 +6,9 @@
 
 import { join } from 'node:path'
 import { systemClock } from '../src/lib/clock.ts'
-import { type AttuneServer, cpuSince, describeCpu, drain, startAttune } from './attune-server.ts'
+import { type AttuneServer, cpuSince, describeCpu, startAttune } from './attune-server.ts'
 import type { BenchWorld } from './bench-world.ts'
+import { drain } from './drain.ts'
 import { batchRequests, eventBytesMean, itemCount } from './event-load.ts'
 import { printFigure } from './figure.ts'
 import type { LoadReport } from './load-plan.ts'
@@ -50,7 +51,7 @@ export async function benchCollectBatch(world: BenchWorld): Promise<void> {
   const report = await runLoad(world, plan)
   const delay = await attune.loopDelay()
   const lagCount = await attune.lagCount()
-  const drainMs = await drain(attune, 1_800_000)
+  const drainMs = await drain(attune)
   await watch.stop()
   const cpu = cpuSince(before, await attune.cpuUsed())
   printFigure({

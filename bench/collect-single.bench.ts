@@ -5,8 +5,9 @@
  */
 
 import { join } from 'node:path'
-import { drain, startAttune } from './attune-server.ts'
+import { startAttune } from './attune-server.ts'
 import type { BenchWorld } from './bench-world.ts'
+import { drain } from './drain.ts'
 import { eventBytesMean, itemCount, singleRequests } from './event-load.ts'
 import { mean, printFigure } from './figure.ts'
 import { measureBeside } from './measure-beside.ts'

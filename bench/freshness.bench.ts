@@ -7,8 +7,9 @@
 
 import { join } from 'node:path'
 import { systemClock } from '../src/lib/clock.ts'
-import { type AttuneServer, drain, startAttune, writeKey } from './attune-server.ts'
+import { type AttuneServer, startAttune, writeKey } from './attune-server.ts'
 import type { BenchWorld } from './bench-world.ts'
+import { drain } from './drain.ts'
 import { batchRequests, itemCount } from './event-load.ts'
 import { percentile, printFigure } from './figure.ts'
 import { describeLoad, ratePerSecond, runLoad } from './run-load.ts'

@@ -7,9 +7,10 @@
 import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../src/lib/clock.ts'
-import { type AttuneServer, drain, shopDir, startAttune, writeKey } from './attune-server.ts'
+import { type AttuneServer, shopDir, startAttune, writeKey } from './attune-server.ts'
 import { ask, type BenchWorld, endChild } from './bench-world.ts'
 import type { CaughtAt } from './catcher-process.ts'
+import { drain } from './drain.ts'
 import { percentile, printFigure } from './figure.ts'
 
 const campaign = `name: now

@@ -3,7 +3,8 @@
  *
  * - `recommend-http`: `GET` of ten recommendations for a person drawn uniformly, with an API key,
  *   at a steady 1,000 requests/s (open loop): profile, index, catalog and rules for each.
- * - `recommend-freshness`: from an accepted event to the first answer of an index that knows it.
+ * - `recommend-freshness`: from an accepted view to the first answer for its person that has an
+ *   item because of what was viewed; they were unknown, so their answer was what is popular.
  * - `index-restart`: a generated index (power law) to a file and back; its size is an option.
  */
 
@@ -17,6 +18,7 @@ import { createBlend } from '../src/recommend/blend.ts'
 import { type AttuneServer, describeCpu, writeKey } from './attune-server.ts'
 import type { BenchWorld } from './bench-world.ts'
 import { filledServer, peopleCount } from './collect-batch.bench.ts'
+import { drain } from './drain.ts'
 import { itemCount, itemIdOf, profileRequests, userIdOf } from './event-load.ts'
 import { percentile, printFigure } from './figure.ts'
 import { describeLoad, ratePerSecond, runCosted } from './run-load.ts'
@@ -85,39 +87,41 @@ async function bringCatalog(attune: AttuneServer): Promise<void> {
     if (answer.status !== 200) throw new Error(`items were answered ${answer.status}`)
     await answer.text()
   }
-  while ((await attune.lagCount()) > 0) await systemClock.sleep(50)
+  await drain(attune)
 }
 
 async function probeFreshness(attune: AttuneServer): Promise<readonly number[]> {
   const samples: number[] = []
-  const headers = { authorization: `Bearer ${attune.apiKey}` }
-  const learned = async (): Promise<number> => {
-    const answer = await fetch(`${attune.url}/api/v1/recommendations/trending?count=1`, { headers })
-    return parseAnswer(await answer.text()).learnedCount
-  }
   for (let index = 0; index < probeCount; index++) {
-    const before = await learned()
+    const userId = `prober-${index}`
+    const itemId = itemIdOf(index)
+    if (await isAnsweredBy(attune, userId, itemId)) throw new Error('a prober is known before')
     const answer = await fetch(`${attune.url}/v1/track`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-write-key': writeKey },
-      body: JSON.stringify({
-        userId: `prober-${index}`,
-        event: 'Product Viewed',
-        properties: { product_id: itemIdOf(index) },
-      }),
+      body: JSON.stringify({ userId, event: 'Product Viewed', properties: { product_id: itemId } }),
     })
     await answer.text()
     const acceptedAt = systemClock.monotonicMs()
     const waitedMs = (): number => systemClock.monotonicMs() - acceptedAt
-    while ((await learned()) === before && waitedMs() < probeMsMax);
+    while (!(await isAnsweredBy(attune, userId, itemId))) {
+      if (waitedMs() > probeMsMax) throw new Error(`no answer by a view within ${probeMsMax} ms`)
+    }
     samples.push(waitedMs())
   }
   return samples
 }
 
+/** Tells whether an item comes to a person because of one that they viewed. */
+async function isAnsweredBy(attune: AttuneServer, userId: string, itemId: string) {
+  const headers = { authorization: `Bearer ${attune.apiKey}` }
+  const url = `${attune.url}/api/v1/profiles/${userId}/recommendations?count=10`
+  const { items } = parseAnswer(await (await fetch(url, { headers })).text())
+  return items.some(({ reason }) => reason.itemId === itemId)
+}
+
 interface Answer {
-  readonly items: readonly unknown[]
-  readonly learnedCount: number
+  readonly items: readonly { readonly reason: { readonly itemId?: string } }[]
 }
 
 function parseAnswer(text: string): Answer {

@@ -3,6 +3,7 @@
  */
 
 import { checkCampaigns } from './campaign-oracle.ts'
+import { checkBought } from './check-bought.ts'
 import { checkComputed } from './check-computed.ts'
 import { checkDelivery } from './check-delivery.ts'
 import { checkIntake } from './check-intake.ts'
@@ -15,6 +16,7 @@ export async function checkWorld(scene: Scene): Promise<void> {
   const partitions = scene.observer.log.map(readNaively)
   checkIntake(scene, partitions)
   await checkState(scene, partitions)
+  await checkBought(scene, partitions)
   await checkComputed(scene)
   await checkDelivery(scene, partitions)
   await checkCampaigns(scene, partitions)

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { hashId, hmacBase64Url, isSameSecret, murmur3, sha256Bytes, sha256Hex } from './hash.ts'
+import {
+  cyrb48,
+  hashId,
+  hmacBase64Url,
+  isSameSecret,
+  murmur3,
+  sha256Bytes,
+  sha256Hex,
+} from './hash.ts'
 
 describe('hashing', () => {
   it('gives the published SHA-256 of "abc" (FIPS 180-4), whole and cut', () => {
@@ -55,6 +63,12 @@ describe('hashing', () => {
       ['a'.repeat(1000), 2716186120],
     ]
     for (const [text, value] of known) assert.equal(murmur3(text), value, text)
+  })
+
+  it('gives the known values of cyrb53, cut to 48 bits', () => {
+    assert.equal(cyrb48('a'), 0x2ba782c97901)
+    assert.equal(cyrb48('b'), 0xda5bc254d2bf)
+    assert.equal(cyrb48('revenge'), 0x64cc3b748385)
   })
 
   it('spreads keys over 64 partitions evenly', () => {

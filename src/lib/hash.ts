@@ -101,3 +101,20 @@ function mixBlock(block: number): number {
   const mixed = Math.imul(block, 0xcc9e2d51)
   return Math.imul((mixed << 15) | (mixed >>> 17), 0x1b873593)
 }
+
+/**
+ * Returns the lower 48 bits of cyrb53 (bryc, public domain) over the UTF-16 units of `text`: some
+ * tens of ns for a short id, where 32 bits are too few to tell a million items apart.
+ */
+export function cyrb48(text: string): number {
+  let low = 0xdeadbeef
+  let high = 0x41c6ce57
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at)
+    low = Math.imul(low ^ unit, 0x9e3779b1)
+    high = Math.imul(high ^ unit, 0x5f356495)
+  }
+  low = Math.imul(low ^ (low >>> 16), 0x85ebca6b) ^ Math.imul(high ^ (high >>> 13), 0xc2b2ae35)
+  high = Math.imul(high ^ (high >>> 16), 0x85ebca6b) ^ Math.imul(low ^ (low >>> 13), 0xc2b2ae35)
+  return (high & 0xffff) * 2 ** 32 + (low >>> 0)
+}

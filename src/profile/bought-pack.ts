@@ -11,6 +11,7 @@
  * what was bought when alone, not on the order in which it came to be known.
  */
 
+import { cyrb48 } from '../lib/hash.ts'
 import { emptyPack, type PackedActivity } from './activity-pack.ts'
 import { orderName } from './cart.ts'
 
@@ -121,18 +122,9 @@ export function countBought(pack: Uint8Array = emptyPack): number {
   return pack.length / boughtEntryBytes
 }
 
-/** Returns 48 of the 53 bits of cyrb53 (bryc, public domain) over the characters of an id. */
+/** Returns the hash under which an item is kept. */
 export function hashItemId(itemId: string): number {
-  let low = 0xdeadbeef
-  let high = 0x41c6ce57
-  for (let at = 0; at < itemId.length; at++) {
-    const unit = itemId.charCodeAt(at)
-    low = Math.imul(low ^ unit, 0x9e3779b1)
-    high = Math.imul(high ^ unit, 0x5f356495)
-  }
-  low = Math.imul(low ^ (low >>> 16), 0x85ebca6b) ^ Math.imul(high ^ (high >>> 13), 0xc2b2ae35)
-  high = Math.imul(high ^ (high >>> 16), 0x85ebca6b) ^ Math.imul(low ^ (low >>> 13), 0xc2b2ae35)
-  return (high & 0xffff) * 2 ** 32 + (low >>> 0)
+  return cyrb48(itemId)
 }
 
 /** Also where there is no Buffer: the index reads packs. */

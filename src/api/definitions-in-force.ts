@@ -3,7 +3,7 @@
 import type { StatePlace } from '../delivery/read-state.ts'
 import { type CompiledDefinitions, noDefinitions } from '../process/definitions.ts'
 import { readDefinitions, remember } from '../process/definitions-cache.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { decodeMeta, metaKey, type PartitionMeta, readMeta } from '../process/meta.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 
 /** Partitions change over one after the other, so two may be in force at a time. */
@@ -27,7 +27,7 @@ export function createDefinitionsInForce(
     if (bytes === undefined) return ''
     const known = hashes.get(partition)
     if (known !== undefined && Buffer.compare(known.bytes, bytes) === 0) return known.hash
-    const hash = decodeJson<PartitionMeta>(bytes).definitionsHash
+    const hash = decodeMeta(bytes).definitionsHash
     hashes.set(partition, { bytes, hash })
     return hash
   }
@@ -41,19 +41,11 @@ export function createDefinitionsInForce(
   }
 }
 
-/** Returns what a partition knows of itself; undefined before its first commit. */
-export async function readMeta(
-  place: StatePlace,
-  partition: number,
-): Promise<PartitionMeta | undefined> {
-  const [bytes] = await place.state.get(partition, [metaKey])
-  return bytes === undefined ? undefined : decodeJson<PartitionMeta>(bytes)
-}
-
-/** Returns the same of each partition. */
+/** Returns what each partition knows of itself. */
 export async function readMetas(
   place: StatePlace,
 ): Promise<readonly (PartitionMeta | undefined)[]> {
-  const partitions = Array.from({ length: place.partitionCount }, (_, partition) => partition)
-  return await Promise.all(partitions.map((partition) => readMeta(place, partition)))
+  const { state, partitionCount } = place
+  const partitions = Array.from({ length: partitionCount }, (_, partition) => partition)
+  return await Promise.all(partitions.map((partition) => readMeta(state, partition)))
 }

@@ -14,14 +14,14 @@ import type { CompiledDefinitions, DefinitionsDocument } from '../process/defini
 import { readList } from '../process/definitions-cache.ts'
 import { readLists } from '../process/fold.ts'
 import type { KeyList } from '../process/key-list.ts'
-import { decodeJson, type PartitionMeta } from '../process/meta.ts'
+import { decodeJson, type PartitionMeta, readMeta } from '../process/meta.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import { explainRule, type RuleExplanation } from '../segment/explain.ts'
 import { Facts } from '../segment/facts.ts'
 import type { Segment } from '../segment/segment.ts'
 import { namesOf } from '../segment/segment.ts'
 import type { BlobStore } from '../state/blob-store.ts'
-import { type DefinitionsInForce, readMeta, readMetas } from './definitions-in-force.ts'
+import { type DefinitionsInForce, readMetas } from './definitions-in-force.ts'
 
 export interface SegmentDeps {
   readonly place: StatePlace
@@ -136,7 +136,7 @@ export async function explainSegment(
   const found = await findPerson(deps.place, personKey)
   if (found === undefined) return 'profile-unknown'
   const { person, traits, partition, inForce } = found
-  const meta = await readMeta(deps.place, partition)
+  const meta = await readMeta(deps.place.state, partition)
   const definitions = await deps.inForce.named(meta)
   const segment = definitions.plan.segments.find((each) => each.name === name)
   if (segment === undefined || meta === undefined) return 'segment-unknown'

@@ -5,10 +5,10 @@ import { sha256Bytes } from '../lib/hash.ts'
 import { emptyBody } from '../log/record.ts'
 import { type DefinitionsDocument, encodeDocument } from '../process/definitions.ts'
 import { listCountMax } from '../process/list-record.ts'
-import { decodeJson, encodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { decodeJson, encodeJson, metaKey, type PartitionMeta, readMeta } from '../process/meta.ts'
 import { computedKey, decodeInForce } from '../profile/computed/computed-trait.ts'
 import type { StateReader } from '../state/state-store.ts'
-import { createDefinitionsInForce, readMeta } from './definitions-in-force.ts'
+import { createDefinitionsInForce } from './definitions-in-force.ts'
 import { type Preview, previewSegment } from './preview-segment.ts'
 import { explainSegment, listSegments, type SegmentDeps } from './segment-answer.ts'
 import { adaShops, eventRecord, openWorld, until, viewOf, type World } from './world.fixture.ts'
@@ -47,7 +47,7 @@ async function addSegments(
   traits: NonNullable<DefinitionsDocument['traits']> = [],
 ): Promise<void> {
   const { place, blobs } = world.deps
-  const meta = await readMeta(place, 0)
+  const meta = await readMeta(place.state, 0)
   const bytes = await blobs.get(meta?.definitionsHash ?? '')
   ok(bytes !== undefined)
   const document = decodeJson<DefinitionsDocument>(bytes)
@@ -69,7 +69,7 @@ async function addSegments(
   ])
   await until(async () => {
     const partitions = Array.from({ length: place.partitionCount }, (_, partition) => partition)
-    const metas = await Promise.all(partitions.map((partition) => readMeta(place, partition)))
+    const metas = await Promise.all(partitions.map((partition) => readMeta(place.state, partition)))
     return metas.every((each) => each?.definitionsHash === hash)
   })
   await untilEvaluated(world)

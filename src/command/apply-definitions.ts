@@ -15,7 +15,7 @@ import type { EventLog } from '../log/event-log.ts'
 import { applyRecordOf } from '../process/apply-record.ts'
 import { parseDefinitionFiles } from '../process/definition-files.ts'
 import { encodeDocument } from '../process/definitions.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { decodeMeta, metaKey } from '../process/meta.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { describeDefinitionFaults, readDefinitionFolder } from './definition-folder.ts'
@@ -79,7 +79,7 @@ async function isInForce(
   const found = await Promise.all(
     Array.from({ length: partitionCount }, async (_, partition) => {
       const [bytes] = await state.get(partition, [metaKey])
-      return bytes === undefined ? '' : decodeJson<PartitionMeta>(bytes).definitionsHash
+      return bytes === undefined ? '' : decodeMeta(bytes).definitionsHash
     }),
   )
   return found.every((each) => each === hash)
@@ -88,5 +88,5 @@ async function isInForce(
 /** Returns the hash of the definitions in force in the control partition; '' for none. */
 export async function definitionsHashOf(state: StateReader): Promise<string> {
   const [bytes] = await state.get(0, [metaKey])
-  return bytes === undefined ? '' : decodeJson<PartitionMeta>(bytes).definitionsHash
+  return bytes === undefined ? '' : decodeMeta(bytes).definitionsHash
 }

@@ -4,7 +4,7 @@ import {
   findingKinds,
   findingsKey,
 } from '../process/finding.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { decodeJson, decodeMeta, metaKey } from '../process/meta.ts'
 import type { DataReader } from './data-reader.ts'
 import { partitionsOf } from './event-lines.ts'
 import { showText, showTime } from './output.ts'
@@ -31,7 +31,7 @@ export async function lookAtFindings({ log, state }: DataReader): Promise<readon
   const places = new Map<string, FindingLook['places'][number][]>()
   for (const partition of partitionsOf(log)) {
     const [meta, sample] = await state.get(partition, [metaKey, findingsKey])
-    const counted = meta === undefined ? {} : (decodeJson<PartitionMeta>(meta).findings ?? {})
+    const counted = meta === undefined ? {} : (decodeMeta(meta).findings ?? {})
     for (const [kind, count] of Object.entries(counted)) {
       counts.set(kind, (counts.get(kind) ?? 0) + count)
     }

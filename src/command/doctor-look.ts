@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { systemClock } from '../lib/clock.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { createDefinitionsCache } from '../process/definitions-cache.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { decodeMeta, metaKey } from '../process/meta.ts'
 import { PartitionFold } from '../process/partition-fold.ts'
 import type { Head } from '../state/state-store.ts'
 import type { DataReader } from './data-reader.ts'
@@ -125,8 +125,7 @@ export async function lookAtPartitions(data: DataReader): Promise<PartitionsLook
   for (const partition of partitionsOf(log)) {
     const [bytes] = await state.get(partition, [metaKey])
     if (bytes !== undefined) {
-      const { definitionsHash: hash, definitionsVersion: version } =
-        decodeJson<PartitionMeta>(bytes)
+      const { definitionsHash: hash, definitionsVersion: version } = decodeMeta(bytes)
       definitions.set(hash, { hash, version })
     }
     const head = await state.head(partition)

@@ -11,7 +11,7 @@ import { emptyBody, type NewRecord } from '../log/record.ts'
 import { openSqliteEventLog } from '../log/sqlite-event-log.ts'
 import { startLogThread } from '../log/sqlite-log-thread.ts'
 import { noDefinitions } from '../process/definitions.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { encodeJson, metaKey, readMeta } from '../process/meta.ts'
 import { PartitionFold } from '../process/partition-fold.ts'
 import { openSqliteStateStore } from '../state/sqlite-state-store.ts'
 import type { StateStore } from '../state/state-store.ts'
@@ -69,6 +69,20 @@ describe('newer rules of the fold', () => {
     await assert.rejects(world.enter(1), { code: 'RULES_DIFFER' })
     await assert.rejects(world.fold(1), { code: 'RULES_DIFFER' })
     assert.equal((await world.rebuild(2)).isEqual, true)
+  })
+
+  it('are entered where the state is of before rules had versions', async (t) => {
+    const world = await openWorld(t)
+    await appendEvents(world.log, 0, 6)
+    await world.fold(1)
+    for (let partition = 0; partition < partitionCount; partition++) {
+      await forgetRules(world.state, partition)
+    }
+    await assert.rejects(world.fold(1), { code: 'RULES_DIFFER' })
+    assert.equal((await world.enter(1))?.kind, 'as-is')
+    await appendEvents(world.log, 6, 9)
+    await world.fold(1)
+    assert.equal((await world.rebuild(1)).isEqual, true)
   })
 
   it('are entered again where that was cut off, and over one another', async (t) => {
@@ -140,8 +154,8 @@ async function openWorld(t: TestContext): Promise<World> {
         },
       }),
     async rules(partition) {
-      const [bytes] = await state.get(partition, [metaKey])
-      return decodeJson<PartitionMeta>(bytes ?? assert.fail()).rules
+      const meta = await readMeta(state, partition)
+      return meta?.rules ?? assert.fail()
     },
   }
 }
@@ -166,6 +180,17 @@ async function foldAll(
     assert.deepEqual(await state.commit([commit]), ['committed'])
     fold.committed(commit)
   }
+}
+
+async function forgetRules(state: StateStore, partition: number): Promise<void> {
+  const head = await state.head(partition)
+  const owner = { epoch: head.epoch + 1, nonce: 'n' }
+  await state.acquire(partition, owner.epoch, owner.nonce)
+  const { rules: _, ...meta } = (await readMeta(state, partition)) ?? assert.fail()
+  const changes = [{ key: metaKey, value: encodeJson(meta) }]
+  const place = { partition, previousOffset: head.offset }
+  const commit = { ...head, ...owner, ...place, changes }
+  assert.deepEqual(await state.commit([commit]), ['committed'])
 }
 
 async function appendEvents(log: EventLog, from: number, to: number): Promise<void> {

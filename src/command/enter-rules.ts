@@ -17,7 +17,7 @@ import type { EventLog } from '../log/event-log.ts'
 import type { NewRecord } from '../log/record.ts'
 import { controlRecord } from '../process/control-record.ts'
 import { foldRulesVersion, type RulesSkeleton } from '../process/fold-rules.ts'
-import { decodeJson, encodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { encodeJson, metaKey, readMeta } from '../process/meta.ts'
 import { hashPartition } from '../state/dump.ts'
 import { openSqliteStateStore } from '../state/sqlite-state-store.ts'
 import type { StateReader, StateStore } from '../state/state-store.ts'
@@ -146,9 +146,4 @@ async function changeRules(
 function recordOf(change: Change, recordedAtMs: number, random: Random): NewRecord {
   const { partition, ...skeleton } = change satisfies RulesSkeleton
   return controlRecord({ random }, { partition, kind: 'rules', skeleton, recordedAtMs })
-}
-
-async function readMeta(state: StateReader, partition: number): Promise<PartitionMeta | undefined> {
-  const [bytes] = await state.get(partition, [metaKey])
-  return bytes === undefined ? undefined : decodeJson<PartitionMeta>(bytes)
 }

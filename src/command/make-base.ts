@@ -14,7 +14,7 @@ import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { LogIdentity } from '../log/event-log.ts'
 import { checkRules, foldRulesVersion } from '../process/fold-rules.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { decodeMeta, metaKey } from '../process/meta.ts'
 import { addBase, type Base, chooseBase } from './base-folder.ts'
 import { copyState } from './copy-state.ts'
 import { withStores } from './data-reader.ts'
@@ -74,7 +74,7 @@ export async function makeAsIsBase(
     const { partitionCount } = log.identity
     for (let partition = 0; partition < partitionCount; partition++) {
       const [bytes] = await state.get(partition, [metaKey])
-      const meta = bytes && decodeJson<PartitionMeta>(bytes)
+      const meta = bytes && decodeMeta(bytes)
       if (meta) checkRules(meta, foldRulesVersion, `copy partition ${partition}`)
     }
     return await addBase(basesDir, { ...given, rulesVersion: foldRulesVersion }, async (folder) => {

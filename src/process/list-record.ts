@@ -12,7 +12,7 @@ import type { StateReader } from '../state/state-store.ts'
 import { applyRecordOf } from './apply-record.ts'
 import type { ListSkeleton } from './fold.ts'
 import { encodeKeyList } from './key-list.ts'
-import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
+import { decodeMeta, metaKey } from './meta.ts'
 
 /** Lists that can be in force. */
 export const listCountMax = 100
@@ -35,7 +35,7 @@ export async function replaceList(
   keys: readonly string[],
 ): Promise<{ readonly list: ListSkeleton; readonly places: readonly Place[] } | 'lists-too-many'> {
   const [meta] = await deps.state.get(0, [metaKey])
-  const known = (meta && decodeJson<PartitionMeta>(meta).lists) ?? {}
+  const known = (meta && decodeMeta(meta).lists) ?? {}
   const isNew = !Object.hasOwn(known, name)
   if (isNew && Object.keys(known).length >= listCountMax) return 'lists-too-many'
   const [hash = ''] = await deps.blobs.put([encodeKeyList(keys)])

@@ -6,6 +6,7 @@
  */
 
 import type { Json } from '../lib/json.ts'
+import type { StateReader } from '../state/state-store.ts'
 
 export const metaKey = 'part/meta'
 /**
@@ -109,6 +110,20 @@ export function createMeta(rulesVersion: number): PartitionMeta {
     },
     campaigns: {},
   }
+}
+
+/** Returns what a partition's own entry says. A state from before rules had versions is of 0. */
+export function decodeMeta(bytes: Uint8Array): PartitionMeta {
+  return { rules: [0, 0], ...decodeJson<Omit<PartitionMeta, 'rules'>>(bytes) }
+}
+
+/** Returns what a partition knows of itself; undefined before its first commit. */
+export async function readMeta(
+  state: StateReader,
+  partition: number,
+): Promise<PartitionMeta | undefined> {
+  const [bytes] = await state.get(partition, [metaKey])
+  return bytes === undefined ? undefined : decodeMeta(bytes)
 }
 
 /** Adds one to a campaign's counter. */

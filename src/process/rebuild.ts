@@ -28,7 +28,7 @@ import {
 } from '../state/state-store.ts'
 import type { FoldSources } from './fold.ts'
 import { checkRules, foldRulesVersion } from './fold-rules.ts'
-import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
+import { metaKey, type PartitionMeta, readMeta } from './meta.ts'
 import { checkBelongs, PartitionFold } from './partition-fold.ts'
 import { outboxPrefix, parseOutboxKey } from './scope.ts'
 
@@ -240,11 +240,6 @@ function hasReceived(
   const last = received[target]?.[source]
   if (last === undefined) return false
   return offset < last[0] || (offset === last[0] && index <= last[1])
-}
-
-async function readMeta(state: StateReader, partition: number): Promise<PartitionMeta | undefined> {
-  const [bytes] = await state.get(partition, [metaKey])
-  return bytes === undefined ? undefined : decodeJson<PartitionMeta>(bytes)
 }
 
 function isSameBytes(left: Uint8Array | undefined, right: Uint8Array | undefined): boolean {

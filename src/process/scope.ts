@@ -26,7 +26,7 @@ import type { ComputedPlan, ExtraTraits } from './computed-stage.ts'
 import type { CompiledDefinitions } from './definitions.ts'
 import type { FillState } from './fill-state.ts'
 import type { KeyList } from './key-list.ts'
-import { decodeJson, encodeJson, type PartitionMeta } from './meta.ts'
+import { decodeJson, decodeMeta, encodeJson, type PartitionMeta } from './meta.ts'
 import { type Codec, type PartitionView, timerKey } from './partition-view.ts'
 
 /**
@@ -88,7 +88,7 @@ export const personCodec: Codec<Person> = { encode: encodePerson, decode: decode
 export const traitsCodec: Codec<PersonTraits> = jsonCodec<PersonTraits>()
 export const messageCodec: Codec<Message> = jsonCodec<Message>()
 export const itemCodec: Codec<Item> = jsonCodec<Item>()
-export const metaCodec: Codec<PartitionMeta> = jsonCodec<PartitionMeta>()
+export const metaCodec: Codec<PartitionMeta> = { encode: encodeJson, decode: decodeMeta }
 export const computedCodec: Codec<ComputedInForce> = jsonCodec<ComputedInForce>()
 export const fillCodec: Codec<FillState> = jsonCodec<FillState>()
 export const bytesCodec: Codec<Uint8Array> = { encode: (value) => value, decode: (bytes) => bytes }

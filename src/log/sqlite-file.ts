@@ -83,6 +83,17 @@ export function inTransaction<Result>(
   })
 }
 
+/** Runs reads that all see the same commits, with one lock for all of them. Throws what they do. */
+export function atOneInstant<Result>(db: DatabaseSync, read: () => Result): Result {
+  db.exec('BEGIN')
+  try {
+    return read()
+  } finally {
+    // SQLite ends the transaction by itself after some failures.
+    if (db.isTransaction) db.exec('COMMIT')
+  }
+}
+
 /** Runs `work`; what SQLite throws becomes an `OperatingError`, everything else is passed on. */
 export function orOperatingError<Result>(attempted: string, work: () => Result): Result {
   try {

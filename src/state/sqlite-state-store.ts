@@ -13,7 +13,12 @@
 
 import { join } from 'node:path'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { inTransaction, openSqliteFile, orOperatingError } from '../log/sqlite-file.ts'
+import {
+  atOneInstant,
+  inTransaction,
+  openSqliteFile,
+  orOperatingError,
+} from '../log/sqlite-file.ts'
 import { assertCommitFits, rangeOf } from './key-order.ts'
 import {
   type CommitAnswer,
@@ -95,8 +100,10 @@ class SqliteStateStore implements StateStore {
     partition: number,
     keys: readonly string[],
   ): Promise<readonly (Uint8Array | undefined)[]> {
+    const readAll = (): readonly (Uint8Array | undefined)[] =>
+      keys.map((key) => this.#select.get(partition, key)?.['value'] as Uint8Array | undefined)
     return orOperatingError(`read state of partition ${partition}`, () =>
-      keys.map((key) => this.#select.get(partition, key)?.['value'] as Uint8Array | undefined),
+      keys.length < 2 ? readAll() : atOneInstant(this.#db, readAll),
     )
   }
 

@@ -12,6 +12,7 @@
  */
 
 import { murmur3 } from '../lib/hash.ts'
+import { findFilling } from '../process/fill-property.ts'
 import { decodeJson } from '../process/meta.ts'
 import {
   type ComputedInForce,
@@ -26,7 +27,7 @@ import { Facts } from '../segment/facts.ts'
 import { parseRule } from '../segment/parse-rule.ts'
 import type { Rule } from '../segment/rule.ts'
 import type { RuleFault } from '../segment/rule-reader.ts'
-import { namesOf } from '../segment/segment.ts'
+import { namesOf, type RuleNames } from '../segment/segment.ts'
 import { wilsonInterval } from '../segment/wilson.ts'
 import { type IsListed, readInForce, readListed, type SegmentDeps } from './segment-answer.ts'
 
@@ -49,7 +50,7 @@ export interface Preview {
   readonly isExact: boolean
   /** Of some people that it takes. */
   readonly examples: readonly string[]
-  /** `event/property` that no rule in force names: it is kept from the day one does. */
+  /** `event/property` that no rule in force names: the sample has none of it. */
   readonly propertiesNotKept: readonly string[]
 }
 
@@ -83,6 +84,9 @@ export async function previewSegment(
     ...names.traits
       .filter((name) => counted.some((inForce) => viewComputed([], inForce).isPending(name)))
       .map((name): RuleFault => ({ path: '', says: `sees ${name}, whose past is not in yet` })),
+    ...fillingOf(names, counted).map(
+      (name): RuleFault => ({ path: '', says: `names ${name}, whose past is not in yet` }),
+    ),
   ]
   if (faults.length > 0) return { kind: 'refused', faults }
 
@@ -114,7 +118,18 @@ export async function previewSegment(
   return { kind: 'preview', preview: estimate(sample, keyTotal, { isExact, propertiesNotKept }) }
 }
 
-/** Returns the computed traits of each partition. */
+/** Returns each `event/property` of a rule that a partition is still filled with. */
+function fillingOf(
+  { properties }: RuleNames,
+  counted: readonly ComputedInForce[],
+): readonly string[] {
+  const named = counted
+    .flatMap((inForce) => findFilling(inForce))
+    .filter(([event, property]) => properties.get(event)?.has(property) === true)
+  return [...new Set(named.map((each) => each.join('/')))]
+}
+
+/** Returns what each partition counts and keeps. */
 async function readCounted({ place }: SegmentDeps): Promise<readonly ComputedInForce[]> {
   const partitions = Array.from({ length: place.partitionCount }, (_, partition) => partition)
   return await Promise.all(

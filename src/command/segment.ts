@@ -218,7 +218,7 @@ function linesOfPreview(preview: Preview): readonly string[] {
     : `About ${count} of ${peopleCount} people: ${countLow} to ${countHigh} with 95 percent, ` +
       `from a sample of ${sampleCount}.`
   const kept = preview.propertiesNotKept.map(
-    (name) => `${name} is kept from the day a rule in force names it; until then nobody has it.`,
+    (name) => `${name} is named by no rule in force: nobody has it before the rule is applied.`,
   )
   const some = examples.length === 0 ? [] : [`For example ${examples.join(', ')}.`]
   return [counted, ...some, ...kept].map(showText)

@@ -2,8 +2,8 @@
  * What changed over all people since a cursor, partition by partition in the order of their logs.
  *
  * A version that a record made is found by the record itself, in the log; one that a timer made by
- * an entry of `fired/`, which tells before which record it fired; so does one that new rules made,
- * whose record names nobody. So the feed costs an event nothing. The cursor holds, for each
+ * an entry of `fired/`, which tells before which record it fired; so does one that new rules made, or
+ * their past, whose records name nobody. So the feed costs an event nothing. The cursor holds, for each
  * partition, the last record and the last entry that were told, and the partition that comes next,
  * so that a busy one does not hold up the others.
  *
@@ -118,7 +118,8 @@ async function readPlace(
   if (firedAt <= place.offset + 1) {
     const due = fired.filter(([offset]) => offset === firedAt)
     const changes = due.map(([offset, version, personKey, atMs, name]): PersonChange => {
-      const cause = name === 'continue' ? { kind: name, offset } : { kind: 'timer', name, offset }
+      const isRecord = name === 'continue' || name === 'filled'
+      const cause = isRecord ? { kind: name, offset } : { kind: 'timer', name, offset }
       return { personKey, version, atMs, cause }
     })
     const told = { offset: place.offset, fired: place.fired + due.length }

@@ -9,8 +9,8 @@
 
 import { activityOf, type EventActivity } from '../event/activity.ts'
 import type { Event } from '../event/event.ts'
-import { sha256Hex } from '../lib/hash.ts'
 import { isJsonObject, type Json, type JsonObject } from '../lib/json.ts'
+import type { PropertyNames } from '../profile/activity-values.ts'
 import {
   cutComputed,
   decodeComputed,
@@ -28,14 +28,12 @@ import {
   sessionId,
   sessionKind,
   sessionWindowMs,
-  type TraitInForce,
 } from '../profile/computed/computed-trait.ts'
 import type { Sample, TraitKind } from '../profile/computed/kind.ts'
 import { computedBytesMax, type Person, type ProfilePart } from '../profile/person.ts'
 import type { ComputedTrait } from '../segment/computed-trait.ts'
-import { type EvaluationPlan, planEvaluation } from '../segment/plan.ts'
-import { namesOf } from '../segment/segment.ts'
 import type { CompiledDefinitions } from './definitions.ts'
+import { planSegments, type SegmentPlan } from './plan-segments.ts'
 
 /** Samples that one event adds to one trait; an order has fewer lines. */
 const sampleCountMax = 100
@@ -52,7 +50,7 @@ interface Counter {
 }
 
 /** Derived from the definitions and the state: made anew when either changes. */
-export interface ComputedPlan {
+export interface ComputedPlan extends SegmentPlan {
   readonly counters: readonly Counter[]
   readonly byEvent: ReadonlyMap<string, readonly Counter[]>
   /** Those that count every event. */
@@ -67,19 +65,13 @@ export interface ComputedPlan {
   /** Spans of activity are kept. */
   readonly hasSession: boolean
   readonly version: number
-  /** The segments whose traits are all filled. */
-  readonly evaluation: EvaluationPlan
-  /** Places in it of those that see a stated trait, also by way of others that name them. */
-  readonly seesStated: ReadonlySet<number>
-  /** By name of those, of the rule and of the traits it sees: evaluated again when it changes. */
-  readonly ruleHashes: ReadonlyMap<string, string>
-  /** Names of the segments that are left out. */
-  readonly waiting: readonly string[]
 }
 
-/** What counts beside that: a trait whose past is read again. */
+/** What counts beside that: what the past is read again for. */
 export interface ExtraTraits {
   readonly traits: readonly ComputedTrait[]
+  /** Kept with the activity beside those that rules name. */
+  readonly properties: PropertyNames
   readonly sinceVersion: number
   /**
    * Tells which segments triggered nothing behind the record at an offset. There where some of the
@@ -138,73 +130,6 @@ export function planComputed(
     version: inForce.version,
     ...planSegments(definitions, inForce),
   }
-}
-
-/** Tells whether a segment sees a computed trait: its members depend on what was counted. */
-export function seesComputed({ plan, computed }: CompiledDefinitions): boolean {
-  const known = new Set(computed.map(({ name }) => name))
-  return plan.segments.some(({ rule }) => namesOf(rule).traits.some((name) => known.has(name)))
-}
-
-/** Leaves out the segments that see a trait still being filled, also by way of others. */
-function planSegments(
-  { plan, segmentHashes }: CompiledDefinitions,
-  { traits, priorities = {} }: ComputedInForce,
-): Pick<ComputedPlan, 'evaluation' | 'seesStated' | 'ruleHashes' | 'waiting'> {
-  const byName = new Map(traits.map((trait) => [trait.name, trait]))
-  const left = new Set<string>()
-  const ruleHashes = new Map<string, string>()
-  for (const { name, rule } of plan.segments) {
-    const names = namesOf(rule)
-    const seen = [...new Set(names.traits.flatMap((trait) => withTerms(byName, trait)))]
-    const isPending = seen.some(({ readyAtMs }) => readyAtMs === undefined)
-    if (isPending || names.segments.some((each) => left.has(each))) {
-      left.add(name)
-      continue
-    }
-    const facts: readonly Json[] = [
-      ...seen.map(({ name: trait, id, sinceVersion }) => [trait, id, sinceVersion]),
-      ...Object.entries(priorities)
-        .filter(([stated]) => names.traits.some((trait) => isOf(trait, stated)))
-        .map(([stated, sources]) => [stated, ...sources]),
-    ]
-    const hash = segmentHashes.get(name) ?? ''
-    const isPlain = facts.length === 0
-    ruleHashes.set(name, isPlain ? hash : sha256Hex(hash + JSON.stringify(facts)).slice(0, 16))
-  }
-  const isWhole = left.size === 0
-  const kept = isWhole ? plan.segments : plan.segments.filter(({ name }) => !left.has(name))
-  const evaluation = isWhole ? plan : planEvaluation(kept)
-  const seesStated = findSeeing(evaluation, (trait) => !byName.has(trait))
-  return { evaluation, seesStated, ruleHashes, waiting: [...left] }
-}
-
-/** A dependent lies behind what it names, so one look from the end finds all. */
-function findSeeing(plan: EvaluationPlan, isMeant: (trait: string) => boolean): Set<number> {
-  const places = new Set<number>()
-  for (let place = plan.segments.length - 1; place >= 0; place--) {
-    const segment = plan.segments[place]
-    if (segment === undefined) continue
-    const sees = namesOf(segment.rule).traits.some(isMeant)
-    if (sees || plan.dependents(segment.name).some((other) => places.has(other))) places.add(place)
-  }
-  return places
-}
-
-/** Tells whether a rule's path names the trait, or lies in it. */
-function isOf(path: string, trait: string): boolean {
-  return path === trait || path.startsWith(`${trait}.`)
-}
-
-/** Returns the computed trait of this name, and the terms of a ratio; none where it is stated. */
-function withTerms(
-  byName: ReadonlyMap<string, TraitInForce>,
-  name: string,
-): readonly TraitInForce[] {
-  const trait = byName.get(name)
-  if (trait === undefined) return none
-  const terms = [trait.over, trait.by].flatMap((term) => byName.get(term ?? '') ?? [])
-  return [trait, ...terms]
 }
 
 /** What is counted: an event, or what became of a message. */

@@ -1,22 +1,27 @@
 /**
- * What a partition knows of filling the past of new computed traits, as part of its state.
+ * What a partition knows of filling the past of new computed traits, and of properties of events
+ * that rules name, as part of its state.
  *
- * A job is one change of definitions that brought traits. Its life in a partition: `reading`, while
+ * A job is one change of definitions that brought some. Its life in a partition: `reading`, while
  * the owner appends what it found in the log; then it is reported to the control partition, with
  * how many records of it went to and came from each other partition. When all have reported, and
  * every record sent has been received, nothing is on its way any more: the control partition tells
- * all that the traits are ready. A later receipt is reported again, so no count is ever missed.
+ * all that they are ready. A later receipt is reported again, so no count is ever missed.
  */
+
+import type { NamedProperty } from './fill-property.ts'
 
 export const fillKey = 'part/fill'
 
 export interface FillJob {
-  /** Version of the definitions that brought the traits. */
+  /** Version of the definitions that brought them. */
   readonly version: number
   /** Offset of its record: what lies before it is the past. */
   readonly untilOffset: number
   /** Ids of traits still in force. */
   ids: string[]
+  /** Those still in force; absent where the change brought none. */
+  properties?: readonly NamedProperty[]
   /** People are read in so many slices by a hash of their keys, one pass over the log for each. */
   sliceCount: number
   /** The slice that is being filled, and the last place of it that is in. */

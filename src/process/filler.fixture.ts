@@ -1,10 +1,10 @@
-/** All partitions under one owner on memory adapters, with the traits that its tests bring. */
+/** All partitions under one owner on memory adapters, with the definitions that its tests bring. */
 
 import assert from 'node:assert/strict'
 import type { Message } from '../campaign/message.ts'
 import type { Event } from '../event/event.ts'
 import { systemClock } from '../lib/clock.ts'
-import { sha256Bytes } from '../lib/hash.ts'
+import { murmur3, sha256Bytes } from '../lib/hash.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { createSeededRandom, type Random } from '../lib/random.ts'
@@ -14,6 +14,7 @@ import { emptyBody, type NewRecord, partitionOf, type RecordKind } from '../log/
 import {
   computedKey,
   decodeInForce,
+  type PropertyInForce,
   type TraitInForce,
 } from '../profile/computed/computed-trait.ts'
 import { viewComputed } from '../profile/computed/view-computed.ts'
@@ -53,6 +54,9 @@ const campaign = { name: 'offer', steps: [{ send: { template: 'mail', topic: 'ne
 const campaigns = [{ ...campaign, trigger: { segment: 'keen' } }]
 const identity: JsonObject = { kinds: [{ name: 'crm', from: ['traits.crmId'], joinsUsers: true }] }
 const withIdentity: DefinitionsDocument = { ...emptyDocument, identity }
+const viewed: JsonObject = { event: 'Product Viewed' }
+const red: JsonObject = { ...viewed, where: { properties: { colour: { is: 'red' } } } }
+export const colours = ['red', 'blue', 'green'] as const
 const documents: Readonly<Record<string, DefinitionsDocument>> = {
   nothing: withIdentity,
   traits: { ...withIdentity, traits, segments, campaigns, templates: { mail: template } },
@@ -65,6 +69,16 @@ const documents: Readonly<Record<string, DefinitionsDocument>> = {
   opened: {
     ...withIdentity,
     traits: [{ name: 'opened', content: { kind: 'count', event: 'Email Opened' } }],
+  },
+  shades: {
+    ...withIdentity,
+    segments: [
+      { name: 'reds', content: { ...red, count: { atLeast: 2 }, within: '2h' } },
+      { name: 'loyal', content: { sequence: [viewed, viewed], same: 'colour', within: '30d' } },
+      { name: 'strangers', content: { not: { segment: 'loyal' } } },
+    ],
+    campaigns: [{ ...campaign, trigger: { segment: 'reds' } }],
+    templates: { mail: template },
   },
   other: { ...withIdentity, traits: [{ name: 'views', content: { ...views, within: '1h' } }] },
 }
@@ -91,6 +105,8 @@ export class Cluster {
   /** A partition that does not fold for a while. */
   asleep = -1
   owneds: Owned[] = []
+  /** As their producer sent them, each at an instant of its own. */
+  readonly events = new Map<number, Event>()
   #forwarder = new Forwarder(this.log)
   #filler: Filler
   #epoch = 0
@@ -158,13 +174,17 @@ export class Cluster {
     ids: Pick<Event, 'userId' | 'anonymousId' | 'previousId' | 'traits'>,
   ): Promise<void> {
     const type = name === 'alias' ? 'alias' : 'track'
+    const colour = colours[murmur3(`colour ${this.#made}`) % colours.length] ?? ''
     const event: Event = {
       ...{ eventId: `e${this.#made}`, sourceId: 'web', type, name, ...ids },
       ...{ occurredAtMs: this.nowMs, receivedAtMs: this.nowMs },
-      properties: name === 'Order Completed' ? { total: 10 } : { product_id: 'p' },
+      properties: name === 'Order Completed' ? { total: 10 } : { product_id: 'p', colour },
     }
     const key = ids.userId === undefined ? `anonymous:${ids.anonymousId}` : `user:${ids.userId}`
-    await this.append('event', key, { name }, { body: Buffer.from(JSON.stringify(event)) })
+    const body = Buffer.from(JSON.stringify(event))
+    await this.append('event', key, { name }, { body })
+    this.events.set(event.occurredAtMs, event)
+    this.nowMs++
   }
 
   /** Folds some records of each partition; answers whether there is nothing left to do. */
@@ -229,6 +249,16 @@ export class Cluster {
   async inForce(partition = 0): Promise<readonly TraitInForce[]> {
     const [bytes] = await this.state.get(partition, [computedKey])
     return decodeInForce(bytes).traits
+  }
+
+  async propertiesInForce(partition: number): Promise<readonly PropertyInForce[]> {
+    const [bytes] = await this.state.get(partition, [computedKey])
+    return decodeInForce(bytes).properties ?? []
+  }
+
+  foldMsOf(key: string): number {
+    const partition = partitionOf('default', key, partitionCount)
+    return this.owneds[partition]?.fold.scope.meta.foldMs ?? 0
   }
 }
 

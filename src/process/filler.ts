@@ -1,12 +1,13 @@
 /**
- * Fills the past of new computed traits, beside the fold and in small steps, so that it holds
- * nothing up.
+ * Fills the past of new computed traits, and of properties of events that rules name for the first
+ * time, beside the fold and in small steps, so that it holds nothing up.
  *
- * The owner folds its own log again, from its beginning to where the traits came into force, by the
- * code and the rules that folded it then, into a state beside the real one; the traits count from
- * the first record on. What the parts have then is appended in `filled` records, a bounded number
- * of people each, and the fold merges it with what has come since. Nothing of the second state is
- * sent or kept; a device's past that went to a user meanwhile is followed there.
+ * The owner folds its own log again, from its beginning to where they came into force, by the code
+ * and the rules that folded it then, into a state beside the real one; there the traits count, and
+ * the properties are kept, from the first record on. What the parts have then is appended in
+ * `filled` records, a bounded number of people each, and the fold merges it with what has come
+ * since. Nothing of the second state is sent or kept; a device's past that went to a user meanwhile
+ * is followed there.
  *
  * Order of effects: read, append, wait until the fold has taken it, append the next. How far it has
  * come is in the state alone: after a crash, or under a new owner, the slice in hand is read again
@@ -20,12 +21,15 @@ import type { Logger } from '../lib/logger.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { decodeRecord, type LogRecord } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
+import { pickProperties } from '../profile/activity-values.ts'
 import { decodeComputed, type PackedState } from '../profile/computed/computed-pack.ts'
 import { sessionId } from '../profile/computed/computed-trait.ts'
 import { decodePerson, type ProfilePart, personPrefix } from '../profile/person.ts'
 import type { Change, PartitionCommit, StateReader, StateStore } from '../state/state-store.ts'
 import type { ExtraTraits } from './computed-stage.ts'
 import { controlRecord } from './control-record.ts'
+import { byEvent } from './fill-property.ts'
 import type { FillJob } from './fill-state.ts'
 import type { FoldSources, OwnerSkeleton } from './fold.ts'
 import { type FilledEntry, type FilledSkeleton, filledEntry } from './fold-filled.ts'
@@ -105,7 +109,7 @@ export class Filler {
       await this.#end()
       const { partition } = owned.fold
       this.#failed.add(`${partition}/${job.version}`)
-      const says = 'computed traits stay pending: their past cannot be read'
+      const says = 'computed traits and segments stay pending: their past cannot be read'
       this.#deps.logger.error({ partition, version: job.version, cause: String(error) }, says)
     }
     return true
@@ -153,7 +157,10 @@ export class Filler {
         workspace: this.#workspace,
         partitionCount: log.identity.partitionCount,
         partition,
-        extraTraits: { traits, sinceVersion: job.version, ...this.#pendingIn(partition, job) },
+        extraTraits: {
+          ...{ traits, properties: byEvent(job.properties ?? []), sinceVersion: job.version },
+          ...this.#pendingIn(partition, job),
+        },
       },
     )
     await fold.open(await scratch.head(partition))
@@ -222,7 +229,8 @@ export class Filler {
     const some: Placed[] = []
     let bytes = 0
     for (const each of rest) {
-      bytes += each.entry.states.length + each.place.length
+      const { states, values = '' } = each.entry
+      bytes += states.length + values.length + each.place.length
       if (some.length > 0 && (some.length === this.#countMax || bytes > entryBytesMax)) break
       some.push(each)
     }
@@ -309,8 +317,9 @@ function placesOf(
   key: string,
   parts: readonly ProfilePart[],
   { hasSession }: Task,
-  { ids, version }: FillJob,
+  { ids, properties = [], version }: FillJob,
 ): readonly Placed[] {
+  const wanted = byEvent(properties)
   return parts.flatMap((part) => {
     const states = decodeComputed(part.computed ?? new Uint8Array(0)).flatMap(
       (each): readonly PackedState[] => {
@@ -319,7 +328,8 @@ function placesOf(
         return [{ ...each, sinceVersion: version }]
       },
     )
-    if (states.length === 0) return []
-    return [{ place: `${key}\0${part.key}`, entry: filledEntry(key, part, states) }]
+    const values = wanted.size === 0 ? emptyPack : pickProperties(part.activity, wanted)
+    if (states.length === 0 && values.length === 0) return []
+    return [{ place: `${key}\0${part.key}`, entry: filledEntry(key, part, { states, values }) }]
   })
 }

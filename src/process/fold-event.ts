@@ -267,15 +267,22 @@ function eventRefOf({ kind, id, skeleton }: LogRecord): number {
   return new DataView(first.buffer, first.byteOffset).getUint32(0)
 }
 
+/** Properties kept with the activity; where the past is read again, also those it is read for. */
+function propertiesOf({ definitions, extraTraits }: FoldScope, event: string): readonly string[] {
+  const named = definitions.plan.propertiesOf(event)
+  const more = extraTraits?.properties.get(event)
+  return more === undefined ? named : [...new Set([...named, ...more])]
+}
+
 /** Adds to the activity; `events` are the names of all that rules see otherwise now. */
 function applyActivity(
-  { definitions }: FoldScope,
+  scope: FoldScope,
   person: Person,
   part: ProfilePart,
   { record, event }: { readonly record: LogRecord; readonly event: Event },
 ): { readonly activity: readonly PackedActivity[]; readonly events: readonly string[] } {
   const eventRef = eventRefOf(record)
-  const keep = definitions.plan.propertiesOf(event.name)
+  const keep = propertiesOf(scope, event.name)
   const lines = identityTypes.has(event.type) ? [] : linesOf(event)
   const activity = activityOf(event, keep, lines).map((entry) => ({ ...entry, eventRef }))
   const value = activity.reduce((sum, entry) => sum + (entry.value ?? 0), 0)
@@ -283,7 +290,7 @@ function applyActivity(
   if (activity.length === 0) return { activity, events: [event.name] }
   if (event.name === orderName) addBought(person.parts, part, activity)
   const dropped = addActivity(person, part, activity)
-  applyHabits(definitions, person, part, { event, order: eventRef, lines })
+  applyHabits(scope.definitions, person, part, { event, order: eventRef, lines })
   return { activity, events: [event.name, ...dropped] }
 }
 

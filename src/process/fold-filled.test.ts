@@ -140,7 +140,7 @@ describe('the past of a part', () => {
   it('is brought to the person who has the part', async () => {
     const partition = await openPartition([createPerson(userKey, startMs)])
     const states = await bringTraits(partition)
-    await fill(partition, filledEntry(userKey, { key: userKey }, states))
+    await fill(partition, filledEntry(userKey, { key: userKey }, { states }))
     assert.equal(await partition.viewsOf(userKey), 2)
   })
 
@@ -152,7 +152,7 @@ describe('the past of a part', () => {
     user.parts.push(aPart('0:5'))
     const partition = await openPartition([external, user])
     const states = await bringTraits(partition)
-    await fill(partition, filledEntry(externalKey, { key: deviceKey }, states))
+    await fill(partition, filledEntry(externalKey, { key: deviceKey }, { states }))
     assert.equal(await partition.viewsOf(externalKey), 0)
     assert.equal(await partition.viewsOf(userKey), 2)
   })
@@ -168,7 +168,7 @@ describe('the past of a part', () => {
     user.trail = [[deviceKey, '0:6', '', '']]
     const partition = await openPartition([external, user])
     const states = await bringTraits(partition)
-    await fill(partition, filledEntry(externalKey, { key: deviceKey, id: '0:5' }, states))
+    await fill(partition, filledEntry(externalKey, { key: deviceKey, id: '0:5' }, { states }))
     assert.equal(await partition.viewsOf(userKey), 2)
     assert.deepEqual(partKeysOf(await partition.personOf(userKey)), [deviceKey, userKey].sort())
   })
@@ -179,7 +179,7 @@ describe('the past of a part', () => {
     external.pointer = userKey
     const partition = await openPartition([external, createPerson(userKey, startMs)])
     const states = await bringTraits(partition)
-    await fill(partition, filledEntry(externalKey, { key: deviceKey, id: '0:5' }, states))
+    await fill(partition, filledEntry(externalKey, { key: deviceKey, id: '0:5' }, { states }))
     assert.equal(await partition.viewsOf(userKey), 2)
   })
 })

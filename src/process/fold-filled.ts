@@ -1,10 +1,11 @@
 /**
- * Filling the past of new computed traits, as the fold sees it: `filled` records.
+ * Filling the past of new computed traits, and of properties of events (fill-property.ts), as the
+ * fold sees it: `filled` records.
  *
- * - `people`: the owner has read the log up to where the traits came into force; these are states
- *   of some people. They are merged with what has come since. Each begins where the last one that
- *   was folded ended, so a repeat has no effect, nor has one of an older owner.
- * - `forward`: states for a person of another partition, because their key was claimed.
+ * - `people`: the owner has read the log up to where they came into force; this is what it found
+ *   of some people. It is merged with what has come since. Each begins where the last one that was
+ *   folded ended, so a repeat has no effect, nor has one of an older owner.
+ * - `forward`: what belongs to a person of another partition, because their key was claimed.
  * - `report` and `ready`: see fill-state.ts.
  *
  * A definition that goes while it is being filled ends its job where it stands.
@@ -12,17 +13,23 @@
 
 import { assert } from '../lib/assert.ts'
 import { type LogRecord, partitionOf } from '../log/record.ts'
+import { emptyPack } from '../profile/activity-pack.ts'
 import {
   decodeComputed,
   encodeComputed,
   type PackedState,
 } from '../profile/computed/computed-pack.ts'
-import { computedKey, type TraitInForce } from '../profile/computed/computed-trait.ts'
+import {
+  computedKey,
+  type PropertyInForce,
+  type TraitInForce,
+} from '../profile/computed/computed-trait.ts'
 import { type ProfilePart, partOf, personPrefix } from '../profile/person.ts'
 import { followTrail } from '../profile/trail.ts'
 import { shapeOf } from '../segment/computed-trait.ts'
 import { mergeComputed, planComputed } from './computed-stage.ts'
 import { evaluateChanged } from './evaluate-people.ts'
+import { bringProperties, findFilling, isSame, takeValues } from './fill-property.ts'
 import {
   controlPartition,
   type FillJob,
@@ -38,6 +45,7 @@ import {
   type FoldScope,
   fillCodec,
   keepPerson,
+  keysOfPerson,
   partIdAt,
   personCodec,
   send,
@@ -63,17 +71,19 @@ export type FilledSkeleton =
   | { readonly step: 'report'; readonly version: number; readonly traffic: FillTraffic }
   | { readonly step: 'ready'; readonly version: number }
 
-/** States of one part, at the person that had it. */
+/** What was found of one part, at the person that had it. */
 export interface FilledEntry {
   readonly key: string
   readonly partKey: string
-  /** Base 64 of a pack of states. */
+  /** Base 64 of a pack of states of computed traits; '' for none. */
   readonly states: string
+  /** Base 64 of values of properties, see profile/activity-values.ts; absent for none. */
+  readonly values?: string
   /** Of the part, as it was there; absent where it began there: see profile/trail.ts. */
   readonly id?: string
 }
 
-/** Puts the computed traits of newly applied definitions in force, and asks for their past. */
+/** Puts what newly applied definitions count and keep in force, and asks for its past. */
 export function bringComputed(scope: FoldScope, version: number): void {
   const { computed, definitions, fills } = scope
   const before = new Map(computed.inForce.traits.map((trait) => [trait.id, trait]))
@@ -86,8 +96,15 @@ export function bringComputed(scope: FoldScope, version: number): void {
   })
   const priorities = Object.fromEntries(definitions.traitPriorities)
   const hasPriorities = definitions.traitPriorities.size > 0
-  const inForce = { version, traits, ...(hasPriorities ? { priorities } : {}) }
-  const isNothing = traits.length === 0 && !hasPriorities && computed.inForce.version === 0
+  const properties = bringProperties(definitions, computed.inForce, version)
+  const hasProperties = properties.length > 0
+  const inForce = {
+    ...{ version, traits },
+    ...(hasProperties ? { properties } : {}),
+    ...(hasPriorities ? { priorities } : {}),
+  }
+  const isAny = traits.length > 0 || hasProperties || hasPriorities
+  const isNothing = !isAny && computed.inForce.version === 0
   // Where nothing is stored, a fold that goes on must not know more than one that is opened anew.
   putInForce(scope, isNothing ? computed.inForce : inForce, !isNothing)
   const pendingIds = traits
@@ -96,14 +113,19 @@ export function bringComputed(scope: FoldScope, version: number): void {
   const alive = new Set(traits.map(({ id }) => id))
   for (const job of fills.jobs) {
     job.ids = job.ids.filter((id) => alive.has(id))
-    if (job.ids.length === 0 && !job.isRead) finishReading(scope, job)
+    const left = job.properties?.filter((each) => properties.some((known) => isSame(known, each)))
+    if (left !== undefined) job.properties = left
+    const isEmpty = job.ids.length === 0 && (left ?? []).length === 0
+    if (isEmpty && !job.isRead) finishReading(scope, job)
   }
-  if (pendingIds.length > 0) {
+  const pending = findFilling({ properties }, version)
+  if (pendingIds.length > 0 || pending.length > 0) {
     const { counts } = scope.meta
     const job: FillJob = {
       version,
       untilOffset: scope.offset,
       ids: [...new Set(pendingIds)],
+      ...(pending.length > 0 ? { properties: pending } : {}),
       sliceCount: Math.max(1, Math.ceil(counts.people / slicePeopleMax)),
       slice: 0,
       after: '',
@@ -158,7 +180,7 @@ async function foldPeople(
   writeFills(scope)
 }
 
-/** Merges states into the parts they belong to; those of other partitions are sent on. */
+/** Merges what was found into the parts it belongs to; that of other partitions is sent on. */
 async function deliver(
   scope: FoldScope,
   version: number,
@@ -168,7 +190,7 @@ async function deliver(
   const { view, workspace, partitionCount } = scope
   const targetOf = (key: string): number => partitionOf(workspace, key, partitionCount)
   const isOwn = ({ key }: FilledEntry): boolean => targetOf(key) === view.partition
-  await view.load(entries.filter(isOwn).map(({ key }) => personPrefix + key))
+  await view.load(entries.filter(isOwn).flatMap(keysOfEntry))
   const elsewhere: FilledEntry[] = []
   for (const entry of entries) {
     const onward = isOwn(entry) ? deliverHere(scope, entry, hopCount === hopCountMax) : entry
@@ -189,7 +211,7 @@ function deliverHere(
   entry: FilledEntry,
   isLastHop: boolean,
 ): FilledEntry | undefined {
-  const { partKey, states } = entry
+  const { partKey, states, values } = entry
   const person = scope.view.read(personPrefix + entry.key, personCodec)
   if (person === undefined) return undefined
   const place = followTrail(person, partKey, entry.id ?? '')
@@ -199,11 +221,28 @@ function deliverHere(
     const { pointer } = person
     if (place.kind === 'unknown' && pointer !== undefined) return { ...entry, key: pointer }
   }
-  const part = place.kind === 'here' ? place.part : partOf(person, partKey, partIdAt(scope))
-  const packed = decodeComputed(Buffer.from(states, 'base64'))
-  mergeComputed(scope.computed.plan, person, part, packed, scope.nowMs)
-  keepPerson(scope, person)
+  if (states !== '') {
+    const part = place.kind === 'here' ? place.part : partOf(person, partKey, partIdAt(scope))
+    const packed = decodeComputed(Buffer.from(states, 'base64'))
+    mergeComputed(scope.computed.plan, person, part, packed, scope.nowMs)
+    keepPerson(scope, person)
+  }
+  if (values !== undefined) takeValues(scope, person, Buffer.from(values, 'base64'))
   return undefined
+}
+
+/** Traits are looked at where values make room for themselves: see fill-property.ts. */
+function keysOfEntry({ key, values }: FilledEntry): readonly string[] {
+  return values === undefined ? [personPrefix + key] : keysOfPerson(key)
+}
+
+/** Takes the values in a record that are of one person, as the fold did; states are left out. */
+export function takeValuesOf(scope: FoldScope, record: LogRecord, personKey: string): void {
+  const skeleton = record.skeleton as FilledSkeleton
+  const isLastHop = skeleton.step === 'forward' && skeleton.hopCount === hopCountMax
+  for (const entry of entriesOf(record)) {
+    if (entry.key === personKey) deliverHere(scope, { ...entry, states: '' }, isLastHop)
+  }
 }
 
 function finishReading(scope: FoldScope, job: FillJob): void {
@@ -238,20 +277,21 @@ function foldReport(scope: FoldScope, source: number, version: number, traffic: 
 }
 
 /**
- * The past of what this version brought is in: its values are exact from here on, and everybody is
- * evaluated by the segments that see them.
+ * The past of what this version brought is in: it is exact from here on, and everybody is evaluated
+ * by the segments that see it.
  */
 function foldReady(scope: FoldScope, version: number): void {
   const { definitions, computed } = scope
   const { inForce } = computed
   scope.fills.jobs = scope.fills.jobs.filter((job) => job.version !== version)
   delete scope.fills.traffic[version]
-  const traits = inForce.traits.map((trait) =>
-    trait.sinceVersion === version && trait.readyAtMs === undefined
-      ? { ...trait, readyAtMs: scope.nowMs }
-      : trait,
-  )
-  putInForce(scope, { ...inForce, traits }, true)
+  const toReady = <Filled extends TraitInForce | PropertyInForce>(each: Filled): Filled =>
+    each.sinceVersion === version && each.readyAtMs === undefined
+      ? { ...each, readyAtMs: scope.nowMs }
+      : each
+  const traits = inForce.traits.map(toReady)
+  const properties = inForce.properties?.map(toReady)
+  putInForce(scope, { ...inForce, traits, ...(properties ? { properties } : {}) }, true)
   writeFills(scope)
   evaluateChanged(scope, { definitions, computed })
 }
@@ -276,12 +316,17 @@ function entriesOf(record: LogRecord): readonly FilledEntry[] {
   return decodeJson<readonly FilledEntry[]>(record.body)
 }
 
-/** Returns an entry of `states` of a part that is, or was, at `key`. */
+/** Returns an entry of a part that is, or was, at `key`. */
 export function filledEntry(
   key: string,
   { key: partKey, id }: Pick<ProfilePart, 'key' | 'id'>,
-  states: readonly PackedState[],
+  found: { readonly states: readonly PackedState[]; readonly values?: Uint8Array },
 ): FilledEntry {
-  const packed = Buffer.from(encodeComputed(states)).toString('base64')
-  return { key, partKey, ...(id === undefined ? {} : { id }), states: packed }
+  const states = Buffer.from(encodeComputed(found.states)).toString('base64')
+  const values = Buffer.from(found.values ?? emptyPack).toString('base64')
+  return {
+    ...{ key, partKey, states },
+    ...(id === undefined ? {} : { id }),
+    ...(values === '' ? {} : { values }),
+  }
 }

@@ -19,17 +19,20 @@ import { type ComputedInForce, nothingComputed } from '../profile/computed/compu
 import type { Person, PersonTraits } from '../profile/person.ts'
 import type { PlacedStep } from '../profile/step-pack.ts'
 import type { StateReader } from '../state/state-store.ts'
-import { planComputed, seesComputed } from './computed-stage.ts'
+import { planComputed } from './computed-stage.ts'
 import { type CompiledDefinitions, noDefinitions } from './definitions.ts'
 import { evaluateOne } from './evaluate-people.ts'
+import type { NamedProperty } from './fill-property.ts'
 import { createFillState } from './fill-state.ts'
 import { type FoldSources, fireTimer, foldRecord, readLists } from './fold.ts'
+import { takeValuesOf } from './fold-filled.ts'
 import { closeMessage } from './fold-message.ts'
 import { foldRulesVersion } from './fold-rules.ts'
 import type { Aside } from './history.ts'
 import type { InForce, InForceReader } from './in-force.ts'
 import { createMeta, decodeJson } from './meta.ts'
 import { PartitionView } from './partition-view.ts'
+import { seesComputed } from './plan-segments.ts'
 import {
   definitionsKey,
   type FoldScope,
@@ -109,12 +112,12 @@ export async function foldStretch(
       definitionsVersion = step.definitionsVersion
       scope.definitions = await loadDefinitions(deps, partition, definitionsVersion)
       if (seesComputed(scope.definitions)) return versions
-      const read = inForceOf(scope.definitions, definitionsVersion)
-      scope.computed = { inForce: read, plan: planComputed(scope.definitions, read) }
       scope.meta.definitionsVersion = definitionsVersion
       scope.meta.definitionsHash = scope.definitions.hash
     }
     if (!isSame) {
+      const read = inForceOf(scope.definitions, definitionsVersion, found.filling)
+      scope.computed = { inForce: read, plan: planComputed(scope.definitions, read) }
       beginAgain(scope, found)
       scope.lists = await readLists(scope.definitions.plan.lists, found.lists, deps)
     }
@@ -181,6 +184,10 @@ async function foldStep(folding: Folding, step: PlacedStep): Promise<Cause> {
     evaluateOne(scope, person)
     return causeOf(record)
   }
+  if (record.kind === 'filled') {
+    takeValuesOf(scope, record, place.personKey)
+    return causeOf(record)
+  }
   if (record.kind === 'outcome') {
     await reader.showMessage((record.skeleton as OutcomeSkeleton).messageId)
   }
@@ -213,8 +220,17 @@ export async function loadInForce(
   return inForceOf(definitions, definitionsVersion)
 }
 
-function inForceOf({ traitPriorities }: CompiledDefinitions, version: number): ComputedInForce {
-  return { version, traits: [], priorities: Object.fromEntries(traitPriorities) }
+function inForceOf(
+  { traitPriorities }: CompiledDefinitions,
+  version: number,
+  filling: readonly NamedProperty[] = [],
+): ComputedInForce {
+  const properties = filling.map(([event, property]) => ({
+    event,
+    property,
+    sinceVersion: version,
+  }))
+  return { version, traits: [], properties, priorities: Object.fromEntries(traitPriorities) }
 }
 
 async function loadDefinitions(

@@ -137,8 +137,12 @@ export async function foldRecord(
   writeMeta(scope)
   if (!isNextOfSource(scope, record)) return
   await applyRecord(scope, record, sources)
-  // It says nothing of whom it reaches.
-  await keepHistory(scope, record.kind === 'continue' ? record.kind : undefined)
+  await keepHistory(scope, isOfMany(record) ? record.kind : undefined)
+}
+
+/** Its key says nothing of whom it reaches. */
+function isOfMany({ kind }: LogRecord): boolean {
+  return kind === 'continue' || kind === 'filled'
 }
 
 async function applyRecord(

@@ -31,7 +31,7 @@ import {
 
 /**
  * A version that a timer made, and the offset of the record before which it fired; or one that a
- * `continue` record made, and its offset.
+ * `continue` or a `filled` record made, and its offset.
  */
 export type Fired = [offset: number, version: number, personKey: string, atMs: number, what: string]
 

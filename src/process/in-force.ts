@@ -1,16 +1,19 @@
 /**
  * What rules see beside the person, from each place of the log on: which segments trigger nothing
- * yet, and which lists are in force. It is noted where it changes, so that what was folded under it
+ * yet, which properties of events are being filled, and which lists are in force. It is noted where it changes, so that what was folded under it
  * can be folded again.
  */
 
 import type { StateReader } from '../state/state-store.ts'
+import { findFilling, type NamedProperty } from './fill-property.ts'
 import { type ListInForce, metaKey, type PartitionMeta } from './meta.ts'
 import { pendingOf } from './pending.ts'
 import { type FoldScope, hex, jsonCodec, metaCodec } from './scope.ts'
 
 export interface InForce {
   readonly pending: readonly string[]
+  /** Absent for none. */
+  readonly filling?: readonly NamedProperty[]
   readonly lists: Readonly<Record<string, Pick<ListInForce, 'hash'>>>
 }
 
@@ -49,8 +52,10 @@ async function followPending(scope: FoldScope): Promise<void> {
 
 function inForceOf(scope: FoldScope): InForce {
   const lists = Object.entries(scope.meta.lists ?? {})
+  const filling = findFilling(scope.computed.inForce)
   return {
     pending: pendingOf(scope),
+    ...(filling.length > 0 ? { filling } : {}),
     lists: Object.fromEntries(lists.map(([name, { hash }]) => [name, { hash }])),
   }
 }

@@ -9,8 +9,9 @@ import { decodePerson, type Person, personPrefix } from '../profile/person.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
 import type { KeyList } from './key-list.ts'
+import { metaKey, type PartitionMeta } from './meta.ts'
 import { PartitionFold } from './partition-fold.ts'
-import { outboxPrefix } from './scope.ts'
+import { metaCodec, outboxPrefix } from './scope.ts'
 
 export const startMs = 1_800_000_000_000
 export const minuteMs = 60_000
@@ -23,6 +24,8 @@ const hashes = ['a'.repeat(64), 'b'.repeat(64)] as const
 /** With a computed trait that no segment sees, and with one that a segment sees. */
 export const countingHash = 'c'.repeat(64)
 export const seeingHash = 'd'.repeat(64)
+/** With a segment that names a property of events. */
+export const pricingHash = 'e'.repeat(64)
 
 export interface Seen {
   readonly person: Person
@@ -64,7 +67,7 @@ export class PastWorld {
     // The owner's word on time, without which fold time would stand still.
     const { recordedAtMs } = record
     const number = this.#rulesOffset
-    const skeleton = record.kind === 'continue' ? { ...Object(record.skeleton), number } : undefined
+    const skeleton = record.kind === 'continue' ? { number, ...Object(record.skeleton) } : undefined
     await this.log.append([
       { ...tick(0), recordedAtMs },
       skeleton === undefined ? record : { ...record, skeleton },
@@ -106,6 +109,11 @@ export class PastWorld {
       person: decodePerson(bytes ?? assert.fail(key)),
       traits: traits === undefined ? {} : JSON.parse(Buffer.from(traits).toString()),
     }
+  }
+
+  async meta(): Promise<PartitionMeta> {
+    const [bytes] = await this.state.get(0, [metaKey])
+    return metaCodec.decode(bytes ?? assert.fail('something is folded'))
   }
 
   async #look(key: string): Promise<void> {
@@ -169,6 +177,13 @@ const newSegments = [
   { name: 'vips', content: { list: 'vip' } },
   { name: 'quiet', content: { not: { event: 'Product Added', within: '30m' } } },
 ]
+const pricey = {
+  name: 'pricey',
+  content: {
+    ...{ event: 'Product Viewed', count: { atLeast: 2 }, within: '60m' },
+    where: { properties: { price: { atLeast: 3 } } },
+  },
+}
 const views = { name: 'views', content: { kind: 'count', event: 'Product Viewed' } }
 
 function compile(hash: string): CompiledDefinitions {
@@ -183,6 +198,7 @@ function compile(hash: string): CompiledDefinitions {
           content: { event: 'Product Viewed', count: { atLeast: 2 }, within },
         },
         ...(hash === hashes[0] ? [] : newSegments),
+        ...(hash === pricingHash ? [pricey] : []),
         ...(hash === seeingHash ? [{ name: 'keen', content: { trait: 'views', atLeast: 5 } }] : []),
       ],
       ...(hash === countingHash || hash === seeingHash ? { traits: [views] } : {}),

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom } from '../lib/random.ts'
-import { emptyPack } from '../profile/activity-pack.ts'
+import type { RecordKind } from '../log/record.ts'
+import { appendActivity, decodeActivity, emptyPack } from '../profile/activity-pack.ts'
 import { encodePerson, type Person } from '../profile/person.ts'
 import { hashPartition } from '../state/dump.ts'
 import { decodeCursor, encodeCursor, openFeed, readFeed } from './change-feed.ts'
+import { type FilledEntry, filledEntry } from './fold-filled.ts'
 import type { Cause, PastVersion, RefoldPlace } from './fold-stretch.ts'
 import { checkpointStepCount } from './history.ts'
 import {
@@ -15,6 +17,7 @@ import {
   keys,
   minuteMs,
   PastWorld,
+  pricingHash,
   recordOf,
   seeingHash,
   startMs,
@@ -112,6 +115,55 @@ describe('the past of a person', () => {
       [...reasons.values()].every((count) => count > 50),
       JSON.stringify([...reasons]),
     )
+  })
+
+  it('is told by what a segment saw of a property, before it was filled and after', async () => {
+    const world = new PastWorld(90 * dayMs)
+    const random = createSeededRandom(11)
+    const live = async (from: number, to: number): Promise<void> => {
+      for (let index = from; index < to; index++) await world.append(anyRecord(random, index))
+      await world.fold(1)
+    }
+    const say = async (kind: RecordKind, index: number, skeleton: object, body?: unknown) => {
+      await world.append(recordOf(kind, 'control:0', index * 3 * minuteMs, skeleton, body))
+      await world.fold(1)
+    }
+    await live(0, 150)
+    await say('definitions', 150, { hash: pricingHash, version: 2 })
+    await live(151, 155)
+    const entries: FilledEntry[] = []
+    for (const key of keys) {
+      const { person } = await world.now(key)
+      for (const part of person.parts) {
+        const lines = decodeActivity(part.activity).map((line) => ({
+          ...line,
+          properties: { price: 4 },
+        }))
+        const values = appendActivity(emptyPack, lines)
+        entries.push(filledEntry(key, part, { states: [], values }))
+      }
+    }
+    const whole = { slice: 0, sliceCount: 1, after: '', through: '', isSliceEnd: true }
+    const filled = { step: 'people', version: 2, ...whole, epoch: 1, nonce: 'n' }
+    await say('filled', 155, filled, entries)
+    const number = (await world.meta()).evaluation?.number
+    const task = { task: 'segments', epoch: 1, number, after: '', peopleCountMax: 9 }
+    await say('continue', 156, task)
+    await live(157, 199)
+    const pricey = new Set<number>()
+    const causes = new Map<string, number>()
+    for (const [key, versions] of world.seen) {
+      const past = await pastOf(world, key)
+      for (const [version, { person }] of versions) {
+        const found = past.get(version) ?? assert.fail(`${key} at ${version}`)
+        assert.deepEqual(bare(found.person), bare(person), `${key} at ${version}`)
+        causes.set(found.cause.kind, (causes.get(found.cause.kind) ?? 0) + 1)
+        if (Object.hasOwn(person.memberships, 'pricey')) pricey.add(found.atMs)
+      }
+    }
+    assert.ok((causes.get('filled') ?? 0) > 0 && (causes.get('continue') ?? 0) > 0)
+    const readyMs = startMs + 155 * 3 * minuteMs
+    assert.ok(pricey.size > 5 && [...pricey].every((atMs) => atMs >= readyMs), `${[...pricey]}`)
   })
 
   it('is followed by a feed that tells each version once, in order', async () => {

@@ -1,7 +1,7 @@
 /**
  * Computed traits at the end: all are filled, also those that came with the change of definitions;
  * and each says what a look at the person's totals and retained activity says, which are kept by
- * other code and checked against the log.
+ * other code and checked against the log. The same for the property that a segment names.
  */
 
 import type { FillState } from '../../src/process/fill-state.ts'
@@ -43,6 +43,14 @@ export async function checkComputed(scene: Scene): Promise<void> {
       if (name === 'views_lately' && atMs !== undefined) readyAtMs.set(partition, atMs)
       if (atMs === undefined) observer.violate('liveness', `trait ${name} was never filled`)
     }
+    const hasPrices = scene.drawn.features.has('segment spenders')
+    const propertyCount = inForce.properties?.length ?? 0
+    if (propertyCount !== (hasPrices ? 1 : 0)) {
+      observer.violate('liveness', `partition ${partition} keeps ${propertyCount} properties`)
+    }
+    for (const { event, property, readyAtMs: atMs } of inForce.properties ?? []) {
+      if (atMs === undefined) observer.violate('liveness', `${event}/${property} was never filled`)
+    }
     const names = inForce.traits.map(({ name }) => name).sort()
     if (names.join() !== expectedNames.join()) {
       observer.violate('liveness', `partition ${partition} has the traits ${names}`)
@@ -51,9 +59,11 @@ export async function checkComputed(scene: Scene): Promise<void> {
       const person = decodePerson(value)
       if (person.pointer !== undefined) continue
       const view = viewPerson(person, {}, inForce)
+      const says = hasPrices ? comparePrices(view) : undefined
+      if (says !== undefined) observer.violate('computed', `${person.key}: ${says}`)
       for (const answer of viewComputed(person.parts, inForce).answersAt(foldMs)) {
-        const says = compare(answer, { person, view, nowMs: foldMs, latelyMs })
-        if (says !== undefined) observer.violate('computed', `${person.key}: ${says}`)
+        const differs = compare(answer, { person, view, nowMs: foldMs, latelyMs })
+        if (differs !== undefined) observer.violate('computed', `${person.key}: ${differs}`)
       }
     }
   }
@@ -85,6 +95,14 @@ function isWatched({ name }: TraitInForce): boolean {
 
 function observer(scene: Scene, says: string): void {
   scene.observer.violate('computed', says)
+}
+
+/** Of whoever views one thing, its price is what it comes to. */
+function comparePrices({ activity }: PersonView): string | undefined {
+  const views = activity.filter(({ name }) => name === 'Product Viewed')
+  const wrong = views.find(({ value, properties }) => properties?.['price'] !== value)
+  if (wrong === undefined) return undefined
+  return `a view of ${wrong.value} has the price ${JSON.stringify(wrong.properties)}`
 }
 
 interface Looked {

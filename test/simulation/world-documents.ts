@@ -90,6 +90,14 @@ const identity: JsonObject = {
   ],
 }
 
+/** Names a property for the first time. */
+const spenders = {
+  name: 'spenders',
+  content: {
+    ...{ event: 'Product Viewed', count: { atLeast: 2 }, within: '20d' },
+    where: { properties: { price: { atLeast: 12 } } },
+  },
+}
 const watchers = { name: 'watchers', content: { trait: 'views_lately', atLeast: 4 } }
 
 function traitsOf(definitions: Readonly<Record<string, JsonObject>>) {
@@ -142,7 +150,7 @@ export function worldDocuments(
   }
   const later: DefinitionsDocument = {
     ...shared,
-    segments: held('segment', [active(4), abandoners, loyal, watchers]),
+    segments: held('segment', [active(4), abandoners, loyal, watchers, spenders]),
     campaigns: contentsOf(held('campaign', campaignsOf(drawn, true))),
     traits: held('trait', traitsAfter),
   }

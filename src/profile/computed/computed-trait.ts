@@ -64,11 +64,23 @@ export interface TraitInForce extends ComputedShape {
   readyAtMs?: number
 }
 
-/** What a partition counts, and how far it has come. */
+/** A property of events that a partition keeps with their activity, since a rule names it. */
+export interface PropertyInForce {
+  readonly event: string
+  readonly property: string
+  /** Version of the definitions that brought it. */
+  readonly sinceVersion: number
+  /** Fold time at which events before it had theirs; absent while the past is being filled. */
+  readyAtMs?: number
+}
+
+/** What a partition counts and keeps, and how far it has come. */
 export interface ComputedInForce {
   /** Of the definitions in force. */
   readonly version: number
   readonly traits: readonly TraitInForce[]
+  /** Absent where no rule names one. */
+  readonly properties?: readonly PropertyInForce[]
   /** Of traits that people state; absent where no definition lists sources. */
   readonly priorities?: TraitPriorities
 }

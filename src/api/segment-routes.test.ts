@@ -90,9 +90,10 @@ function stillFilling(state: StateReader): StateReader {
         if (bytes === undefined) return undefined
         if (keys[index] === metaKey) return withWaiting(bytes)
         if (keys[index] !== computedKey) return bytes
-        const { traits, ...rest } = decodeInForce(bytes)
-        const unfilled = traits.map((trait) => ({ ...trait, readyAtMs: undefined }))
-        return encodeJson({ ...rest, traits: unfilled })
+        const { traits, properties = [], ...rest } = decodeInForce(bytes)
+        const unfilled = <Filled>(each: Filled) => ({ ...each, readyAtMs: undefined })
+        const filling = { traits: traits.map(unfilled), properties: properties.map(unfilled) }
+        return encodeJson({ ...rest, ...filling })
       })
     },
   }
@@ -182,7 +183,9 @@ describe('/api/v1/segments', () => {
     const world = await openWorld(t)
     const views = { name: 'views', content: { kind: 'count', event: 'Product Viewed' } }
     for (const userId of ['ada', 'ada', 'bob']) await world.happen([viewOf(userId, '1')])
-    await addSegments(world, 'keen: { trait: views, atLeast: 2 }', [views])
+    const event = "event: Product Viewed, within: 1d, where: { properties: { shade: { is: 'x' } } }"
+    const rules = `keen: { trait: views, atLeast: 2 }\nshady: { ${event} }`
+    await addSegments(world, rules, [views])
     const { segments } = (await get(world, 'segments')).json()
     deepStrictEqual(
       segments.find(({ name }: { name: string }) => name === 'keen'),
@@ -209,6 +212,9 @@ describe('/api/v1/segments', () => {
       kind: 'refused',
       faults: [{ path: '', says: 'sees views, whose past is not in yet' }],
     })
+    const named = await previewSegment(deps, parseYaml(`{ ${event} }`), 10)
+    const says = 'names Product Viewed/shade, whose past is not in yet'
+    deepStrictEqual(named, { kind: 'refused', faults: [{ path: '', says }] })
   })
 
   it('counts whom a rule would take: exactly where all are looked at', async (t) => {

@@ -54,12 +54,7 @@ export class Dice {
 
 /** Returns `count` rules by name; a rule may name those before it. */
 export function randomRules(dice: Dice, count: number): ReadonlyMap<string, JsonObject> {
-  const rules = new Map<string, JsonObject>()
-  // Keeps all properties from the first event on, whatever the other rules name.
-  const where = { properties: { category: { exists: true }, size: { exists: true } } }
-  rules.set('keeper', {
-    any: eventNames.map((event) => ({ event, within: '60s', where })),
-  })
+  const rules = new Map<string, JsonObject>([['viewers', { event: 'View', within: '60s' }]])
   for (let index = 0; index < count; index++) {
     rules.set(`s${index}`, randomRule(dice, [...rules.keys()], 0))
   }

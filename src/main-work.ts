@@ -9,7 +9,9 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { duePrefix } from './campaign/message.ts'
 import { createAdvise, emailAnswerMsMax, orNothing } from './command/advise-port.ts'
+import { basesDirOf } from './command/base-folder.ts'
 import type { LearnMessage } from './command/index-keeper.ts'
+import { createOpenFillBase } from './command/open-fill-base.ts'
 import { openBlobStore, openEventLog, openStateStore } from './command/open-stores.ts'
 import type { StoreOptions } from './command/store-options.ts'
 import { createThreadLogger } from './command/thread-logger.ts'
@@ -34,7 +36,7 @@ import { createGiveWay, type GiveWay } from './process/give-way.ts'
 import type { Published } from './process/processor.ts'
 import type { ProcessorOptions } from './process/processor-options.ts'
 import { itemPrefix } from './process/scope.ts'
-import { type AdvisorPort, runWorker } from './process/worker.ts'
+import { type AdvisorPort, runWorker, type WorkerDeps } from './process/worker.ts'
 import { computedKey } from './profile/computed/computed-trait.ts'
 import { personPrefix } from './profile/person.ts'
 import { createChangeBoard, withChangeBoard } from './state/change-board.ts'
@@ -73,6 +75,19 @@ export interface WorkWorkerData {
 
 /** What servers show from memory, and have to know the changes of. */
 const watchedPrefixes = [personPrefix, itemPrefix, computedKey]
+
+/** What the past is read with. On one machine the folder is at hand that `attune base` fills. */
+function fillPortsOf(
+  { log }: StoreOptions,
+  { identity }: EventLog,
+  logger: Logger,
+): Pick<WorkerDeps, 'openScratch' | 'openFillBase'> {
+  const openScratch = createMemoryStateStore
+  if (log.kind !== 'sqlite') return { openScratch }
+  const tell = (says: string): void => logger.warn({}, says)
+  const openFillBase = createOpenFillBase(basesDirOf(log.dataDir, undefined), identity, tell)
+  return { openScratch, openFillBase }
+}
 
 async function run(data: WorkWorkerData): Promise<void> {
   assert(parentPort !== null, 'main-work runs as a worker')
@@ -117,7 +132,7 @@ async function run(data: WorkWorkerData): Promise<void> {
       blobs,
       renderer,
       advisor: connectAdvisor(deps, data.advisorPort, stores.log.kind === 'sqlite'),
-      openScratch: createMemoryStateStore,
+      ...fillPortsOf(stores, log, logger),
       nextTurn: () => nextTurn().then(() => giveWay.pause(stop.signal)),
       clock: systemClock,
       random: systemRandom,

@@ -18,6 +18,7 @@ import {
   type ComputedInForce,
   computedKey,
   decodeInForce,
+  nothingComputed,
 } from '../profile/computed/computed-trait.ts'
 import { viewComputed } from '../profile/computed/view-computed.ts'
 import { decodePerson, type PersonTraits, personPrefix, traitPrefix } from '../profile/person.ts'
@@ -29,7 +30,13 @@ import type { Rule } from '../segment/rule.ts'
 import type { RuleFault } from '../segment/rule-reader.ts'
 import { namesOf, type RuleNames } from '../segment/segment.ts'
 import { wilsonInterval } from '../segment/wilson.ts'
-import { type IsListed, readInForce, readListed, type SegmentDeps } from './segment-answer.ts'
+import {
+  eventsFrom,
+  type IsListed,
+  readInForce,
+  readListed,
+  type SegmentDeps,
+} from './segment-answer.ts'
 
 export const sampleCountDefault = 10_000
 export const sampleCountMax = 100_000
@@ -52,6 +59,8 @@ export interface Preview {
   readonly examples: readonly string[]
   /** `event/property` that no rule in force names: the sample has none of it. */
   readonly propertiesNotKept: readonly string[]
+  /** As of a segment in force: see segment-answer.ts. */
+  readonly eventsFrom?: string
 }
 
 export type PreviewAnswer =
@@ -115,7 +124,11 @@ export async function previewSegment(
     const kept = definitions.plan.propertiesOf(event)
     return [...properties].filter((name) => !kept.includes(name)).map((name) => `${event}/${name}`)
   })
-  return { kind: 'preview', preview: estimate(sample, keyTotal, { isExact, propertiesNotKept }) }
+  const nowMs = Math.max(metas[0]?.foldMs ?? 0, deps.clock.nowMs())
+  const [inForce = nothingComputed] = counted
+  const missing = eventsFrom(definitions, inForce, { rule: parsed.rule, nowMs })
+  const given = { isExact, propertiesNotKept, ...missing }
+  return { kind: 'preview', preview: estimate(sample, keyTotal, given) }
 }
 
 /** Returns each `event/property` of a rule that a partition is still filled with. */
@@ -180,7 +193,7 @@ async function lookAt({ place }: SegmentDeps, look: Look, sample: Sample): Promi
 function estimate(
   { keyCount, personCount, metCount, examples }: Sample,
   keyTotal: number,
-  given: Pick<Preview, 'isExact' | 'propertiesNotKept'>,
+  given: Pick<Preview, 'isExact' | 'propertiesNotKept' | 'eventsFrom'>,
 ): Preview {
   const { isExact } = given
   const peopleShare = keyCount === 0 ? 0 : personCount / keyCount

@@ -15,9 +15,16 @@ import { readList } from '../process/definitions-cache.ts'
 import { readLists } from '../process/fold.ts'
 import type { KeyList } from '../process/key-list.ts'
 import { decodeJson, type PartitionMeta, readMeta } from '../process/meta.ts'
+import { missesBefore } from '../process/missed-events.ts'
+import {
+  type ComputedInForce,
+  computedKey,
+  decodeInForce,
+} from '../profile/computed/computed-trait.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import { explainRule, type RuleExplanation } from '../segment/explain.ts'
 import { Facts } from '../segment/facts.ts'
+import type { Rule } from '../segment/rule.ts'
 import type { Segment } from '../segment/segment.ts'
 import { namesOf } from '../segment/segment.ts'
 import type { BlobStore } from '../state/blob-store.ts'
@@ -42,6 +49,11 @@ export interface ShownSegment {
   readonly memberCount: number
   /** Of the partitions where it is pending; absent where it is in force in all. */
   readonly progress?: Progress
+  /**
+   * Events before this instant may be missing, since the log had been trimmed when the rule came,
+   * and a window of it still reaches back to there. Absent where none is missing.
+   */
+  readonly eventsFrom?: string
 }
 
 export interface Progress {
@@ -82,6 +94,8 @@ export interface SegmentExplanation {
   readonly since?: string
   /** True where the rule has not reached this person's partition as a whole. */
   readonly isPending: boolean
+  /** As of the segment. */
+  readonly eventsFrom?: string
   /** The instant for which the conditions are judged. */
   readonly at: string
   readonly rule: RuleExplanation
@@ -95,10 +109,12 @@ interface InForce {
 
 /** Returns the segments in force in the control partition, by name. */
 export async function listSegments(deps: SegmentDeps): Promise<SegmentsAnswer> {
-  const { definitions, metas } = await readInForce(deps)
+  const known = await readInForce(deps)
+  const { definitions, metas } = known
+  const inForce = await readComputed(deps)
   const segments = [...definitions.plan.segments]
     .sort((left, right) => (left.name < right.name ? -1 : 1))
-    .map((segment) => showSegment(deps, metas, segment))
+    .map((segment) => showSegment(deps, { ...known, inForce }, segment))
   const progress = progressOf(
     deps,
     metas,
@@ -111,7 +127,8 @@ export async function findSegment(
   deps: SegmentDeps,
   name: string,
 ): Promise<SegmentDetail | undefined> {
-  const { metas, definitions } = await readInForce(deps)
+  const known = await readInForce(deps)
+  const { definitions } = known
   const segment = definitions.plan.segments.find((each) => each.name === name)
   if (segment === undefined) return undefined
   const bytes = await deps.blobs.get(definitions.hash)
@@ -120,7 +137,7 @@ export async function findSegment(
   const { events, traits, segments, lists, consents } = namesOf(segment.rule)
   const { plan } = definitions
   return {
-    ...showSegment(deps, metas, segment),
+    ...showSegment(deps, { ...known, inForce: await readComputed(deps) }, segment),
     rule: content,
     names: { events, traits, segments, lists, consents },
     namedBy: plan.dependents(name).map((place) => plan.segments[place]?.name ?? ''),
@@ -151,6 +168,7 @@ export async function explainSegment(
     isMember: sinceMs !== undefined,
     ...(sinceMs === undefined ? {} : { since: timeText(sinceMs) }),
     isPending: isPendingIn(meta, name),
+    ...eventsFrom(definitions, inForce, { rule: segment.rule, nowMs }),
     at: timeText(nowMs),
     rule: explainRule(segment.rule, facts, nowMs),
   }
@@ -175,11 +193,18 @@ export async function readInForce({ place, inForce }: SegmentDeps): Promise<InFo
   return { metas, definitions: await inForce.named(metas[0]) }
 }
 
+/** Returns what the control partition counts and keeps: how far back it goes is the same in all. */
+async function readComputed({ place }: SegmentDeps): Promise<ComputedInForce> {
+  const [bytes] = await place.state.get(0, [computedKey])
+  return decodeInForce(bytes)
+}
+
 function showSegment(
   deps: SegmentDeps,
-  metas: InForce['metas'],
-  { name, description }: Segment,
+  { metas, definitions, inForce }: InForce & { readonly inForce: ComputedInForce },
+  { name, description, rule }: Segment,
 ): ShownSegment {
+  const nowMs = Math.max(metas[0]?.foldMs ?? 0, deps.clock.nowMs())
   const progress = progressOf(deps, metas, (meta) => isPendingIn(meta, name))
   const memberCount = metas.reduce((sum, meta) => {
     const members = meta?.members ?? {}
@@ -191,7 +216,18 @@ function showSegment(
     state: progress === undefined ? 'in-force' : 'pending',
     memberCount,
     ...(progress === undefined ? {} : { progress }),
+    ...eventsFrom(definitions, inForce, { rule, nowMs }),
   }
+}
+
+/** Returns what is shown of a rule that may miss events; nothing for one that does not. */
+export function eventsFrom(
+  { plan }: CompiledDefinitions,
+  inForce: ComputedInForce,
+  looked: { readonly rule: Rule; readonly nowMs: number },
+): { readonly eventsFrom?: string } {
+  const fromMs = missesBefore(plan.segments, inForce, looked)
+  return fromMs === undefined ? {} : { eventsFrom: timeText(fromMs) }
 }
 
 /** New rules have not reached everybody, or the past of a trait that they see is not in. */

@@ -3,7 +3,8 @@
 import type { FoundPerson } from '../delivery/read-state.ts'
 import { murmur3 } from '../lib/hash.ts'
 import { timeText } from '../lib/time-text.ts'
-import { viewComputed } from '../profile/computed/view-computed.ts'
+import type { TraitInForce } from '../profile/computed/computed-trait.ts'
+import { exactFromOf, viewComputed } from '../profile/computed/view-computed.ts'
 import type { StoredTrait } from '../profile/trait-statement.ts'
 import type { settleTraits } from '../profile/view-person.ts'
 
@@ -47,7 +48,8 @@ export function showComputed({ person, inForce }: FoundPerson, nowMs: number): S
   const view = viewComputed(person.parts, inForce)
   const traits: Record<string, unknown> = {}
   for (const { trait, value, isExact } of view.answersAt(nowMs)) {
-    const { name, kind, sinceVersion, readyAtMs } = trait
+    const { name, kind, sinceVersion, fromMs } = trait
+    const exactMs = exactSinceOf(trait)
     const isPending = view.isPending(name)
     traits[name] = {
       value: value ?? null,
@@ -55,9 +57,17 @@ export function showComputed({ person, inForce }: FoundPerson, nowMs: number): S
       state: isPending ? 'pending' : 'ready',
       ...(isPending ? {} : { isExact }),
       definitionVersion: sinceVersion,
-      ...(readyAtMs === undefined || isPending ? {} : { exactSince: timeText(readyAtMs) }),
+      ...(exactMs === undefined || isPending ? {} : { exactSince: timeText(exactMs) }),
+      ...(fromMs === undefined || isPending ? {} : { eventsFrom: timeText(fromMs) }),
     }
   }
   const tag = `.${murmur3(JSON.stringify(traits)).toString(36)}`
   return { traits, tag, untilMs: view.nextChangeAt(nowMs) }
+}
+
+/** Undefined while it is pending, and for a count of all time that a trimmed log cut short. */
+function exactSinceOf(trait: TraitInForce): number | undefined {
+  if (trait.readyAtMs === undefined) return undefined
+  const atMs = Math.max(trait.readyAtMs, exactFromOf(trait) ?? 0)
+  return atMs === Infinity ? undefined : atMs
 }

@@ -14,6 +14,7 @@ import {
   type PartitionsLook,
   type Retention,
 } from './doctor-look.ts'
+import { lookAtMissing } from './doctor-missing.ts'
 import {
   addDataFlags,
   createOutput,
@@ -55,15 +56,19 @@ async function examine(dataDir: string, values: ServerValues) {
   const files = await lookAtFiles(dataDir)
   const bytesOf = (stream: string): number =>
     files.find(({ name }) => name === `${stream}.sqlite`)?.bytes ?? 0
-  const { events, rejected, partitions, findings } = await withDataReader(
-    { dataDir },
-    async (data) => ({
-      events: await lookAtRetention(data.log, bytesOf('events')),
-      rejected: await lookAtRetention(data.rejected, bytesOf('rejected')),
-      partitions: await lookAtPartitions(data),
-      findings: await lookAtFindings(data),
-    }),
-  )
+  const {
+    events,
+    rejected,
+    partitions,
+    findings,
+    missing: missed,
+  } = await withDataReader({ dataDir }, async (data) => ({
+    events: await lookAtRetention(data.log, bytesOf('events')),
+    rejected: await lookAtRetention(data.rejected, bytesOf('rejected')),
+    partitions: await lookAtPartitions(data),
+    findings: await lookAtFindings(data),
+    missing: await lookAtMissing(data),
+  }))
   const missing = neededToSend.filter((name) => values[name] === undefined)
   const found = {
     dataDir,
@@ -75,6 +80,7 @@ async function examine(dataDir: string, values: ServerValues) {
     retention: { events, rejected },
     partitions,
     findings,
+    missing: missed,
     sending: { isPossible: missing.length === 0, missing },
     hasSecrets: await readSecrets(dataDir).then(
       () => true,
@@ -149,6 +155,10 @@ async function showDiagnosis(output: Output, found: Diagnosis): Promise<void> {
     ['lag', `${partitions.lagCount} records in ${partitions.lagging} partitions`],
     ['definitions', inForce],
     ...rowsOfFindings(found.findings),
+    ...found.missing.map(({ name, eventsFrom }) => [
+      'trimmed',
+      `${showText(name)} sees events from ${eventsFrom} on`,
+    ]),
     ['sending', sending.isPossible ? 'possible' : `not configured: ${sending.missing.join(', ')}`],
   ]
   await output.table(rows.map(([name = '', says = '']) => [output.paint('dim', name), says]))

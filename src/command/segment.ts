@@ -175,7 +175,7 @@ async function withSegments<Result>(
 }
 
 function rowOf(
-  { name, state, memberCount, progress, description }: ShownSegment,
+  { name, state, memberCount, progress, description, eventsFrom }: ShownSegment,
   output: Output,
 ): readonly string[] {
   const isPending = state === 'pending'
@@ -185,8 +185,14 @@ function rowOf(
     output.paint('bold', showText(name)),
     output.paint(isPending ? 'yellow' : 'green', state),
     `${memberCount} members`,
-    isPending ? done : showText(description ?? ''),
+    isPending ? done : (wordsOfMissing(eventsFrom) ?? showText(description ?? '')),
   ]
+}
+
+/** Says what a rule may miss; undefined where that is nothing. */
+function wordsOfMissing(eventsFrom: string | undefined): string | undefined {
+  if (eventsFrom === undefined) return undefined
+  return `sees events from ${eventsFrom} on: the log had been trimmed of those before`
 }
 
 /** Returns what is printed of why somebody is in a segment or not. */
@@ -199,6 +205,8 @@ export function explanationLines(
   const lines = [output.paint('bold', showText(`${person} is ${place}`))]
   if (isPending)
     lines.push('The rule is pending: it has not reached everybody, and triggers nothing.')
+  const missing = wordsOfMissing(answer.eventsFrom)
+  if (missing !== undefined) lines.push(`The rule ${missing}.`)
   lines.push(`Judged at ${at}:`)
   const tell = (rule: RuleExplanation, level: number): void => {
     const mark = rule.isMet ? output.paint('green', 'yes') : output.paint('red', 'no ')
@@ -221,7 +229,9 @@ function linesOfPreview(preview: Preview): readonly string[] {
     (name) => `${name} is named by no rule in force: nobody has it before the rule is applied.`,
   )
   const some = examples.length === 0 ? [] : [`For example ${examples.join(', ')}.`]
-  return [counted, ...some, ...kept].map(showText)
+  const missing = wordsOfMissing(preview.eventsFrom)
+  const lines = [counted, ...some, ...kept, ...(missing === undefined ? [] : [`It ${missing}.`])]
+  return lines.map(showText)
 }
 
 /** Takes a rule, or a file of a folder of definitions that wraps one. */

@@ -2,10 +2,10 @@
  * What changed over all people since a cursor, partition by partition in the order of their logs.
  *
  * A version that a record made is found by the record itself, in the log; one that a timer made by
- * an entry of `fired/`, which tells before which record it fired; so does one that new rules made, or
- * their past, whose records name nobody. So the feed costs an event nothing. The cursor holds, for each
- * partition, the last record and the last entry that were told, and the partition that comes next,
- * so that a busy one does not hold up the others.
+ * an entry of `fired/`, which tells before which record it fired; so does one that new rules made,
+ * or their past, whose records name nobody. So the feed costs an event nothing. The cursor holds,
+ * for each partition, the last record and the last entry that were told, and the partition that
+ * comes next, so that a busy one does not hold up the others.
  *
  * Order: within a partition that of the log, timers before the record that let them fire; so the
  * versions of one person come in order. Nothing is told before it is committed.

@@ -9,15 +9,16 @@
  */
 
 import { addProperties, type PropertyNames } from '../profile/activity-values.ts'
-import type { ComputedInForce, PropertyInForce } from '../profile/computed/computed-trait.ts'
+import type {
+  ComputedInForce,
+  NamedProperty,
+  PropertyInForce,
+} from '../profile/computed/computed-trait.ts'
 import { cutActivity, type Person } from '../profile/person.ts'
 import type { CompiledDefinitions } from './definitions.ts'
 import { updateMemberships } from './evaluate-segments.ts'
 import { propertiesNamed } from './plan-segments.ts'
 import { type FoldScope, readTraits, writePerson } from './scope.ts'
-
-/** A property by the name of its event. */
-export type NamedProperty = readonly [event: string, property: string]
 
 /** Returns the properties that definitions bring, with how far those known before have come. */
 export function bringProperties(

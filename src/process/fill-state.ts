@@ -9,7 +9,7 @@
  * all that they are ready. A later receipt is reported again, so no count is ever missed.
  */
 
-import type { NamedProperty } from './fill-property.ts'
+import type { NamedProperty } from '../profile/computed/computed-trait.ts'
 
 export const fillKey = 'part/fill'
 
@@ -28,6 +28,8 @@ export interface FillJob {
   slice: number
   after: string
   isRead: boolean
+  /** No event is missing from here on; absent while all of the past was read. */
+  fromMs?: number
 }
 
 /** Records of one job between partitions. */
@@ -38,12 +40,18 @@ export interface FillTraffic {
   received: Record<string, number>
 }
 
+/** What a partition says of a job. */
+export interface FillReport extends FillTraffic {
+  /** As of the job. */
+  readonly fromMs?: number
+}
+
 export interface FillState {
   jobs: FillJob[]
   /** By version; there may be traffic before the version is in force here. */
   traffic: Record<string, FillTraffic>
   /** In the control partition: by version, the newest report of each partition. */
-  reports: Record<string, Record<string, FillTraffic>>
+  reports: Record<string, Record<string, FillReport>>
 }
 
 /** The control partition collects the reports. */
@@ -57,6 +65,11 @@ export function trafficOf(state: FillState, version: number): FillTraffic {
   const traffic = state.traffic[version] ?? { sent: {}, received: {} }
   state.traffic[version] = traffic
   return traffic
+}
+
+/** Returns the later of two instants from which on nothing is missing; undefined for no bound. */
+export function laterOf(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other)
 }
 
 /**

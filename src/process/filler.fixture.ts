@@ -22,7 +22,7 @@ import { decodePerson, type Person } from '../profile/person.ts'
 import type { Activity } from '../profile/person-view.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import { hashPartition } from '../state/dump.ts'
-import { createMemoryStateStore } from '../state/memory-state-store.ts'
+import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { appendContinue } from './continuer.ts'
 import {
   type CompiledDefinitions,
@@ -30,6 +30,7 @@ import {
   type DefinitionsDocument,
   emptyDocument,
 } from './definitions.ts'
+import { copyFillBase, type FillBaseWish } from './fill-start.ts'
 import { Filler } from './filler.ts'
 import { Forwarder } from './forwarder.ts'
 import { decodeJson } from './meta.ts'
@@ -107,6 +108,7 @@ export class Cluster {
   owneds: Owned[] = []
   /** As their producer sent them, each at an instant of its own. */
   readonly events = new Map<number, Event>()
+  readonly #bases: MemoryStateStore[] = []
   #forwarder = new Forwarder(this.log)
   #filler: Filler
   #epoch = 0
@@ -124,9 +126,38 @@ export class Cluster {
       random: createSeededRandom(this.#epoch + 1),
       logger: silentLogger,
       openScratch: createMemoryStateStore,
+      openFillBase: async (wish: FillBaseWish) => await this.#openBase(wish),
     }
     // Few people in a record, so that there are several.
     return new Filler(deps, 'default', 4)
+  }
+
+  /** Keeps the state as it is committed, where nothing is on its way. */
+  async keepBase(): Promise<void> {
+    const state = createMemoryStateStore()
+    const owner = { epoch: 1, nonce: 'base' }
+    for (const partition of partitions) {
+      await state.acquire(partition, owner.epoch, owner.nonce)
+      await copyFillBase(this.state, { state, partition, owner }, () => true)
+    }
+    this.#bases.push(state)
+  }
+
+  async #openBase({ partition, fromOffset, untilOffset }: FillBaseWish) {
+    for (const state of this.#bases) {
+      const { offset } = await state.head(partition)
+      if (offset < fromOffset || offset >= untilOffset) continue
+      return { state, close: async () => {} }
+    }
+    return undefined
+  }
+
+  /** Trims each log behind what is committed now, less so many records. */
+  async trim(keptCount = 0): Promise<void> {
+    for (const partition of partitions) {
+      const { offset } = await this.state.head(partition)
+      this.log.trim(partition, Math.max(0, offset - 1 - keptCount))
+    }
   }
 
   /** The owner starts, or dies with what it has not committed, and another starts. */

@@ -7,7 +7,7 @@
  * the properties are kept, from the first record on. What the parts have then is appended in
  * `filled` records, a bounded number of people each, and the fold merges it with what has come
  * since. Nothing of the second state is sent or kept; a device's past that went to a user meanwhile
- * is followed there.
+ * is followed there. Where the log was trimmed it begins later, and says so: see fill-start.ts.
  *
  * Order of effects: read, append, wait until the fold has taken it, append the next. How far it has
  * come is in the state alone: after a crash, or under a new owner, the slice in hand is read again
@@ -30,6 +30,7 @@ import type { Change, PartitionCommit, StateReader, StateStore } from '../state/
 import type { ExtraTraits } from './computed-stage.ts'
 import { controlRecord } from './control-record.ts'
 import { byEvent } from './fill-property.ts'
+import { copyFillBase, countedFrom, isLost, isTrimmed, type OpenFillBase } from './fill-start.ts'
 import type { FillJob } from './fill-state.ts'
 import type { FoldSources, OwnerSkeleton } from './fold.ts'
 import { type FilledEntry, type FilledSkeleton, filledEntry } from './fold-filled.ts'
@@ -47,6 +48,8 @@ export interface FillerDeps extends FoldSources {
   readonly logger: Logger
   /** Opens an empty state that nobody else sees, for as long as a slice is read. */
   openScratch(): StateStore
+  /** Absent where there are no bases at hand: then what a trimmed log lacks is left out. */
+  readonly openFillBase?: OpenFillBase
 }
 
 /** People of one record, and bytes of their states: the fold takes it in some milliseconds. */
@@ -65,6 +68,10 @@ interface Task {
   readonly slice: number
   readonly fold: PartitionFold
   readonly scratch: StateStore
+  /** The oldest record that the log had when it began. */
+  readonly logStart: number
+  /** No event is missing from here on; absent where the whole log is read. */
+  fromMs?: number
   /** Spans of activity are part of what is filled. */
   readonly hasSession: boolean
   /** Parts that were sent to another key on the way. */
@@ -106,8 +113,12 @@ export class Filler {
       await this.#work(owned, job, this.#deps.clock.monotonicMs() + msMax)
     } catch (error) {
       if (isRetryable(error)) throw error
-      await this.#end()
       const { partition } = owned.fold
+      const { logStart } = this.#task ?? {}
+      await this.#end()
+      // It was trimmed meanwhile: what is left is read.
+      const hadFrom = isLost(error) ? logStart : undefined
+      if (hadFrom !== undefined && (await this.#deps.log.start(partition)) > hadFrom) return true
       this.#failed.add(`${partition}/${job.version}`)
       const says = 'computed traits and segments stay pending: their past cannot be read'
       this.#deps.logger.error({ partition, version: job.version, cause: String(error) }, says)
@@ -163,10 +174,34 @@ export class Filler {
         },
       },
     )
-    await fold.open(await scratch.head(partition))
     const { version, slice } = job
     const hasSession = traits.some(({ isSession }) => isSession === true)
-    return { partition, version, slice, fold, scratch, hasSession, moved: [] }
+    const logStart = await log.start(partition)
+    const made = { partition, version, slice, fold, scratch, logStart, hasSession, moved: [] }
+    const task: Task = { ...made, ...(await this.#beginBehind(scratch, { partition, scope }, job)) }
+    await fold.open(await scratch.head(partition))
+    return task
+  }
+
+  /** Where the log lacks its beginning, begins with a base, or with nothing to read. */
+  async #beginBehind(
+    scratch: StateStore,
+    { partition, scope }: Pick<PartitionFold, 'partition' | 'scope'>,
+    job: FillJob,
+  ): Promise<Pick<Task, 'fromMs' | 'entries'>> {
+    const { log, openFillBase } = this.#deps
+    if (!(await isTrimmed(log, partition))) return {}
+    const { untilOffset } = job
+    const fromOffset = (await log.start(partition)) - 1
+    const base = await openFillBase?.({ partition, fromOffset, untilOffset })
+    if (base === undefined) return { fromMs: countedFrom(scope.meta.foldMs), entries: [] }
+    try {
+      const target = { state: scratch, partition, owner: scratchOwner }
+      const foldMs = await copyFillBase(base.state, target, (key) => isInSlice(key, job))
+      return { fromMs: countedFrom(foldMs) }
+    } finally {
+      await base.close()
+    }
   }
 
   /** With some of the people left out, when the others were evaluated is read from the state. */
@@ -242,6 +277,7 @@ export class Filler {
       after: job.after,
       through: some.at(-1)?.place ?? '',
       isSliceEnd: some.length === rest.length,
+      ...(task.fromMs === undefined ? {} : { fromMs: task.fromMs }),
       epoch: owned.epoch,
       nonce: owned.nonce,
     }
@@ -302,13 +338,13 @@ async function collectEntries(task: Task, job: FillJob): Promise<readonly Placed
 
 /**
  * They are looked for where they left. More than one part of a key may have, so places of moved
- * parts are numbered, in the order of the log.
+ * parts name the record that sent them: the same wherever the fold began.
  */
 function placesOfMoved(record: LogRecord, task: Task, job: FillJob): readonly Placed[] {
   const { fromKey, parts } = partsSentBy(record)
-  const before = task.moved.length
-  return placesOf(fromKey, parts, task, job).map(({ place, entry }, index) => ({
-    place: `${place}\0${before + index}`,
+  const { offset = 0, index = 0 } = record.outbox ?? {}
+  return placesOf(fromKey, parts, task, job).map(({ place, entry }) => ({
+    place: `${place}\0${offset}/${index}`,
     entry,
   }))
 }

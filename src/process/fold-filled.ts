@@ -33,9 +33,10 @@ import { bringProperties, findFilling, isSame, takeValues } from './fill-propert
 import {
   controlPartition,
   type FillJob,
-  type FillTraffic,
+  type FillReport,
   fillKey,
   isSettled,
+  laterOf,
   trafficOf,
 } from './fill-state.ts'
 import { hopCountMax } from './fold-event.ts'
@@ -64,12 +65,14 @@ export type FilledSkeleton =
       readonly after: string
       readonly through: string
       readonly isSliceEnd: boolean
+      /** No event is missing from here on; absent where all of the past was read. */
+      readonly fromMs?: number
       readonly epoch: number
       readonly nonce: string
     }
   | { readonly step: 'forward'; readonly version: number; readonly hopCount: number }
-  | { readonly step: 'report'; readonly version: number; readonly traffic: FillTraffic }
-  | { readonly step: 'ready'; readonly version: number }
+  | { readonly step: 'report'; readonly version: number; readonly traffic: FillReport }
+  | { readonly step: 'ready'; readonly version: number; readonly fromMs?: number }
 
 /** What was found of one part, at the person that had it. */
 export interface FilledEntry {
@@ -158,7 +161,7 @@ export async function foldFilled(scope: FoldScope, record: LogRecord): Promise<v
       return foldReport(scope, record.outbox.source, skeleton.version, skeleton.traffic)
     }
     case 'ready':
-      return foldReady(scope, skeleton.version)
+      return foldReady(scope, skeleton)
   }
 }
 
@@ -174,6 +177,8 @@ async function foldPeople(
   if (job !== undefined && scope.extraTraits !== undefined) job.sliceCount = sliceCount
   if (job === undefined || job.isRead || job.slice !== slice || job.after !== after) return
   await deliver(scope, version, entriesOf(record), 0)
+  const fromMs = laterOf(job.fromMs, skeleton.fromMs)
+  if (fromMs !== undefined) job.fromMs = fromMs
   job.after = isSliceEnd ? '' : through
   if (isSliceEnd) job.slice++
   if (job.slice === job.sliceCount) finishReading(scope, job)
@@ -253,22 +258,31 @@ function finishReading(scope: FoldScope, job: FillJob): void {
 }
 
 function report(scope: FoldScope, version: number): void {
-  const skeleton: FilledSkeleton = {
-    step: 'report',
-    version,
-    traffic: trafficOf(scope.fills, version),
+  const { fromMs } = scope.fills.jobs.find((job) => job.version === version) ?? {}
+  const traffic = {
+    ...trafficOf(scope.fills, version),
+    ...(fromMs === undefined ? {} : { fromMs }),
   }
+  const skeleton: FilledSkeleton = { step: 'report', version, traffic }
   const target = controlPartition
   send(scope, { kind: 'filled', key: `control:${target}`, target, skeleton })
 }
 
-function foldReport(scope: FoldScope, source: number, version: number, traffic: FillTraffic): void {
+function foldReport(scope: FoldScope, source: number, version: number, traffic: FillReport): void {
   const reports = scope.fills.reports[version] ?? {}
   scope.fills.reports[version] = reports
   reports[source] = traffic
   if (isSettled(reports, scope.partitionCount)) {
     delete scope.fills.reports[version]
-    const skeleton: FilledSkeleton = { step: 'ready', version }
+    // A device's past may lie in any of them.
+    const fromMs = Object.values(reports).reduce<number | undefined>(
+      (latest, each) => laterOf(latest, each.fromMs),
+      undefined,
+    )
+    const skeleton: FilledSkeleton = {
+      ...{ step: 'ready', version },
+      ...(fromMs === undefined ? {} : { fromMs }),
+    }
     for (let target = 0; target < scope.partitionCount; target++) {
       send(scope, { kind: 'filled', key: `control:${target}`, target, skeleton })
     }
@@ -277,17 +291,20 @@ function foldReport(scope: FoldScope, source: number, version: number, traffic: 
 }
 
 /**
- * The past of what this version brought is in: it is exact from here on, and everybody is evaluated
- * by the segments that see it.
+ * The past of what this version brought is in, all or what the log still had: everybody is
+ * evaluated by the segments that see it.
  */
-function foldReady(scope: FoldScope, version: number): void {
+function foldReady(
+  scope: FoldScope,
+  { version, fromMs }: Extract<FilledSkeleton, { step: 'ready' }>,
+): void {
   const { definitions, computed } = scope
   const { inForce } = computed
   scope.fills.jobs = scope.fills.jobs.filter((job) => job.version !== version)
   delete scope.fills.traffic[version]
   const toReady = <Filled extends TraitInForce | PropertyInForce>(each: Filled): Filled =>
     each.sinceVersion === version && each.readyAtMs === undefined
-      ? { ...each, readyAtMs: scope.nowMs }
+      ? { ...each, readyAtMs: scope.nowMs, ...(fromMs === undefined ? {} : { fromMs }) }
       : each
   const traits = inForce.traits.map(toReady)
   const properties = inForce.properties?.map(toReady)

@@ -15,14 +15,17 @@ import { OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogRecord } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
-import { type ComputedInForce, nothingComputed } from '../profile/computed/computed-trait.ts'
+import {
+  type ComputedInForce,
+  type NamedProperty,
+  nothingComputed,
+} from '../profile/computed/computed-trait.ts'
 import type { Person, PersonTraits } from '../profile/person.ts'
 import type { PlacedStep } from '../profile/step-pack.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { planComputed } from './computed-stage.ts'
 import { type CompiledDefinitions, noDefinitions } from './definitions.ts'
 import { evaluateOne } from './evaluate-people.ts'
-import type { NamedProperty } from './fill-property.ts'
 import { createFillState } from './fill-state.ts'
 import { type FoldSources, fireTimer, foldRecord, readLists } from './fold.ts'
 import { takeValuesOf } from './fold-filled.ts'

@@ -1,11 +1,12 @@
 /**
  * What rules see beside the person, from each place of the log on: which segments trigger nothing
- * yet, which properties of events are being filled, and which lists are in force. It is noted where it changes, so that what was folded under it
- * can be folded again.
+ * yet, which properties of events are being filled, and which lists are in force. It is noted where
+ * it changes, so that what was folded under it can be folded again.
  */
 
+import type { NamedProperty } from '../profile/computed/computed-trait.ts'
 import type { StateReader } from '../state/state-store.ts'
-import { findFilling, type NamedProperty } from './fill-property.ts'
+import { findFilling } from './fill-property.ts'
 import { type ListInForce, metaKey, type PartitionMeta } from './meta.ts'
 import { pendingOf } from './pending.ts'
 import { type FoldScope, hex, jsonCodec, metaCodec } from './scope.ts'

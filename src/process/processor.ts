@@ -23,6 +23,7 @@ import type { PartitionCommit, StateStore } from '../state/state-store.ts'
 import { Assignment } from './assignment.ts'
 import { confirmFreshness } from './confirm-freshness.ts'
 import { appendContinue } from './continuer.ts'
+import type { OpenFillBase } from './fill-start.ts'
 import { Filler } from './filler.ts'
 import type { FoldSources } from './fold.ts'
 import { Forwarder } from './forwarder.ts'
@@ -46,6 +47,8 @@ export interface ProcessorDeps extends FoldSources {
   readonly freshness: Freshness
   /** Opens an empty state that nobody else sees: see filler.ts. */
   openScratch(): StateStore
+  /** Opens a state at which a trimmed log begins: see fill-start.ts. */
+  readonly openFillBase?: OpenFillBase
   /** Gives other work of this thread its turn, between two rounds. */
   nextTurn?(): Promise<void>
   /** Told what a commit made true, after it. */

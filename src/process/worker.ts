@@ -22,6 +22,7 @@ import type { BlobStore } from '../state/blob-store.ts'
 import type { StateStore } from '../state/state-store.ts'
 import type { Renderer } from '../template/template.ts'
 import { createDefinitionsCache, type DefinitionsCache } from './definitions-cache.ts'
+import type { OpenFillBase } from './fill-start.ts'
 import type { Freshness } from './freshness.ts'
 import { decodeJson } from './meta.ts'
 import { type Published, runProcessor } from './processor.ts'
@@ -57,6 +58,8 @@ export interface WorkerDeps {
   readonly mailer?: Mailer
   /** Opens an empty state in memory: the past of new computed traits is folded into it. */
   openScratch(): StateStore
+  /** Opens a base of the data directory where the log was trimmed; absent where there are none. */
+  readonly openFillBase?: OpenFillBase
   /** Gives other work of this thread its turn; absent where nothing else runs on it. */
   nextTurn?(): Promise<void>
   /** Told after each commit of a partition; for those who wait for a record to be folded. */

@@ -1,7 +1,7 @@
 /** Bases, trimming behind them, and rebuilding from them, on what a real server has written. */
 
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, it } from 'node:test'
@@ -136,6 +136,62 @@ describe('bases', () => {
     )
     const [proof] = (await rebuildIn(dataDir)).lines
     assert.equal(proof?.isEqual, true)
+  })
+
+  it('what is defined behind it counts from the base on, and says so', async () => {
+    const dataDir = await copyDataDir(world, 'counting')
+    const definitionsDir = join(world.folder, 'counting-shop')
+    await cp(world.definitionsDir, definitionsDir, { recursive: true })
+    for (const folder of ['traits', 'segments']) await mkdir(join(definitionsDir, folder))
+    const where = 'where: { properties: { price: { atLeast: 3 } } }'
+    const files = {
+      'traits/views.yaml': 'kind: count\nevent: Product Viewed\n',
+      'traits/views_lately.yaml': 'kind: count\nevent: Product Viewed\nwithin: 1s\n',
+      'segments/keen.yaml': 'trait: views\natLeast: 1\n',
+      'segments/priced.yaml': `event: Product Viewed\n${where}\nwithin: 30d\n`,
+    }
+    for (const [name, text] of Object.entries(files))
+      await writeFile(join(definitionsDir, name), text)
+    const port = await freePort()
+    const given = { dataDir, definitionsDir, port, smtpPort: world.catcher.port }
+    const server = await openServerProcess(given)
+    interface SegmentLine {
+      readonly name: string
+      readonly state: string
+      readonly memberCount: number
+      readonly eventsFrom?: string
+    }
+    let segments: readonly SegmentLine[] = []
+    await waitUntil(async () => {
+      segments = (await runIn<SegmentLine>(dataDir, 'segment', 'list')).lines
+      return segments.length === 2 && segments.every(({ state }) => state === 'in-force')
+    })
+    await stopServerProcess(server)
+    const [{ eventsFrom = '' } = {}] = segments
+    assert.deepEqual(segments, [
+      { name: 'keen', state: 'in-force', memberCount: 3, eventsFrom },
+      { name: 'priced', state: 'in-force', memberCount: 3, eventsFrom },
+    ])
+    assert.match(eventsFrom, /^20\d\d-.*Z$/)
+    const { stdout } = await runCommand([
+      ...['segment', 'explain', 'priced', 'user:cyd', '--data-dir', dataDir],
+    ])
+    assert.match(stdout, /user:cyd is in priced/)
+    assert.ok(stdout.includes(`The rule sees events from ${eventsFrom} on`), stdout)
+    const doctor = await runCommand(['doctor', '--data-dir', dataDir])
+    for (const name of ['views', 'Product Viewed/price']) {
+      assert.ok(doctor.stdout.includes(`${name} sees events from ${eventsFrom} on`), doctor.stdout)
+    }
+    // Everybody viewed one thing before the base and one behind it.
+    const { lines } = await runIn<{
+      readonly totals: Readonly<Record<string, { readonly count: number }>>
+      readonly computedTraits: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+    }>(dataDir, 'profile', 'get', 'bob')
+    assert.equal(lines[0]?.totals['Product Viewed']?.count, 2)
+    const { views, views_lately: lately } = lines[0].computedTraits
+    const about = { kind: 'count', state: 'ready', definitionVersion: 2, eventsFrom }
+    assert.deepEqual(views, { ...about, value: 1, isExact: false })
+    assert.equal(Date.parse(`${lately?.['exactSince']}`), Date.parse(eventsFrom) + 1000)
   })
 
   it('one in which a byte has changed is passed over, and nothing trimmed behind it', async () => {

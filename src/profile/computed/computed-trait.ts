@@ -62,7 +62,15 @@ export interface TraitInForce extends ComputedShape {
   readonly sinceVersion: number
   /** Fold time at which the past was in; absent while it is being filled. */
   readyAtMs?: number
+  /**
+   * Where the log had been trimmed before its past was read: no event is missing from here on.
+   * Absent where none is missing at all.
+   */
+  fromMs?: number
 }
+
+/** A property by the name of its event. */
+export type NamedProperty = readonly [event: string, property: string]
 
 /** A property of events that a partition keeps with their activity, since a rule names it. */
 export interface PropertyInForce {
@@ -72,6 +80,8 @@ export interface PropertyInForce {
   readonly sinceVersion: number
   /** Fold time at which events before it had theirs; absent while the past is being filled. */
   readyAtMs?: number
+  /** As of a trait: no value is missing from here on. */
+  fromMs?: number
 }
 
 /** What a partition counts and keeps, and how far it has come. */

@@ -93,7 +93,10 @@ export function viewComputed(
     isPending: (name) => readingOf(name)?.isPending === true,
     answersAt: (nowMs) =>
       all().map((reading) => ({ trait: reading.trait, ...reading.answerAt(nowMs) })),
-    nextChangeAt: (nowMs) => Math.min(...all().map((reading) => reading.nextChangeAt(nowMs))),
+    nextChangeAt: (nowMs) =>
+      Math.min(
+        ...all().flatMap((reading) => [reading.nextChangeAt(nowMs), exactAt(reading, nowMs)]),
+      ),
   }
 }
 
@@ -135,8 +138,10 @@ function readStates(
   const reader = readerOf(trait)
   const states = statesOf(reader, trait.sinceVersion)
   const open = reader.kind.open(states.map(({ state }) => state))
-  const isWhole = states.every(({ isCut }) => !isCut)
-  const { windowMs, isSession } = trait
+  const isUncut = states.every(({ isCut }) => !isCut)
+  const { windowMs, isSession, fromMs = -Infinity } = trait
+  // Over all time what a trimmed log lacked is missing for good; a window moves on from it.
+  const isWhole = isUncut && (windowMs !== undefined || fromMs === -Infinity)
   if (windowMs === undefined) {
     const { growsFromMs } = open
     return {
@@ -149,7 +154,10 @@ function readStates(
   if (isSession !== true) {
     return {
       trait,
-      answerAt: (nowMs) => withLoss(open.answerAt(nowMs, nowMs - windowMs), isWhole),
+      answerAt: (nowMs) => {
+        const edgeMs = nowMs - windowMs
+        return withLoss(open.answerAt(nowMs, edgeMs), isWhole && edgeMs >= fromMs)
+      },
       nextChangeAt: (nowMs) => open.nextChangeAt(nowMs, windowMs),
       ...(open.fallsFromMs === undefined ? {} : { fallsFromMs: open.fallsFromMs }),
     }
@@ -159,8 +167,10 @@ function readStates(
     answerAt: (nowMs) => {
       const { value } = session().answerAt(nowMs, -Infinity)
       // Outside a session nothing counts: no sample lies after now.
-      const fromMs = Array.isArray(value) ? (value[0] as number) - 1 : nowMs
-      return withLoss(open.answerAt(nowMs, Math.max(fromMs, nowMs - windowMs)), isWhole)
+      const beginMs = Array.isArray(value) ? (value[0] as number) - 1 : nowMs
+      const edgeMs = nowMs - windowMs
+      const answer = open.answerAt(nowMs, Math.max(beginMs, edgeMs))
+      return withLoss(answer, isWhole && edgeMs >= fromMs)
     },
     nextChangeAt: (nowMs) =>
       Math.min(open.nextChangeAt(nowMs, windowMs), session().nextChangeAt(nowMs, windowMs)),
@@ -169,6 +179,20 @@ function readStates(
 
 function pendingReading(trait: TraitInForce): Reading {
   return { trait, answerAt: () => pending, nextChangeAt: () => Infinity, isPending: true }
+}
+
+/** Returns when a window has moved on from what a trimmed log lacked; Infinity where it has. */
+function exactAt({ trait }: Reading, nowMs: number): number {
+  const atMs = exactFromOf(trait)
+  return atMs !== undefined && atMs > nowMs ? atMs : Infinity
+}
+
+/**
+ * Returns from when on a trait's values are what they would be with the whole log: Infinity for
+ * never, undefined where they always are.
+ */
+export function exactFromOf({ fromMs, windowMs = Infinity }: TraitInForce): number | undefined {
+  return fromMs === undefined ? undefined : fromMs + windowMs
 }
 
 function withLoss(answer: KindAnswer, isWhole: boolean): KindAnswer {

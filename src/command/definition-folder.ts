@@ -3,6 +3,7 @@ import { join, relative, sep } from 'node:path'
 import { OperatingError } from '../lib/errors.ts'
 import type { DefinitionFiles } from '../process/definition-files.ts'
 import type { DefinitionFault } from '../process/definitions.ts'
+import { showText } from './output.ts'
 
 const fileCountMax = 5000
 const extensions = /\.(ya?ml|json|mjml|liquid)$/
@@ -36,6 +37,7 @@ export async function readDefinitionFolder(folder: string): Promise<DefinitionFi
 /** Returns one line per fault: file, path, what is wrong. */
 export function describeDefinitionFaults(faults: readonly DefinitionFault[]): string {
   return faults
-    .map(({ file, path, says }) => (path === '' ? `${file}: ${says}` : `${file}: ${path}: ${says}`))
+    .map(({ file, path, says }) => [file, ...(path === '' ? [] : [path]), says].join(': '))
+    .map(showText)
     .join('\n')
 }

@@ -32,6 +32,9 @@ export class RuleReader {
 
   readName(input: unknown, path: string): string | undefined {
     if (isText(input) && input.length > 0) return input
+    if (typeof input === 'string' && !input.isWellFormed()) {
+      return this.fault(path, 'holds half of a character (a lone surrogate)')
+    }
     return this.fault(path, `must be a text of 1 to ${ruleLimits.textLengthMax} characters`)
   }
 

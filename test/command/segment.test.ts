@@ -1,7 +1,7 @@
 /** `attune segment` as an operator uses it, beside a real server and without one. */
 
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import {
@@ -119,5 +119,45 @@ describe('attune segment', () => {
     await untilMembers('vips', 1)
     const explained = await run('explain', 'vips', 'cyd')
     assert.match(explained.stdout, /^user:cyd is in vips since /)
+  })
+
+  it('leaves all as it is where a folder is refused, and names each fault', async () => {
+    await stop()
+    const before = await list()
+    const broken = join(world.folder, 'broken')
+    await cp(world.definitionsDir, broken, { recursive: true })
+    await mkdir(join(broken, 'traits'))
+    const conditions = Array.from({ length: 10_000 }, (_, index) => ({ trait: `t${index}`, is: 1 }))
+    const files: Readonly<Record<string, object>> = {
+      'segments/carts': { event: 'Product Added', within: 7, colour: 'red' },
+      'segments/ring-a': { segment: 'ring-b' },
+      'segments/ring-b': { not: { segment: 'ring-a' } },
+      'segments/wide': { all: conditions },
+      'segments/half': { trait: 'a\ud800', is: 'b\udfff' },
+      'segments/two\nlines': { trait: 'plan', is: 'pro' },
+      'traits/views': { kind: 'count', event: 'Product Viewed' },
+      'traits/loop': { kind: 'ratio', over: 'loop', by: 'views', whenZero: 0 },
+    }
+    for (const [name, content] of Object.entries(files)) {
+      await writeFile(join(broken, `${name}.yaml`), JSON.stringify(content))
+    }
+    const given = ['--data-dir', world.dataDir, '--definitions', broken, '--port', String(port)]
+    const { code, stderr } = await runCommand(['start', ...given])
+    assert.equal(code, 1)
+    const nameSays = 'a segment name has 1 to 200 characters, no slash and no control character'
+    const numbers = 'count, sum, average, min, max, uniqueCount'
+    const lines = stderr.split('\n')
+    const first = lines.findIndex((line) => line.includes('DEFINITIONS_INVALID'))
+    assert.deepEqual(lines.slice(first + 1, lines.indexOf('', first) - 1), [
+      'segments/carts.yaml: colour: is unknown here; known are event, count, within, where',
+      'segments/carts.yaml: within: must be like 10s, 5m, 4h or 30d, at most 3660d',
+      'segments/half.yaml: trait: holds half of a character (a lone surrogate)',
+      'segments/half.yaml: is: must be a text, a number, true, false or null',
+      `segments/two\\u{a}lines.yaml: ${nameSays}`,
+      'segments/wide.yaml: all/200: a rule has at most 200 conditions',
+      'segments/ring-a.yaml: depends on itself: ring-a -> ring-b -> ring-a',
+      `traits/loop.yaml: over: is a ratio; a ratio takes ${numbers}`,
+    ])
+    assert.deepEqual(await list(), before)
   })
 })

@@ -24,7 +24,7 @@ import {
   tick,
 } from './past-world.fixture.ts'
 import { findOldest, findVersionAt, foldVersion, foldVersions, type PastAnswer } from './refold.ts'
-import { historyPrefix } from './scope.ts'
+import { firedKey, historyPrefix } from './scope.ts'
 
 describe('the past of a person', () => {
   it('is what it was at each version, by the fold again', async () => {
@@ -208,6 +208,25 @@ describe('the past of a person', () => {
       assert.ok(timerCount > 10, `${timerCount} timers`)
       assert.ok(ruleCount > 1, `${ruleCount} by new rules`)
     }
+  })
+
+  it('asks a follower to begin anew who was away while what it needs went', async () => {
+    const world = new PastWorld(90 * dayMs)
+    const random = createSeededRandom(8)
+    const deps = { log: world.log, state: world.state, workspace: 'default' }
+    const begun = await openFeed(deps)
+    for (let index = 0; index < 100; index++) await world.append(anyRecord(random, index))
+    await world.fold(50)
+    const page = foundOf(await readFeed(deps, begun, 20))
+    assert.ok(page.hasMore)
+    // Of what time alone has changed the newest are kept: the next one it would be told is gone.
+    const next = 1 + (page.cursor.places[0]?.fired ?? 0)
+    const head = await world.state.head(0)
+    const changes = [{ key: firedKey(next), value: undefined }]
+    await world.state.commit([{ ...head, partition: 0, previousOffset: head.offset, changes }])
+    assert.deepEqual(await readFeed(deps, page.cursor, 500), refused('expired'))
+    const anew = await openFeed(deps)
+    assert.deepEqual(foundOf(await readFeed(deps, anew, 500)).changes, [])
   })
 
   it('does not depend on where the batches ended', async () => {

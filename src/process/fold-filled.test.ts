@@ -4,9 +4,11 @@ import { sha256Bytes } from '../lib/hash.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
 import { decodeRecord, emptyBody, type NewRecord, type RecordKind } from '../log/record.ts'
+import { activityCountMax, appendActivity, emptyPack } from '../profile/activity-pack.ts'
 import { decodeComputed, type PackedState } from '../profile/computed/computed-pack.ts'
 import { viewComputed } from '../profile/computed/view-computed.ts'
 import {
+  activityBytesMax,
   createPerson,
   decodePerson,
   encodePerson,
@@ -30,11 +32,15 @@ const content: JsonObject = { kind: 'count', event: 'Product Viewed' }
 const views = { name: 'views', content }
 
 /** One partition, so that all it sends comes back to it. */
-async function openPartition(people: readonly Person[], traits = [views]) {
+async function openPartition(
+  people: readonly Person[],
+  traits = [views],
+  segments: readonly { readonly name: string; readonly content: JsonObject }[] = [],
+) {
   const log = createMemoryEventLog({ identity: { incarnation: 'test', partitionCount: 1 } })
   const state = createMemoryStateStore()
   await state.acquire(0, owner.epoch, owner.nonce)
-  const compiled = compileDefinitions({ ...emptyDocument, traits }, 'traits')
+  const compiled = compileDefinitions({ ...emptyDocument, traits, segments }, 'traits')
   assert.equal(compiled.kind, 'compiled')
   const { definitions } = compiled
   const fold = new PartitionFold(
@@ -181,6 +187,43 @@ describe('the past of a part', () => {
     const states = await bringTraits(partition)
     await fill(partition, filledEntry(externalKey, { key: deviceKey, id: '0:5' }, { states }))
     assert.equal(await partition.viewsOf(userKey), 2)
+  })
+})
+
+describe('what events of the past say', () => {
+  const line = { name: 'Product Viewed', eventRef: 1 }
+  const red: JsonObject = { properties: { colour: { contains: 'red' } } }
+  const segments = [
+    { name: 'reds', content: { event: 'Product Viewed', within: '1h', where: red } },
+    { name: 'seekers', content: { event: 'Searched', within: '1h' } },
+  ]
+
+  it('makes room for itself, and nobody is in a segment by what had to go', async () => {
+    const user = createPerson(userKey, startMs)
+    user.version = 1
+    user.parts = ['a', 'b'].map((key) => ({ key, totals: {}, activity: emptyBody }))
+    const bare = Array.from({ length: activityCountMax - 1 }, (_, index) => ({
+      ...line,
+      occurredAtMs: startMs + index + 1,
+    }))
+    const colour = `red ${'x'.repeat(480)}`
+    const lines = bare.map((each) => ({ ...each, properties: { colour } }))
+    for (const part of user.parts) {
+      const first = { name: 'Searched', occurredAtMs: startMs, eventRef: 0 }
+      part.activity = appendActivity(emptyPack, [first, ...bare])
+    }
+    user.memberships = { seekers: startMs }
+    const partition = await openPartition([user], [], segments)
+    await bringTraits(partition)
+    const [part] = user.parts
+    assert.ok(part)
+    const values = appendActivity(emptyPack, lines)
+    await fill(partition, filledEntry(userKey, part, { states: [], values }))
+    const filled = await partition.personOf(userKey)
+    const bytes = filled.parts.reduce((sum, { activity }) => sum + activity.length, 0)
+    assert.ok(bytes <= activityBytesMax && bytes > activityBytesMax - 2048, `${bytes}`)
+    assert.deepEqual(filled.memberships, {})
+    assert.equal(filled.version, 2)
   })
 })
 

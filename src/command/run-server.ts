@@ -56,7 +56,8 @@ export async function runServer(
   const onStop = (): void => {
     void deps.clock.sleep(stopMs, ended.signal).then(() => {
       if (ended.signal.aborted) return
-      deps.logger.error({ stopMs }, 'the stop took too long; ending')
+      // The logger writes a moment later, which does not come any more.
+      process.stderr.write(`attune: the stop took longer than ${stopMs} ms; ending\n`)
       endProcess(exitFailed)
     })
   }

@@ -151,10 +151,14 @@ async function liveOnce(
 }
 
 /**
- * Resolves when the fold has reached the log's end and no message or timer is open, or when
- * `signal` aborts.
+ * Resolves when the fold has reached the log's end and no message or timer is open (a timer that is
+ * further off than `soonMs` is not waited for), or when `signal` aborts.
  */
-export async function untilQuiet(dataDir: string, signal: AbortSignal): Promise<void> {
+export async function untilQuiet(
+  dataDir: string,
+  signal: AbortSignal,
+  soonMs?: number,
+): Promise<void> {
   const log = await openSqliteEventLogReader({ dataDir, stream: 'events' })
   const state = await openSqliteStateStore({ dataDir, readOnly: true })
   try {
@@ -163,7 +167,7 @@ export async function untilQuiet(dataDir: string, signal: AbortSignal): Promise<
       for (let partition = 0; isQuiet && partition < log.identity.partitionCount; partition++) {
         const { offset } = await state.head(partition)
         if ((await log.end(partition)) !== offset) isQuiet = false
-        if ((await findOpenWork(state, partition)).length > 0) isQuiet = false
+        if ((await findOpenWork(state, partition, soonMs)).length > 0) isQuiet = false
       }
       quietCount = isQuiet ? quietCount + 1 : 0
       await systemClock.sleep(200, signal)

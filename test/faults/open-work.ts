@@ -7,12 +7,16 @@ import { outboxPrefix } from '../../src/process/scope.ts'
 import type { StateReader } from '../../src/state/state-store.ts'
 
 /** A timer that is further off ends what is kept of the past, and nobody waits for that. */
-const soonMs = 3_600_000
+const soonMsDefault = 3_600_000
 
-/** Returns the keys of work that is open, the first of each kind. */
+/**
+ * Returns the keys of work that is open, the first of each kind; a timer that is further off than
+ * `soonMs` is none.
+ */
 export async function findOpenWork(
   state: Pick<StateReader, 'scan'>,
   partition: number,
+  soonMs = soonMsDefault,
 ): Promise<readonly string[]> {
   const open: string[] = []
   for (const prefix of [duePrefix, grantedPrefix, timerPrefix, outboxPrefix]) {

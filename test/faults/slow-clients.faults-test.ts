@@ -5,13 +5,13 @@
 
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { systemClock } from '../../src/lib/clock.ts'
 import { percentileOf } from '../../src/lib/percentile.ts'
 import { freePort, openServerProcess, stopServerProcess } from './server-process.ts'
+import { dripInto, openSlow } from './slow-client.ts'
 import { writeKey, writeSmallShop } from './small-shop.ts'
 
 const slowCount = 1_000
@@ -46,7 +46,7 @@ it('lets no slow client hold up another one, and closes it in the end', async (t
     stopped.abort()
     for (const { socket } of slow) socket.destroy()
   })
-  const dripping = dripInto(slow, stopped.signal)
+  const dripping = dripInto(slow, dripMs, stopped.signal)
   const beside = await sendMany(port, 'beside')
   const leftCount = slow.filter((each) => !each.isClosed).length
   assert.ok(leftCount > slowCount / 4, `only ${leftCount} slow clients were there meanwhile`)
@@ -63,44 +63,6 @@ it('lets no slow client hold up another one, and closes it in the end', async (t
   assert.ok(beside <= 2 * alone + slackMs, `p99 of others: ${beside} ms, and ${alone} ms alone`)
   assert.equal((await stopServerProcess(server)).code, 0, server.said())
 })
-
-interface SlowClient {
-  readonly socket: Socket
-  readonly text: string
-  sentCount: number
-  isClosed: boolean
-}
-
-/** Half of them are slow with their head, half with their body. */
-function openSlow(port: number, index: number): SlowClient {
-  const start = 'POST /v1/track HTTP/1.1\r\nhost: attune.example\r\n'
-  const isHead = index % 2 === 0
-  const text = isHead ? `${start}x-slow: ${'a'.repeat(200)}` : ' '.repeat(200)
-  const client: SlowClient = {
-    socket: connect(port, '127.0.0.1'),
-    text,
-    sentCount: 0,
-    isClosed: false,
-  }
-  client.socket.on('error', () => {})
-  client.socket.on('close', () => {
-    client.isClosed = true
-  })
-  client.socket.resume()
-  if (!isHead) client.socket.write(`${start}${authorization}content-length: 200\r\n\r\n`)
-  return client
-}
-
-const authorization = `authorization: Basic ${Buffer.from(`${writeKey}:`).toString('base64')}\r\n`
-
-async function dripInto(clients: readonly SlowClient[], signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    for (const client of clients) {
-      if (!client.isClosed) client.socket.write(client.text.charAt(client.sentCount++))
-    }
-    await systemClock.sleep(dripMs, signal)
-  }
-}
 
 /** Sends single events at a fixed rate; returns the p99 of the answers in ms. */
 async function sendMany(port: number, name: string): Promise<number> {

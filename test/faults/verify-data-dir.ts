@@ -32,6 +32,8 @@ export interface Seen {
   readonly triggered?: Iterable<string>
   /** How often each RFC message id arrived. */
   readonly mails: ReadonlyMap<string, number>
+  /** Messages that were deferred may wait for their retry. */
+  readonly mayWait?: boolean
 }
 
 /** What a data directory holds, and what is wrong with it in itself. */
@@ -81,7 +83,7 @@ export function compareWithSeen({ eventIds, messages }: Examined, seen: Seen): r
     ...(lost.length > 0
       ? [`${lost.length} acknowledged events are not in the log: ${first(lost)}`]
       : []),
-    ...checkMails(messages, seen.mails),
+    ...checkMails(messages, seen),
     ...checkTriggered(messages, seen.triggered),
   ]
 }
@@ -224,7 +226,7 @@ async function firstDifference(
  */
 function checkMails(
   messages: ReadonlyMap<string, Message>,
-  mails: ReadonlyMap<string, number>,
+  { mails, mayWait = false }: Seen,
 ): readonly string[] {
   const findings: string[] = []
   const arrived = new Map<string, number>()
@@ -233,7 +235,8 @@ function checkMails(
   }
   for (const [messageId, { state }] of messages) {
     const count = arrived.get(messageId) ?? 0
-    const isOpen = state.kind === 'due' || state.kind === 'granted' || state.kind === 'deferred'
+    const isOpen =
+      state.kind === 'due' || state.kind === 'granted' || (state.kind === 'deferred' && !mayWait)
     if (isOpen) findings.push(`message ${messageId} has not ended: ${JSON.stringify(state)}`)
     const isRight =
       state.kind === 'unknown' ? count <= 1 : count === (state.kind === 'accepted' ? 1 : 0)

@@ -305,6 +305,7 @@ function everyPartition(): readonly number[] {
 function createKeepingMailer(taken: HandOverRequest[]): Mailer {
   return {
     async handOver(request) {
+      if (!(await request.mayBegin())) return { kind: 'refused', response: 'it may not begin' }
       taken.push(request)
       return { kind: 'accepted', response: '250 taken' }
     },

@@ -4,7 +4,13 @@ import { type Message, type MessageState, messagePrefix } from '../campaign/mess
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { partitionOf } from '../log/record.ts'
-import { createPerson, encodePerson, personPrefix, traitPrefix } from '../profile/person.ts'
+import {
+  createPerson,
+  encodePerson,
+  type Person,
+  personPrefix,
+  traitPrefix,
+} from '../profile/person.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { noHead } from '../state/state-store.ts'
 import { someKeys } from '../template/cart-reminder.fixture.ts'
@@ -37,6 +43,11 @@ const template: Template = {
 
 async function aState(entries: readonly (readonly [key: string, owner: string, value: unknown])[]) {
   const state = createMemoryStateStore()
+  await write(state, entries)
+  return state
+}
+
+async function write(state: MemoryStateStore, entries: Entries): Promise<void> {
   for (const [key, owner, value] of entries) {
     const partition = partitionOf(workspace, owner, partitionCount)
     const bytes = value instanceof Uint8Array ? value : Buffer.from(JSON.stringify(value))
@@ -44,7 +55,15 @@ async function aState(entries: readonly (readonly [key: string, owner: string, v
     const commit = { ...noHead, partition, epoch, nonce, previousOffset: 0 }
     await state.commit([{ ...commit, changes: [{ key, value: bytes }] }])
   }
-  return state
+}
+
+function aPerson(given: Partial<Person> = {}): Person {
+  const openMessages = { [aMessage().messageId]: 'cart' }
+  return { ...createPerson(personKey, nowMs), openMessages, ...given }
+}
+
+function entryOf(person: Person): Entries[number] {
+  return [personPrefix + person.key, person.key, encodePerson(person)]
 }
 
 function aMessage(state: MessageState = { kind: 'due', attempt: 0 }): Message {
@@ -68,12 +87,19 @@ function aMessage(state: MessageState = { kind: 'due', attempt: 0 }): Message {
   }
 }
 
+type Entries = Parameters<typeof aState>[0]
+
 interface Given {
-  readonly entries?: Parameters<typeof aState>[0]
+  readonly entries?: Entries
   readonly ages?: readonly number[]
   readonly answer?: HandOver
   readonly isGranted?: boolean
   readonly putFails?: Error
+  /** Written while the mailer waits for a connection. */
+  readonly meanwhile?: Entries
+  /** Written while the suppression is read for the first time, which takes 3 s. */
+  readonly whileReading?: Entries
+  readonly readFails?: Error
 }
 
 /** Runs one attempt; answers everything that was done, in order. */
@@ -82,7 +108,7 @@ async function effectsOf(given: Given): Promise<readonly string[]> {
   const message = aMessage()
   const state: MemoryStateStore = await aState([
     [messagePrefix + message.messageId, personKey, message],
-    [personPrefix + personKey, personKey, encodePerson(createPerson(personKey, nowMs))],
+    entryOf(aPerson()),
     [traitPrefix + personKey, personKey, traitsOf('ada@people.example')],
     ...(given.entries ?? []),
   ])
@@ -97,9 +123,21 @@ async function effectsOf(given: Given): Promise<readonly string[]> {
       return Promise.resolve()
     },
   }
+  let isFirstRead = true
+  const read: MemoryStateStore['get'] = async (partition, keys) => {
+    const found = await state.get(partition, keys)
+    if (!keys.some((key) => key.startsWith(suppressionPrefix))) return found
+    if (given.readFails !== undefined) throw given.readFails
+    if (isFirstRead && given.whileReading !== undefined) {
+      await write(state, given.whileReading)
+      now += 3000
+    }
+    isFirstRead = false
+    return found
+  }
   const renderer = createInlineRenderer(someKeys)
   const deps: DeliverDeps = {
-    place: { state, workspace, partitionCount },
+    place: { state: { ...state, get: read }, workspace, partitionCount },
     clock,
     renderer: {
       render: (input) => {
@@ -109,9 +147,11 @@ async function effectsOf(given: Given): Promise<readonly string[]> {
       close: () => renderer.close(),
     },
     mailer: {
-      handOver: ({ attempt, envelopeTo }) => {
+      async handOver({ attempt, envelopeTo, mayBegin }) {
+        await write(state, given.meanwhile ?? [])
+        if (!(await mayBegin())) return { kind: 'refused', response: 'it may not begin' }
         effects.push(`hand over ${attempt} to ${envelopeTo}`)
-        return Promise.resolve(given.answer ?? { kind: 'accepted', response: 'ok' })
+        return given.answer ?? { kind: 'accepted', response: 'ok' }
       },
       close: () => Promise.resolve(),
     },
@@ -145,6 +185,13 @@ function traitsOf(email: string): unknown {
   return { [personKey]: { email: [email, nowMs, 'web'] } }
 }
 
+const addressKey = addressKeyOf(addressSecret, 'Ada@People.example')
+const suppressed: Entries[number] = [
+  suppressionPrefix + addressKey,
+  addressKey,
+  { reminders: { reason: 'unsubscribed', atMs: nowMs } },
+]
+
 describe('an attempt', () => {
   it('claims, renders, stores the evidence, hands over, reports: in this order', async () => {
     assert.deepEqual(await effectsOf({}), [
@@ -171,11 +218,31 @@ describe('an attempt', () => {
   })
 
   it('hands nothing over to a suppressed address', async () => {
-    const key = addressKeyOf(addressSecret, 'Ada@People.example')
-    const suppression = { reminders: { reason: 'unsubscribed', atMs: nowMs } }
-    const effects = await effectsOf({ entries: [[suppressionPrefix + key, key, suppression]] })
-    assert.deepEqual(effects.slice(-1), ['report 1 refused suppressed'])
-    assert.ok(!effects.some((effect) => effect.startsWith('hand over')))
+    const effects = await effectsOf({ entries: [suppressed] })
+    assert.deepEqual(effects.slice(2), ['store evidence', 'report 1 refused suppressed'])
+  })
+
+  const changes: readonly (readonly [string, Entries[number]])[] = [
+    ['suppressed', suppressed],
+    ['consent', entryOf(aPerson({ withdrawn: { reminders: nowMs } }))],
+    ['exit', entryOf(aPerson({ openMessages: {} }))],
+  ]
+  for (const [reason, entry] of changes) {
+    it(`hands nothing over after a change while it waits for its turn: ${reason}`, async () => {
+      const effects = await effectsOf({ meanwhile: [entry] })
+      assert.deepEqual(effects.slice(2), ['store evidence', `report 1 refused ${reason}`])
+    })
+  }
+
+  it('looks again where it took over 2 s to read whether it may be sent', async () => {
+    const effects = await effectsOf({ whileReading: [suppressed] })
+    assert.deepEqual(effects.slice(2), ['store evidence', 'report 1 refused suppressed'])
+  })
+
+  it('is tried again later where that cannot be read', async () => {
+    const readFails = new OperatingError('STORE_UNREACHABLE', 'read')
+    const effects = await effectsOf({ readFails })
+    assert.deepEqual(effects.slice(2), ['store evidence', 'report 1 deferred'])
   })
 
   it('reports an unclear hand-over as unknown', async () => {

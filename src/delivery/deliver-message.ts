@@ -5,8 +5,8 @@
  *   1. wait until the profile, and the list of suppressed addresses, are fresh enough;
  *   2. append the claim, and wait for the fold's answer (`granted` is committed when it is heard);
  *   3. read, render, and store the evidence;
- *   4. read the suppression of the address and the consent; hand over; where over 2 s passed
- *      since, check again first;
+ *   4. once the mailer could begin, read the suppression of the address, the consent, and whether
+ *      the campaign has ended for the person (again, where that took over 2 s); hand over;
  *   5. append the result.
  * A crash behind 2 leaves a grant without a result: the next owner makes it `unknown`. Nothing is
  * handed over twice.
@@ -20,25 +20,23 @@ import { OperatingError } from '../lib/errors.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import type { JsonObject } from '../lib/json.ts'
 import { partitionOf } from '../log/record.ts'
-import { hasWithdrawn } from '../profile/person.ts'
 import { keysOf } from '../profile/ties.ts'
 import { currentTraits, textTrait, viewPerson } from '../profile/view-person.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import { rendererVersion } from '../template/renderer-version.ts'
 import type { RenderedMessage, Renderer, RenderInput, Template } from '../template/template.ts'
+import { type Check, checkMessage } from './check-message.ts'
 import { type Evidence, encodeEvidence, evidenceFormat } from './evidence.ts'
-import type { HandOver, Mailer } from './mailer.ts'
-import { type FoundPerson, findMessage, findPerson, findSuppression } from './read-state.ts'
+import type { Mailer } from './mailer.ts'
+import { type FoundPerson, findMessage, findPerson } from './read-state.ts'
 import {
   type BuiltValues,
   buildValues,
   type ValueDeps,
   type ValueRequest,
 } from './render-values.ts'
-import { addressKeyOf, isSuppressed } from './suppression.ts'
+import { addressKeyOf } from './suppression.ts'
 
-/** The greatest time between the check of the suppression and the first byte. */
-export const checkMsMax = 2000
 /** Looks at the age of the data, `staleWaitMs` apart, before an attempt makes room for others. */
 const staleLookCountMax = 20
 
@@ -319,43 +317,29 @@ async function checkAndHandOver(
     readonly prepared: Extract<Prepared, { kind: 'prepared' }>
   },
   signal: AbortSignal,
-): Promise<Pick<ResultSkeleton, 'result' | 'says' | 'reason' | 'checkedAtMs'>> {
+): Promise<Omit<ResultSkeleton, 'messageId' | 'attempt'>> {
   const { message, attempt, prepared } = made
   const key = addressKeyOf(options.addressSecret, prepared.address)
   await deps.pace(signal)
-  let checkedAtMs: number
-  let checkedAt: number
-  do {
-    checkedAtMs = deps.clock.nowMs()
-    checkedAt = deps.clock.monotonicMs()
-    const [suppression, found] = await Promise.all([
-      findSuppression(deps.place, key),
-      findPerson(deps.place, message.personKey),
-    ])
-    if (checkedAtMs > message.notAfterMs) {
-      return { result: 'refused', reason: 'expired', says: 'the message has lapsed', checkedAtMs }
-    }
-    if (isSuppressed(suppression, message.topic)) {
-      return {
-        result: 'refused',
-        reason: 'suppressed',
-        says: 'the address is suppressed',
-        checkedAtMs,
-      }
-    }
-    if (found !== undefined && hasWithdrawn(found.person, message.topic)) {
-      return { result: 'refused', reason: 'consent', says: 'consent was withdrawn', checkedAtMs }
-    }
-  } while (deps.clock.monotonicMs() - checkedAt > checkMsMax)
-  const handOver: HandOver = await deps.mailer.handOver(
+  // The mailer may wait for a connection for long: only what is read behind that counts.
+  const checks: Check[] = []
+  const mayBegin = async (): Promise<boolean> => {
+    const check = await checkMessage(deps, message, key)
+    checks.push(check)
+    return check.refusal === undefined
+  }
+  const handOver = await deps.mailer.handOver(
     {
       messageId: message.messageId,
       attempt,
       envelopeFrom: options.envelopeFrom,
       envelopeTo: prepared.address,
       raw: prepared.message.raw,
+      mayBegin,
     },
     signal,
   )
-  return { result: handOver.kind, says: handOver.response.slice(0, 500), checkedAtMs }
+  const { refusal, ...checkedAt } = checks.at(-1) ?? {}
+  const answer = { result: handOver.kind, says: handOver.response.slice(0, 500) }
+  return { ...(refusal ?? answer), ...checkedAt }
 }

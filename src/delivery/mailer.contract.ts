@@ -52,6 +52,7 @@ export function aHandOver(given: Partial<HandOverRequest> = {}): HandOverRequest
     envelopeFrom: 'hello@shop.example',
     envelopeTo: 'zoe@person.example',
     raw: Buffer.from('From: hello@shop.example\r\nSubject: Hi\r\n\r\nline\r\n.dot\r\n'),
+    mayBegin: () => Promise.resolve(true),
     ...given,
   }
 }
@@ -73,6 +74,25 @@ export function describeMailer(adapter: string, open: OpenMailer): void {
       await mailer.handOver(aHandOver(), new AbortController().signal)
       await mailer.handOver(aHandOver({ attempt: 2 }), new AbortController().signal)
       assert.equal(takenCount(), 2)
+    })
+
+    it('sends nothing where the message may not begin any more', async (t) => {
+      const { mailer, takenCount } = await open(t, 'accepts', waitMsMax)
+      const { signal } = new AbortController()
+      const mayBegin = (): Promise<boolean> => Promise.resolve(false)
+      assert.equal((await mailer.handOver(aHandOver({ mayBegin }), signal)).kind, 'refused')
+      assert.equal(takenCount(), 0)
+      assert.equal((await mailer.handOver(aHandOver(), signal)).kind, 'accepted')
+      assert.equal((await mailer.handOver(aHandOver({ mayBegin }), signal)).kind, 'refused')
+      assert.equal(takenCount(), 1)
+    })
+
+    it('does not ask whether a message may begin that cannot', async (t) => {
+      const { mailer } = await open(t, 'is-silent', silentMsMax)
+      let askedCount = 0
+      const mayBegin = (): Promise<boolean> => Promise.resolve(++askedCount > 0)
+      await mailer.handOver(aHandOver({ mayBegin }), new AbortController().signal)
+      assert.equal(askedCount, 0)
     })
 
     it('ends when told to, without a claim to know what became of the message', async (t) => {

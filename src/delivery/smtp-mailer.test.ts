@@ -229,6 +229,38 @@ describe('an smtp hand-over', () => {
     )
   })
 
+  it('asks whether a message may begin behind its wait for a connection', async (t) => {
+    const server = await openScriptedServer(t, {})
+    const mailer = await openMailer(t, server.port, { connectionCountMax: 1 })
+    const { signal } = new AbortController()
+    const isFirstAllowed = Promise.withResolvers<boolean>()
+    const hasFirst = Promise.withResolvers<void>()
+    const first = mailer.handOver(
+      aHandOver({
+        mayBegin: () => {
+          hasFirst.resolve()
+          return isFirstAllowed.promise
+        },
+      }),
+      signal,
+    )
+    let takenCount = 0
+    const second = mailer.handOver(
+      aHandOver({
+        mayBegin: async () => {
+          takenCount = server.takenCount()
+          return true
+        },
+      }),
+      signal,
+    )
+    await hasFirst.promise
+    isFirstAllowed.resolve(true)
+    assert.equal((await first).kind, 'accepted')
+    assert.equal((await second).kind, 'accepted')
+    assert.equal(takenCount, 1, 'the first was taken before the second was looked at')
+  })
+
   it('survives a connection that the server closes between two messages', async (t) => {
     const server = await openScriptedServer(t, { DOT: '421 taken? no, closing' })
     const mailer = await openMailer(t, server.port, { connectionCountMax: 1 })

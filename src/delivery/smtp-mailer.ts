@@ -118,6 +118,12 @@ class SmtpMailer implements Mailer {
       this.#release(session, false)
       return deferred(ready === 'time-up' ? 'no connection in time' : ready)
     }
+    const mayBegin = await Promise.race([request.mayBegin(), timeUp])
+    if (mayBegin !== true) {
+      // One that has taken no message yet would be greeted again.
+      this.#release(session, session.messageCount > 0)
+      return mayBegin === 'time-up' ? deferred('not checked in time') : refused
+    }
     const progress = { hasEnded: false }
     const sent = await Promise.race([send(session, request, progress), timeUp])
     if (sent === 'time-up') {
@@ -288,6 +294,8 @@ function connectionOptionsOf(url: URL, timeLimitMs: number): SMTPConnectionOptio
     socketCloseTimeout: 0,
   }
 }
+
+const refused: HandOver = { kind: 'refused', response: 'it must not be sent' }
 
 function deferred(response: string): HandOver {
   return { kind: 'deferred', response }

@@ -110,7 +110,7 @@ export const metricTable = {
   attune_delivery_messages_total: {
     kind: 'counter',
     labels: ['result'],
-    says: 'Attempts by result: accepted, deferred, failed, unknown, refused or lapsed.',
+    says: 'Attempts by result: accepted, deferred, failed, unknown, or refused at the last check.',
   },
   attune_delivery_queue_messages: {
     kind: 'gauge',

@@ -22,6 +22,9 @@ const lateCommitShare = 1 / 100
 /** A request may be on its way for so long after its sender gave up. */
 const lateCommitMsMax = 2 * minuteMs
 
+const connectionWaitShare = 1 / 10
+const connectionMsMax = 30_000
+
 export interface PortDeps {
   readonly process: OwnerProcess
   readonly observer: Observer
@@ -148,10 +151,18 @@ export function wrapBlobs({ process, observer }: PortDeps, blobs: BlobStore): Bl
   }
 }
 
-export function wrapMailer({ process, observer, plan }: PortDeps, mailbox: Mailbox): Mailer {
+export function wrapMailer(
+  { process, observer, plan, timeline }: PortDeps,
+  mailbox: Mailbox,
+): Mailer {
   return {
     async handOver(request, signal): Promise<HandOver> {
+      // Others have all connections to the provider.
+      const isWaiting = process.random.unit() < connectionWaitShare
+      if (isWaiting) await timeline.sleep(connectionMsMax * process.random.unit(), signal)
       await process.awake()
+      if (signal.aborted) return { kind: 'deferred', response: 'no connection in time' }
+      if (!(await request.mayBegin())) return { kind: 'refused', response: 'it may not begin' }
       const jumpedMs = Math.abs(process.clock.jumpedMs)
       const seen = observer.handOverBegins(process.name, request, jumpedMs)
       return await process.effect('hand-over', async () => {

@@ -59,6 +59,9 @@ export interface SentEvent {
   answer: 'none' | 'accepted' | 'rejected'
 }
 
+/** What a reader's reaction follows. */
+type Received = Pick<HandOverRequest, 'messageId' | 'envelopeTo'>
+
 export class World {
   readonly sent: SentEvent[] = []
   readonly skipped: Place[] = []
@@ -114,7 +117,7 @@ export class World {
   }
 
   /** Told by the mailbox: a message has arrived at a person. */
-  taken(request: HandOverRequest): void {
+  taken(request: Received): void {
     const { timeline, random } = this.#deps
     if (timeline.nowMs > this.#reactionsEndMs) return
     this.#act(async () => {
@@ -135,7 +138,7 @@ export class World {
     const index = /(\d+)/.exec(message?.personKey ?? '')?.[1]
     if (message === undefined || index === undefined || random.unit() > provokedShare) return
     const to = `p${index}@mail.example`
-    const request = { messageId, attempt: 0, envelopeFrom: '', envelopeTo: to, raw: emptyBody }
+    const request = { messageId, envelopeTo: to }
     this.#act(async () => {
       const draw = random.unit()
       if (draw < 0.4) await this.#leave(request, 'complained', 'complained')
@@ -337,7 +340,7 @@ export class World {
     }
   }
 
-  async #react(request: HandOverRequest, outcome: OutcomeKind): Promise<void> {
+  async #react(request: Received, outcome: OutcomeKind): Promise<void> {
     const { observer, timeline } = this.#deps
     const { messageId } = request
     const message = observer.messages.get(messageId)
@@ -351,7 +354,7 @@ export class World {
 
   /** The API writes the suppression of the address and the outcome, in this order. */
   async #leave(
-    request: HandOverRequest,
+    request: Received,
     outcome: OutcomeKind,
     reason: SuppressSkeleton['reason'],
   ): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * Looks at the server's system calls: a 2xx leaves only after the event's bytes are synced to the
- * disk.
+ * disk, and events that wait at the same time share a sync.
  *
  * The same examination is run on a copy of the program whose log does not sync, and must fail
  * there.
@@ -22,6 +22,9 @@ import { readTrace, type SystemCall } from './system-calls.ts'
 const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 const hasStrace = spawnSync('strace', ['-V']).status === 0
 const eventMark = 'fsync-test-event'
+const togetherCount = 60
+/** Every sync takes so much longer: the others come meanwhile, also on a busy machine. */
+const sharedSyncMs = 100
 const settleMs = 1500
 const lookCountMax = 10
 
@@ -34,25 +37,37 @@ describe('the log under strace', { skip: hasStrace ? false : 'strace is not inst
   after(() => rm(folder, { recursive: true, force: true }))
 
   it('syncs the event between its write and the 2xx', async () => {
-    const calls = await traceOneEvent(folder, 'data', projectRoot)
-    assert.equal(whatIsWrong(calls), undefined)
+    const calls = await traceEvents(folder, 'data', { eventIds: [eventMark] })
+    assert.equal(whatIsWrong(calls, eventMark), undefined)
+  })
+
+  it('syncs once for many events that wait, and answers each behind its sync', async (t) => {
+    const eventIds = Array.from({ length: togetherCount }, (_, index) => `${eventMark}-${index}-`)
+    const calls = await traceEvents(folder, 'data-together', { eventIds, syncMs: sharedSyncMs })
+    const wrong = eventIds.map((eventId) => whatIsWrong(calls, eventId))
+    assert.deepEqual(new Set(wrong), new Set([undefined]))
+    const syncCount = calls.filter((call) => isSync(call) && isOfLog(call)).length
+    t.diagnostic(`${syncCount} syncs of the log for ${togetherCount} events`)
+    assert.ok(syncCount <= togetherCount / 10, `${syncCount} syncs of the log`)
   })
 
   it('is caught when the log is set not to sync', async () => {
     const copy = await copyWithoutSync(folder)
-    const calls = await traceOneEvent(folder, 'data-lowered', copy)
-    assert.equal(whatIsWrong(calls), 'the 2xx left before a sync of the log')
+    const calls = await traceEvents(folder, 'data-lowered', { eventIds: [eventMark], root: copy })
+    assert.equal(whatIsWrong(calls, eventMark), 'the 2xx left before a sync of the log')
   })
 })
 
 /**
- * Starts a server, attaches strace, sends one event, and returns the calls that it made meanwhile.
+ * Starts a server under strace, sends events at the same time, and returns the calls that it made
+ * meanwhile.
  */
-async function traceOneEvent(
+async function traceEvents(
   folder: string,
   dataName: string,
-  root: string,
+  sent: { readonly eventIds: readonly string[]; readonly syncMs?: number; readonly root?: string },
 ): Promise<readonly SystemCall[]> {
+  const { eventIds, syncMs = 0, root = projectRoot } = sent
   const tracePath = join(folder, `${dataName}.trace`)
   const port = await freePort()
   const server = await openServerProcess({
@@ -61,24 +76,16 @@ async function traceOneEvent(
     port,
     root,
     wrapper: [
-      ...['strace', '-f', '-y', '-ttt', '-s', '256', '-o', tracePath],
-      ...['-e', 'trace=fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg,exit_group'],
+      ...['strace', '-f', '-y', '-ttt', '-s', '8192', '-o', tracePath],
+      ...['-e', 'trace=fsync,fdatasync,pwrite64,read,write,writev,sendto,sendmsg,exit_group'],
+      ...(syncMs === 0 ? [] : ['-e', `inject=fsync,fdatasync:delay_enter=${syncMs * 1000}`]),
     ],
   })
   try {
-    // What the start leaves to do is over then: the next write to the log is the event's.
+    // What the start leaves to do is over then: the next writes to the log are the events'.
     await untilStill(tracePath)
     const sizeBefore = readFileSync(tracePath).length
-    const response = await fetch(`http://127.0.0.1:${port}/v1/track`, {
-      method: 'POST',
-      headers: {
-        authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify({ event: 'Product Viewed', userId: 'ada', messageId: eventMark }),
-    })
-    assert.equal(response.status, 200)
-    await response.arrayBuffer()
+    await Promise.all(eventIds.map((eventId) => sendEvent(port, eventId)))
     await untilStill(tracePath)
     const trace = readFileSync(tracePath).subarray(sizeBefore).toString('latin1')
     return readTrace(trace)
@@ -86,6 +93,19 @@ async function traceOneEvent(
     server.signal('SIGTERM')
     await server.ended
   }
+}
+
+async function sendEvent(port: number, messageId: string): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/v1/track`, {
+    method: 'POST',
+    headers: {
+      authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`,
+      'content-type': 'application/json',
+    },
+    body: JSON.stringify({ event: 'Product Viewed', userId: 'ada', messageId }),
+  })
+  assert.equal(response.status, 200)
+  await response.arrayBuffer()
 }
 
 /** Waits until nothing is written to the trace for a while, or it has been long enough. */
@@ -99,24 +119,35 @@ async function untilStill(tracePath: string): Promise<void> {
   }
 }
 
-/** Returns what breaks the promise in these calls; undefined where it is kept. */
-function whatIsWrong(calls: readonly SystemCall[]): string | undefined {
-  const isLogWrite = ({ name, target }: SystemCall): boolean =>
-    (name === 'pwrite64' || name === 'write') && target.endsWith('/events.sqlite-wal')
+const isOfLog = ({ target }: SystemCall): boolean => target.endsWith('/events.sqlite-wal')
+
+const isSync = ({ name, result }: SystemCall): boolean =>
+  (name === 'fdatasync' || name === 'fsync') && /^0\b/.test(result)
+
+/** Returns what breaks the promise for an event; undefined where it is kept. */
+function whatIsWrong(calls: readonly SystemCall[], eventId: string): string | undefined {
+  const asked = calls.find(({ name, text }) => name === 'read' && text.includes(eventId))
+  if (asked === undefined) return 'its request was not seen'
   const answer = calls.find(
-    ({ name, text }) =>
-      /^(write|writev|sendto|sendmsg)$/.test(name) && text.includes('HTTP/1.1 200'),
+    ({ name, text, target, beganAt }) =>
+      target === asked.target &&
+      beganAt > asked.endedAt &&
+      /^(write|writev|sendto|sendmsg)$/.test(name) &&
+      text.includes('HTTP/1.1 200'),
   )
   if (answer === undefined) return 'no 2xx was seen'
-  const written = calls.filter((call) => isLogWrite(call) && call.endedAt < answer.beganAt).at(-1)
-  if (written === undefined) return 'the event was not written before the 2xx'
+  const written = calls.find(
+    (call) => isOfLog(call) && /^(pwrite64|write)$/.test(call.name) && call.text.includes(eventId),
+  )
+  if (written === undefined || written.endedAt > answer.beganAt) {
+    return 'the event was not written before the 2xx'
+  }
   const synced = calls.find(
-    ({ name, target, result, beganAt, endedAt }) =>
-      (name === 'fdatasync' || name === 'fsync') &&
-      target === written.target &&
-      result === '0' &&
-      beganAt >= written.endedAt &&
-      endedAt <= answer.beganAt,
+    (call) =>
+      isSync(call) &&
+      call.target === written.target &&
+      call.beganAt >= written.endedAt &&
+      call.endedAt <= answer.beganAt,
   )
   return synced === undefined ? 'the 2xx left before a sync of the log' : undefined
 }

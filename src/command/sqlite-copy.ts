@@ -3,7 +3,7 @@
  *
  * All pages in one step: a copy in several would begin again at each commit of the writer, and
  * never end under load. The WAL of the source cannot be emptied meanwhile, so it grows by what is
- * written during the copy.
+ * written during the copy, and is given back to the disk after it.
  */
 
 import { backup, DatabaseSync } from 'node:sqlite'

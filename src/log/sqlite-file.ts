@@ -28,6 +28,12 @@ export interface SqliteFileOptions {
   readonly schema: string
 }
 
+/**
+ * A WAL grows without bound while somebody reads at one instant, as a backup does; what it has
+ * beyond this is given back to the disk when it begins again.
+ */
+export const walBytesMax = 16 * 1024 * 1024
+
 /** How long a statement waits for another process's lock before it fails. */
 const busyMsMax = 5000
 
@@ -119,6 +125,7 @@ function prepareFile(db: DatabaseSync, options: SqliteFileOptions): void {
   if (isNew) db.exec(`PRAGMA page_size = ${options.pageBytes}`)
   db.exec('PRAGMA journal_mode = WAL')
   db.exec(`PRAGMA synchronous = ${options.synchronous}`)
+  db.exec(`PRAGMA journal_size_limit = ${walBytesMax}`)
   if (!isNew) return
   // One transaction: after a crash the file has all its tables and the version, or still none.
   db.exec(`BEGIN IMMEDIATE; ${options.schema}; PRAGMA user_version = ${options.version}; COMMIT`)

@@ -15,6 +15,11 @@ export const serverFlags = [
   ['--log-level <level>', 'logLevel', 'debug, info, warn or error (default info)'],
 ] as const
 
+const neededToSend = serverFlags.filter(
+  ([, name]) =>
+    name === 'server.publicUrl' || name === 'delivery.from' || name === 'delivery.smtpUrl',
+)
+
 export function addServerFlags(command: Command): Command {
   command.option('-c, --config <file>', 'configuration file (JSONC); see docs/reference')
   for (const [flag, , says] of serverFlags) command.option(flag, says)
@@ -42,12 +47,12 @@ export function addStartCommand(program: Command, exit: (code: number) => void):
     const config = typeof options['config'] === 'string' ? options['config'] : undefined
     const values = await readServerConfig(config, flagsOf(options))
     const deps = createServerDeps(values.logLevel)
-    const isSending = ['server.publicUrl', 'delivery.from', 'delivery.smtpUrl'] as const
-    const missing = isSending.filter((name) => values[name] === undefined)
+    const missing = neededToSend.filter(([, name]) => values[name] === undefined)
     const isSender = values['server.role'] === 'all' || values['server.role'] === 'work'
     if (missing.length > 0 && isSender) {
-      const says = 'nothing is sent until these are given; messages stay due'
-      deps.logger.warn({ missing }, says)
+      const flags = missing.map(([flag]) => flag)
+      const says = `nothing is sent, and messages stay due, until you give ${flags.join(', ')}`
+      deps.logger.warn({ missing: missing.map(([, name]) => name) }, says)
     }
     const code = await runServer(deps, { values }, async (server, signal) => {
       process.stdout.write(`${JSON.stringify({ url: server.url, dataDir: server.dataDir })}\n`)

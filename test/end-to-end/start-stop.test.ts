@@ -9,6 +9,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
+import { duePrefix } from '../../src/campaign/message.ts'
+import { openMailCatcher } from '../../src/catcher/mail-catcher.ts'
+import { withDataReader } from '../../src/command/data-reader.ts'
 import { waitUntil } from '../command/run-command.ts'
 import {
   freePort,
@@ -16,7 +19,7 @@ import {
   startServerProcess,
   stopServerProcess,
 } from '../faults/server-process.ts'
-import { writeSmallShop } from '../faults/small-shop.ts'
+import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
 
 /** An idle server stops within a second; here others may have the cores. */
 const stopMsMax = 30_000
@@ -70,6 +73,49 @@ async function readNiceness(pid: number): Promise<Record<string, number>> {
   const names = Object.keys(givingWay)
   return Object.fromEntries(names.map((name) => [name, (all[name] ?? 99) - (all['main'] ?? 0)]))
 }
+
+it('sends nothing without a public URL, says what to give, and sends then', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))
+  const closers: (() => unknown)[] = [() => rm(folder, { recursive: true, force: true })]
+  t.after(async () => {
+    for (const close of closers.reverse()) await close()
+  })
+  const [dataDir, definitionsDir] = [join(folder, 'data'), join(folder, 'shop')]
+  await writeSmallShop(definitionsDir, { without: ['waiting'] })
+  const catcher = await openMailCatcher({ host: '127.0.0.1', port: 0 })
+  closers.push(() => catcher.close())
+  const options = { dataDir, definitionsDir, smtpPort: catcher.port }
+  const first = await openServerProcess({ ...options, port: await freePort(), publicUrl: null })
+  closers.push(() => first.signal('SIGKILL'))
+  const batch = [
+    { type: 'identify', userId: 'ada', traits: { email: 'ada@people.example' } },
+    { type: 'track', userId: 'ada', event: 'Product Added', properties: { product_id: 'cup' } },
+  ]
+  const headers = { authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}` }
+  const sent = { method: 'POST', headers, body: JSON.stringify({ batch }) }
+  assert.equal((await fetch(`${first.url}/v1/batch`, sent)).status, 200)
+  await withDataReader({ dataDir }, ({ state, log }) =>
+    waitUntil(async () => {
+      for (let partition = 0; partition < log.identity.partitionCount; partition++) {
+        if ((await state.scan(partition, duePrefix, '', 1)).length > 0) return true
+      }
+      return false
+    }),
+  )
+  // What is in hand would be finished.
+  assert.equal((await stopServerProcess(first)).code, 0)
+  assert.equal(catcher.count, 0)
+  assert.match(first.said(), /nothing is sent, and messages stay due, until .* --public-url <url>"/)
+
+  const publicUrl = 'https://mail.shop.example'
+  const again = await openServerProcess({ ...options, port: await freePort(), publicUrl })
+  closers.push(() => again.signal('SIGKILL'))
+  await waitUntil(() => catcher.count > 0)
+  const mail = await catcher.parse(0)
+  assert.match(mail?.html ?? '', /"https:\/\/mail\.shop\.example\/e\/u\//)
+  assert.doesNotMatch(again.said(), /nothing is sent/)
+  assert.equal((await stopServerProcess(again)).code, 0)
+})
 
 it('refuses a failpoint that is not there, since it would guard nothing', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))

@@ -23,8 +23,8 @@ export interface ServerProcessOptions {
   readonly dataDir: string
   readonly port: number
   readonly definitionsDir: string
-  /** Where clients reach the server; absent: where it listens. */
-  readonly publicUrl?: string
+  /** Where clients reach the server; absent: where it listens; null: the server is not told. */
+  readonly publicUrl?: string | null
   /** Port of the SMTP server; without one nothing is sent. */
   readonly smtpPort?: number
   /** A place in the server and a hit, see `src/lib/failpoint.ts`. */
@@ -59,6 +59,7 @@ export function startServerProcess(options: ServerProcessOptions): ServerProcess
   const url = `http://127.0.0.1:${options.port}`
   const smtp =
     options.smtpPort === undefined ? [] : ['--smtp', `smtp://127.0.0.1:${options.smtpPort}`]
+  const { publicUrl = url } = options
   const [command, ...before] = [...(options.wrapper ?? []), process.execPath]
   const child = spawn(
     command,
@@ -68,7 +69,7 @@ export function startServerProcess(options: ServerProcessOptions): ServerProcess
       'start',
       ...['--data-dir', options.dataDir, '--port', String(options.port)],
       ...['--definitions', options.definitionsDir],
-      ...['--public-url', options.publicUrl ?? url],
+      ...(publicUrl === null ? [] : ['--public-url', publicUrl]),
       ...['--from', 'Shop <hello@shop.example>', ...smtp],
     ],
     {

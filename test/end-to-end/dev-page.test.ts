@@ -5,7 +5,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -15,6 +15,7 @@ import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { readDemoShop } from '../../src/command/demo-shop.ts'
+import { waitUntil } from '../command/run-command.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const chromiumPath = '/usr/bin/chromium'
@@ -34,6 +35,7 @@ interface Started {
   readonly apiKey: string
 }
 
+const hasCurl = spawnSync('curl', ['--version']).status === 0
 const skip = existsSync(chromiumPath) ? false : `no browser at ${chromiumPath}`
 
 test('the page shows emails with real product names and proves their bytes', {
@@ -85,6 +87,49 @@ test('the page shows emails with real product names and proves their bytes', {
   assert.deepEqual(faults, [])
 })
 
+test('what it prints works as it is pasted, and changes what is recommended', {
+  skip: hasCurl ? false : 'curl is not installed',
+  timeout: testMsMax,
+}, async (t) => {
+  const { lines, said } = spawnDev(t, ['--no-shoppers'])
+  const printed: string[] = []
+  const commands: string[] = []
+  for await (const line of lines) {
+    if (commands.length > 0 || line.startsWith('ask()')) commands.push(line)
+    else printed.push(line)
+    // It is printed three times: what it does, before, after.
+    if (commands.filter((each) => each === 'ask').length === 2) break
+  }
+  assert.ok(commands.length > 0, said())
+  const shown = (name: string): string =>
+    printed.map((line) => new RegExp(`^ +${name} +(\\S+)$`).exec(line)?.[1]).find(Boolean) ?? ''
+  const page = await fetch(shown('Page'))
+  assert.equal(page.status, 200)
+  assert.match(page.headers.get('content-type') ?? '', /^text\/html/)
+  const [define = '', ask, ...rest] = commands
+  const send = rest.slice(0, -1).join('\n')
+  assert.equal(ask, 'ask')
+  assert.ok(define.includes(shown('API key')) && send.includes(shown('Write key')))
+
+  const before = runShell(`${define}\nask`)
+  assert.equal(before.trimEnd().split('\n').length, 5, before)
+  assert.equal(runShell(`${define}\nask`), before, 'nothing else changes it')
+  assert.match(runShell(send), /"success":true/)
+  // The event is folded and learned in a moment.
+  let after = before
+  await waitUntil(() => {
+    after = runShell(`${define}\nask`)
+    return after !== before
+  })
+  assert.equal(after.trimEnd().split('\n').length, 5, after)
+})
+
+function runShell(script: string): string {
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' })
+  assert.equal(status, 0, stderr)
+  return stdout
+}
+
 test('only a request that names this machine reads the inbox', {
   timeout: testMsMax,
 }, async (t) => {
@@ -97,10 +142,23 @@ test('only a request that names this machine reads the inbox', {
   assert.match(page.headers.get('content-security-policy') ?? '', /script-src 'self'/)
 })
 
-/** Starts `attune dev` with a few orders in a folder of its own; both are gone after the test. */
+/** Starts `attune dev`, and returns what it says of itself for programs. */
 async function startDev(t: TestContext, flags: readonly string[] = []): Promise<Started> {
+  const { lines, said } = spawnDev(t, ['--json', ...flags])
+  for await (const text of lines) return JSON.parse(text) as Started
+  throw new Error(`attune dev ended before it listened:\n${said()}`)
+}
+
+/**
+ * Runs `attune dev` with a few orders in a folder of its own; both are gone after the test. Returns
+ * the lines of stdout, and what it wrote to stderr.
+ */
+function spawnDev(
+  t: TestContext,
+  flags: readonly string[],
+): { readonly lines: AsyncIterable<string>; said(): string } {
   const dataDir = mkdtempSync(join(tmpdir(), 'attune-dev-'))
-  const line = ['src/main.ts', 'dev', '--json', '--port', '0', '--data-dir', join(dataDir, 'data')]
+  const line = ['src/main.ts', 'dev', '--port', '0', '--data-dir', join(dataDir, 'data')]
   const given = [...line, '--orders', '500', '--arrival-ms', '150', ...flags]
   const child = spawn(process.execPath, given, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
@@ -115,8 +173,7 @@ async function startDev(t: TestContext, flags: readonly string[] = []): Promise<
     await ended
     rmSync(dataDir, { recursive: true })
   })
-  for await (const text of createInterface(child.stdout)) return JSON.parse(text) as Started
-  throw new Error(`attune dev ended before it listened:\n${says}`)
+  return { lines: createInterface(child.stdout), said: () => says }
 }
 
 /** Opens the page in a new browser; everything that a console would show as wrong is kept. */

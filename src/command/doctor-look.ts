@@ -4,7 +4,7 @@
  */
 
 import { open, readdir, rm, stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative, sep } from 'node:path'
 import { systemClock } from '../lib/clock.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { createDefinitionsCache } from '../process/definitions-cache.ts'
@@ -51,15 +51,20 @@ const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 const never = (): boolean => false
 
+/** Returns what the directory holds, the largest first: its files, and its folders as a whole. */
 export async function lookAtFiles(dataDir: string): Promise<readonly FileUse[]> {
-  const entries = await readdir(dataDir, { withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name)
-  const uses = files.map(async (name) => {
+  const entries = await readdir(dataDir, { withFileTypes: true, recursive: true })
+  const bytesOf = new Map<string, number>()
+  for (const entry of entries.filter((each) => each.isFile())) {
+    const path = join(entry.parentPath, entry.name)
+    const [first = '', ...rest] = relative(dataDir, path).split(sep)
+    const name = rest.length === 0 ? first : `${first}/`
     // A WAL may be gone between the two looks.
-    const stats = await stat(join(dataDir, name)).catch(() => undefined)
-    return { name, bytes: stats?.size ?? 0 }
-  })
-  return (await Promise.all(uses)).sort((left, right) => right.bytes - left.bytes)
+    const stats = await stat(path).catch(() => undefined)
+    bytesOf.set(name, (bytesOf.get(name) ?? 0) + (stats?.size ?? 0))
+  }
+  const uses = [...bytesOf].map(([name, bytes]) => ({ name, bytes }))
+  return uses.sort((left, right) => right.bytes - left.bytes)
 }
 
 export async function freeBytesOf(dataDir: string): Promise<number> {

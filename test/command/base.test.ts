@@ -1,10 +1,12 @@
 /** Bases, trimming behind them, and rebuilding from them, on what a real server has written. */
 
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, it } from 'node:test'
+import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
 import { freePort, openServerProcess, stopServerProcess } from '../faults/server-process.ts'
 import {
   copyDataDir,
@@ -43,6 +45,21 @@ interface RebuildLine {
   readonly stateHash: string
   readonly rebuiltHash: string
 }
+
+interface DoctorLine {
+  readonly files: readonly { readonly name: string; readonly bytes: number }[]
+  readonly retention: {
+    readonly events: {
+      readonly records: number
+      readonly oldestAtMs: number
+      readonly newestAtMs: number
+    }
+  }
+}
+
+const readCountMax = 10_000
+/** What du counts for folders themselves, and what is open only while somebody looks. */
+const folderBytes = 128 * 1024
 
 describe('bases', () => {
   let world: World
@@ -194,6 +211,32 @@ describe('bases', () => {
     assert.equal(Date.parse(`${lately?.['exactSince']}`), Date.parse(eventsFrom) + 1000)
   })
 
+  it('doctor tells the bytes that du tells, and the records that a trim leaves', async () => {
+    const dataDir = await copyDataDir(world, 'looked-at')
+    const look = async (): Promise<DoctorLine> => {
+      const [found] = (await runIn<DoctorLine>(dataDir, 'doctor')).lines
+      assert.ok(found)
+      return found
+    }
+    assert.equal((await runIn(dataDir, 'base')).code, 0)
+    const before = await look()
+    const total = before.files.reduce((sum, { bytes }) => sum + bytes, 0)
+    assertNear(total, diskUseOf(dataDir))
+    const bases = before.files.find(({ name }) => name === 'bases/')
+    assertNear(bases?.bytes ?? 0, diskUseOf(join(dataDir, 'bases')))
+
+    const [trimmed] = (await runIn<TrimLine>(dataDir, 'trim', '--keep-days', '0')).lines
+    const after = await look()
+    assert.ok(trimmed !== undefined && trimmed.records > 0)
+    assert.equal(after.retention.events.records, before.retention.events.records - trimmed.records)
+    const left = await readTimes(dataDir)
+    assert.deepEqual(
+      [after.retention.events.records, after.retention.events.oldestAtMs],
+      [left.length, Math.min(...left)],
+    )
+    assert.equal(after.retention.events.newestAtMs, Math.max(...left))
+  })
+
   it('one in which a byte has changed is passed over, and nothing trimmed behind it', async () => {
     const dataDir = await copyDataDir(world, 'changed')
     const bases = join(dataDir, 'bases')
@@ -233,4 +276,26 @@ function changeValue(path: string): void {
   db.exec(sql)
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   db.close()
+}
+
+function assertNear(bytes: number, expected: number): void {
+  assert.ok(Math.abs(bytes - expected) <= folderBytes, `${bytes}, not ${expected} bytes`)
+}
+
+function diskUseOf(path: string): number {
+  const { stdout } = spawnSync('du', ['-s', '--bytes', path], { encoding: 'utf8' })
+  return Number(/^\d+/.exec(stdout)?.[0])
+}
+
+/** Returns when each record that is left was recorded. */
+async function readTimes(dataDir: string): Promise<readonly number[]> {
+  const log = await openSqliteEventLogReader({ dataDir, stream: 'events' })
+  const times: number[] = []
+  for (let partition = 0; partition < log.identity.partitionCount; partition++) {
+    const start = await log.start(partition)
+    const records = start === 0 ? [] : await log.read(partition, start - 1, readCountMax)
+    times.push(...records.map(({ recordedAtMs }) => recordedAtMs))
+  }
+  await log.close()
+  return times
 }

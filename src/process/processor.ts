@@ -246,6 +246,8 @@ class Processor {
       }
     }
     if (isBusy) await this.#commit(this.#owned.filter(({ fold }) => fold.hasChanges()))
+    // Where the first record after a commit breaks the fold there is nothing to commit.
+    for (const owned of this.#owned) if (!owned.fold.hasChanges()) this.#tellStanding(owned)
     return isBusy
   }
 
@@ -306,9 +308,8 @@ class Processor {
 
   async #commit(owneds: readonly Owned[]): Promise<void> {
     if (owneds.length === 0) return
-    const { log } = this.#deps
     const taken = owneds.map((owned) => {
-      const { incarnation } = log.identity
+      const { incarnation } = this.#deps.log.identity
       const { commit, effects } = owned.fold.takeCommit(owned, incarnation)
       const deletes = this.#forwarder
         .takeForwarded(owned.fold.partition)
@@ -364,15 +365,17 @@ class Processor {
   }
 
   async #checkStanding(owned: Owned): Promise<void> {
-    const { stopped, partition } = owned.fold
-    if (stopped !== undefined && !owned.isStopKnown) {
-      const told = tellStopped(this.#deps.logger, partition, stopped)
-      this.#deps.reportStopped(partition, told)
-    } else if (stopped === undefined && owned.isStopKnown) {
-      this.#deps.reportStopped(partition)
-    }
-    owned.isStopKnown = stopped !== undefined
+    this.#tellStanding(owned)
     if (this.#ownership.isOutdone(owned)) await this.#announceAgain(owned)
+  }
+
+  /** Tells once that the partition stands still, and that it goes on. */
+  #tellStanding(owned: Owned): void {
+    const { stopped, partition } = owned.fold
+    if ((stopped !== undefined) === owned.isStopKnown) return
+    owned.isStopKnown = stopped !== undefined
+    if (stopped === undefined) this.#deps.reportStopped(partition)
+    else this.#deps.reportStopped(partition, tellStopped(this.#deps.logger, partition, stopped))
   }
 
   async #announceAgain(owned: Owned): Promise<void> {

@@ -26,7 +26,7 @@ export interface ApiDeps {
   readonly random: Random
   readonly logger: Logger
   readonly metrics: Metrics
-  readonly freshness: Freshness
+  readonly freshness: Pick<Freshness, 'confirmedAtMs'>
   /** Of the keys of people and items; absent where other processes write the state too. */
   readonly changes?: Pick<ChangeBoard, 'countOf'>
   readonly apiKeys: ApiKeys

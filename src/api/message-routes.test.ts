@@ -121,7 +121,7 @@ describe('POST /api/v1/render', () => {
   it('refuses too old data, an unknown template and an unknown person', async (t) => {
     const { world } = await openWithMessage(t)
     const confirmedAtMs = world.deps.clock.nowMs() - 5000
-    const freshness = { confirm: () => {}, confirmedAtMs: () => confirmedAtMs }
+    const freshness = { confirmedAtMs: () => confirmedAtMs }
     const app = createApi({ ...world.deps, freshness }, apiDefaults)
     const old = await app.inject({
       method: 'POST',

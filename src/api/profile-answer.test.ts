@@ -27,7 +27,6 @@ function openPeople(given: { readonly hasBoard: boolean; readonly keptBytesMax?:
     },
   }
   const freshness = {
-    confirm: () => undefined,
     confirmedAtMs: () => world.confirmedAtMs,
   }
   const deps = {

@@ -37,7 +37,7 @@ async function openProfile(hasBoard: boolean) {
   const answers = createProfileAnswers({
     place: { state, workspace: 'default', partitionCount },
     clock,
-    freshness: { confirm: () => undefined, confirmedAtMs: () => startMs },
+    freshness: { confirmedAtMs: () => startMs },
     ...(hasBoard ? { changes: board } : {}),
   })
   let offset = 0

@@ -21,7 +21,7 @@ import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-l
 import { type NewRecord, partitionOf } from '../log/record.ts'
 import { type DefinitionFiles, parseDefinitionFiles } from '../process/definition-files.ts'
 import { encodeDocument } from '../process/definitions.ts'
-import { createFreshness } from '../process/freshness.ts'
+import { createFreshness, createFreshnessBuffer } from '../process/freshness.ts'
 import { processorDefaults } from '../process/processor-options.ts'
 import { runWorker, type WorkerOptions } from '../process/worker.ts'
 import { type AdviceRequest, type Advisor, createAdvisor } from '../recommend/advisor.ts'
@@ -139,7 +139,7 @@ export async function openWorld(
   const place = { state, workspace, partitionCount }
   const stop = new AbortController()
   const { collector, workList } = createCollecting({ log, rejected, clock: systemClock, random })
-  const freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
+  const freshness = createFreshness(createFreshnessBuffer(partitionCount))
   const base = { ...fixedDeps, log, blobs, random, freshness }
   const worker = runWorker(
     { ...base, state, renderer, mailer, advisor, onCommitted: commits.add },

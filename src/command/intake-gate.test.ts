@@ -4,7 +4,7 @@ import { parseServerConfig } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
-import { createFreshness, type Freshness } from '../process/freshness.ts'
+import { createFreshness, createFreshnessBuffer, type Freshness } from '../process/freshness.ts'
 import { createIntakeGate, type IntakeGate } from './intake-gate.ts'
 
 const partitionCount = 4
@@ -42,7 +42,7 @@ interface World {
 
 function openWorld(isConfirmed = true): World {
   const clock = new TwoHandClock()
-  const freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
+  const freshness = createFreshness(createFreshnessBuffer(partitionCount))
   const parsed = parseServerConfig({ environment: {}, flags: {} })
   assert(parsed.kind === 'config')
   const queue = { bytes: 0 }

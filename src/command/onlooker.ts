@@ -10,7 +10,7 @@ import type { Logger } from '../lib/logger.ts'
 import { createPortCaller } from '../lib/port-call.ts'
 import type { OwnerMeasures } from '../monitor/owner-measures.ts'
 import { openStateFollower } from '../process/follow-state.ts'
-import { createFreshness } from '../process/freshness.ts'
+import { createFreshness, createFreshnessBuffer } from '../process/freshness.ts'
 import { openRenderPool } from '../template/render-pool.ts'
 import { createAdvise, pageAnswerMsMax } from './advise-port.ts'
 import { type Owner, type OwnerOptions, renderOptionsOf } from './owner-thread.ts'
@@ -34,7 +34,7 @@ export async function openOnlooker(
 ): Promise<Owner> {
   const { values, stores, secrets, log } = options
   const { partitionCount } = log.identity
-  const freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
+  const freshness = createFreshness(createFreshnessBuffer(partitionCount))
   const lookMs = lookMsOf(values)
   const follower = await openStateFollower({ ...deps, ...options, freshness }, { lookMs })
   const isApi = values['server.role'] === 'api'

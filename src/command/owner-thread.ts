@@ -17,7 +17,7 @@ import type { LogThread } from '../log/sqlite-log-thread.ts'
 import type { WorkWorkerData } from '../main-work.ts'
 import type { OwnerMeasures } from '../monitor/owner-measures.ts'
 import { openStateFollower, type StateFollower } from '../process/follow-state.ts'
-import { createFreshness, type Freshness } from '../process/freshness.ts'
+import { createFreshness, createFreshnessBuffer, type Freshness } from '../process/freshness.ts'
 import { processorDefaults } from '../process/processor-options.ts'
 import { changeBoardBytes, createChangeBoard } from '../state/change-board.ts'
 import { commitMarkBytes, runningCommit } from '../state/commit-mark.ts'
@@ -75,7 +75,7 @@ export async function openOwner(
 ): Promise<Owner> {
   const { values, stores, logThread, log } = options
   const { partitionCount } = log.identity
-  const shared = new SharedArrayBuffer(8 * partitionCount)
+  const shared = createFreshnessBuffer(partitionCount)
   const freshness = createFreshness(shared)
   const follower = isShared(stores)
     ? await openStateFollower({ ...deps, ...options, freshness }, { lookMs: lookMsOf(values) })

@@ -5,7 +5,7 @@ import { createProfileAnswers, parseProfileId } from '../api/profile-answer.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { Json } from '../lib/json.ts'
 import { isJsonObject } from '../lib/json.ts'
-import { createFreshness } from '../process/freshness.ts'
+import { createFreshness, createFreshnessBuffer } from '../process/freshness.ts'
 import { decodeJson, encodeJson } from '../process/meta.ts'
 import { withDataReader } from './data-reader.ts'
 import {
@@ -27,7 +27,6 @@ interface ChangesFlags extends OutputFlags {
   readonly count: number
 }
 
-const bytesPerPartition = 8
 const changeCountMax = 100
 const okStatus = 200
 
@@ -46,8 +45,7 @@ export function addProfileCommand(program: Command, exit: (code: number) => void
     if (at !== undefined) return await showPast(id, flags, (past, key) => past.at(key, at), exit)
     const answer = await withDataReader(flags, async ({ place }) => {
       // Only the owner knows how fresh the state is; read from its files the age is unknown.
-      const shared = new SharedArrayBuffer(bytesPerPartition * place.partitionCount)
-      const freshness = createFreshness(shared)
+      const freshness = createFreshness(createFreshnessBuffer(place.partitionCount))
       const answers = createProfileAnswers({ place, clock: systemClock, freshness })
       return await answers(id, undefined)
     })

@@ -6,7 +6,8 @@
 import type { Message, ResultSkeleton } from '../campaign/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import { hasWithdrawn, type Person } from '../profile/person.ts'
-import { findPerson, findSuppression, type StatePlace } from './read-state.ts'
+import { hasLostCommits, type LostCommitsDeps, lossSays, partitionsBehind } from './lost-commits.ts'
+import { findPerson, findSuppression } from './read-state.ts'
 import { isSuppressed } from './suppression.ts'
 
 /** The greatest time that the look before the first byte may take. */
@@ -21,8 +22,7 @@ export interface Check {
   readonly refusal?: Refusal
 }
 
-interface CheckDeps {
-  readonly place: StatePlace
+interface CheckDeps extends LostCommitsDeps {
   readonly clock: Clock
 }
 
@@ -57,6 +57,9 @@ async function readUntilQuick(
     ])
     if (checkedAtMs > message.notAfterMs) {
       return { checkedAtMs, refusal: refuse('expired', 'the message has lapsed') }
+    }
+    if (await hasLostCommits(deps, partitionsBehind(deps.place, found, [addressKey]))) {
+      return { checkedAtMs, refusal: { result: 'deferred', says: lossSays } }
     }
     if (isSuppressed(suppression, message.topic)) {
       return { checkedAtMs, refusal: refuse('suppressed', 'the address is suppressed') }

@@ -41,6 +41,7 @@ const template: Template = {
   text: 'Your cart',
 }
 
+/** A value undefined takes the key out again. */
 async function aState(entries: readonly (readonly [key: string, owner: string, value: unknown])[]) {
   const state = createMemoryStateStore()
   await write(state, entries)
@@ -50,7 +51,8 @@ async function aState(entries: readonly (readonly [key: string, owner: string, v
 async function write(state: MemoryStateStore, entries: Entries): Promise<void> {
   for (const [key, owner, value] of entries) {
     const partition = partitionOf(workspace, owner, partitionCount)
-    const bytes = value instanceof Uint8Array ? value : Buffer.from(JSON.stringify(value))
+    const isBytes = value === undefined || value instanceof Uint8Array
+    const bytes = isBytes ? value : Buffer.from(JSON.stringify(value))
     const { epoch, nonce } = noHead
     const commit = { ...noHead, partition, epoch, nonce, previousOffset: 0 }
     await state.commit([{ ...commit, changes: [{ key, value: bytes }] }])
@@ -100,6 +102,8 @@ interface Given {
   /** Written while the suppression is read for the first time, which takes 3 s. */
   readonly whileReading?: Entries
   readonly readFails?: Error
+  /** Its head is found to have gone back, once that effect is done. */
+  readonly lost?: { readonly partition: number; readonly behind: string }
 }
 
 /** Runs one attempt; answers everything that was done, in order. */
@@ -172,6 +176,8 @@ async function effectsOf(given: Given): Promise<readonly string[]> {
     },
     pace: () => Promise.resolve(),
     ageMs: () => ages.shift() ?? 0,
+    reachedOffset: (partition) =>
+      partition === given.lost?.partition && effects.includes(given.lost.behind) ? 1 : 0,
     advise: () => Promise.resolve({ recommendations: [], learnedCount: 0 }),
     templateOf: () => Promise.resolve({ template, templateHash: 't', shop: {} }),
     triggerEventOf: () => Promise.resolve(undefined),
@@ -257,6 +263,26 @@ describe('an attempt', () => {
       'store evidence',
       'report 1 deferred',
     ])
+  })
+
+  it('shows nothing of a state that has lost commits', async () => {
+    for (const owner of [personKey, addressKeyOf(addressSecret, 'ada@people.example')]) {
+      const partition = partitionOf(workspace, owner, partitionCount)
+      const prepares = await effectsOf({ lost: { partition, behind: 'claim 1' } })
+      assert.deepEqual(prepares, ['claim 1', 'report 1 deferred'])
+      const checks = await effectsOf({ lost: { partition, behind: 'store evidence' } })
+      assert.deepEqual(checks, ['claim 1', 'render', 'store evidence', 'report 1 deferred'])
+    }
+  })
+
+  it('takes nobody for gone where any partition has lost commits', async () => {
+    for (let partition = 0; partition < partitionCount; partition++) {
+      const effects = await effectsOf({
+        entries: [[personPrefix + personKey, personKey, undefined]],
+        lost: { partition, behind: 'claim 1' },
+      })
+      assert.deepEqual(effects, ['claim 1', 'report 1 deferred'])
+    }
   })
 
   it('fails where the email is larger than can be kept: the next one would be, too', async () => {

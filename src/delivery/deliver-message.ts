@@ -9,7 +9,8 @@
  *      the campaign has ended for the person (again, where that took over 2 s); hand over;
  *   5. append the result.
  * A crash behind 2 leaves a grant without a result: the next owner makes it `unknown`. Nothing is
- * handed over twice.
+ * handed over twice. A store may lose commits while its owner lives: behind the reads of 3 and 4
+ * its heads are looked at, and where one has gone back the attempt is given back.
  */
 
 import type { Message, ResultSkeleton } from '../campaign/message.ts'
@@ -19,14 +20,13 @@ import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import type { JsonObject } from '../lib/json.ts'
-import { partitionOf } from '../log/record.ts'
-import { keysOf } from '../profile/ties.ts'
 import { currentTraits, textTrait, viewPerson } from '../profile/view-person.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import { rendererVersion } from '../template/renderer-version.ts'
 import type { RenderedMessage, Renderer, RenderInput, Template } from '../template/template.ts'
 import { type Check, checkMessage } from './check-message.ts'
 import { type Evidence, encodeEvidence, evidenceFormat } from './evidence.ts'
+import { hasLostCommits, type LostCommitsDeps, lossSays, partitionsBehind } from './lost-commits.ts'
 import type { Mailer } from './mailer.ts'
 import { type FoundPerson, findMessage, findPerson } from './read-state.ts'
 import {
@@ -40,7 +40,7 @@ import { addressKeyOf } from './suppression.ts'
 /** Looks at the age of the data, `staleWaitMs` apart, before an attempt makes room for others. */
 const staleLookCountMax = 20
 
-export interface DeliverDeps extends ValueDeps {
+export interface DeliverDeps extends ValueDeps, LostCommitsDeps {
   readonly clock: Clock
   readonly renderer: Renderer
   readonly mailer: Mailer
@@ -165,7 +165,7 @@ async function waitUntilFresh(
 ): Promise<boolean> {
   const found = await findPerson(deps.place, message.personKey)
   if (found === undefined) return true
-  const partitions = partitionsBehind(deps, options, found)
+  const partitions = partitionsRead(deps, options, found)
   const overMs = (partition: number): number => deps.ageMs(partition) - message.freshWithinMs
   for (let look = 0; ; look++) {
     const oldestMs = Math.max(...partitions.map(overMs))
@@ -177,19 +177,20 @@ async function waitUntilFresh(
 }
 
 /**
- * Returns the partitions of all identity keys of the person, and that of the address: a store that
- * lost its newest commits has lost suppressions too, until their partition has been folded again.
+ * Returns the partitions that what an attempt reads is of: those of the person, and that of the
+ * address, since a store that lost its newest commits has lost suppressions too.
  */
-function partitionsBehind(
+function partitionsRead(
   { place }: DeliverDeps,
   options: DeliverOptions,
-  { person, traits, inForce }: FoundPerson,
+  found: FoundPerson | undefined,
 ): readonly number[] {
-  const keys = [...keysOf(person)]
+  if (found === undefined) return partitionsBehind(place, undefined, [])
+  const { person, traits, inForce } = found
   const parsed = parseAddress(currentTraits(person, traits, inForce)['email']?.[0])
-  if (parsed.kind === 'address') keys.push(addressKeyOf(options.addressSecret, parsed.address))
-  const { workspace, partitionCount } = place
-  return [...new Set(keys.map((key) => partitionOf(workspace, key, partitionCount)))]
+  const isAddress = parsed.kind === 'address'
+  const keys = isAddress ? [addressKeyOf(options.addressSecret, parsed.address)] : []
+  return partitionsBehind(place, found, keys)
 }
 
 async function prepareMessage(
@@ -199,6 +200,9 @@ async function prepareMessage(
   attempt: number,
 ): Promise<Prepared> {
   const found = await findPerson(deps.place, message.personKey)
+  if (await hasLostCommits(deps, partitionsRead(deps, options, found))) {
+    return { kind: 'broken', says: lossSays }
+  }
   const prepared = await deps.templateOf(message)
   if (prepared === undefined) return { kind: 'refused', says: `no template ${message.template}` }
   if (found === undefined) return { kind: 'refused', says: 'the profile is gone' }

@@ -159,6 +159,7 @@ async function openStage(
       blobs: { put: () => Promise.reject(new Error('no claim is granted')) },
       advise: () => Promise.resolve({ recommendations: [], learnedCount: 0 }),
       ageMs: () => ageMs,
+      reachedOffset: () => 0,
       templateOf: () => Promise.resolve(undefined),
       triggerEventOf: () => Promise.resolve(undefined),
     },

@@ -5,7 +5,7 @@ import { aRecord } from '../log/event-log.contract.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
 import { confirmFreshness } from './confirm-freshness.ts'
-import { createFreshness } from './freshness.ts'
+import { createFreshness, createFreshnessBuffer } from './freshness.ts'
 import type { Owned } from './ownership.ts'
 
 /** A log whose `end` answers when it is told to. */
@@ -45,7 +45,7 @@ const idle = { pendingCount: () => 0, isBusy: false }
 describe('freshness of a log that answers slowly', () => {
   it('is asked for once, is not waited for, and is that of the question', async () => {
     const { log, askedCount, answer } = slowLog()
-    const freshness = createFreshness(new SharedArrayBuffer(8))
+    const freshness = createFreshness(createFreshnessBuffer(1))
     const deps = { log, clock: systemClock, freshness }
     await log.append([aRecord()])
     const owned = anOwned(0)
@@ -67,7 +67,7 @@ describe('freshness of a log that answers slowly', () => {
   })
   it('is not waited for at all where there is more to fold', async () => {
     const { log, askedCount, answer } = slowLog()
-    const freshness = createFreshness(new SharedArrayBuffer(8))
+    const freshness = createFreshness(createFreshnessBuffer(1))
     const asked: string[] = []
     const clock = { ...systemClock, sleep: async () => void asked.push('sleep') }
     const deps = { log, clock, freshness }

@@ -8,7 +8,7 @@ import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-l
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import type { Change, StateReader } from '../state/state-store.ts'
 import { openStateFollower, type StateFollower } from './follow-state.ts'
-import { createFreshness, type Freshness } from './freshness.ts'
+import { createFreshness, createFreshnessBuffer, type Freshness } from './freshness.ts'
 import { createMeta, encodeJson, metaKey } from './meta.ts'
 import { outboxKey } from './scope.ts'
 
@@ -21,7 +21,7 @@ class World {
     identity: { incarnation: 'test', partitionCount },
   })
   readonly state: MemoryStateStore = createMemoryStateStore()
-  readonly freshness: Freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
+  readonly freshness: Freshness = createFreshness(createFreshnessBuffer(partitionCount))
   isAway = false
   isDamaged = false
   #offset = 0
@@ -49,9 +49,13 @@ class World {
     return follower
   }
 
-  async commit(offset: number, changes: readonly Change[] = []): Promise<void> {
+  async commit(
+    offset: number,
+    changes: readonly Change[] = [],
+    previousOffset = this.#offset,
+  ): Promise<void> {
     const owner = { partition: 0, epoch: 1, nonce: 'n', incarnation: 'test' }
-    const to = { previousOffset: this.#offset, offset, lastRecordId: `${offset}` }
+    const to = { previousOffset, offset, lastRecordId: `${offset}` }
     assert.deepEqual(await this.state.commit([{ ...owner, ...to, changes }]), ['committed'])
     this.#offset = offset
   }
@@ -119,6 +123,22 @@ describe('a look at the state from outside', () => {
     world.freshness.confirm(0, aheadMs)
     await looks()
     assert.equal(world.freshness.confirmedAtMs(0), aheadMs)
+  })
+
+  it('takes back what a store confirmed that has lost commits since', async (t) => {
+    const world = new World()
+    await world.log.append([aRecord()])
+    await world.follow(t)
+    const before = world.state.snapshot()
+    await world.commit(1)
+    await until(() => world.freshness.confirmedAtMs(0) > 0)
+    assert.equal(world.freshness.reachedOffset(0), 1)
+    world.state.restore(before)
+    await until(() => world.freshness.confirmedAtMs(0) === 0)
+    await looks()
+    assert.equal(world.freshness.confirmedAtMs(0), 0, 'not before it is folded again')
+    await world.commit(1, [], 0)
+    await until(() => world.freshness.confirmedAtMs(0) > 0)
   })
 
   it('tells who waits for a record that it is folded, and answers false in time', async (t) => {

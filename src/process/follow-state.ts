@@ -120,14 +120,18 @@ class Follower {
   }
 
   async look(): Promise<void> {
-    const { clock, log, state } = this.#deps
+    const { clock, log, state, freshness } = this.#deps
     const atMs = clock.nowMs()
     const ends = await Promise.all(this.#partitions.map((each) => log.end(each)))
+    const reached = this.#partitions.map((each) => freshness.reachedOffset(each))
     const heads = await Promise.all(this.#partitions.map((each) => state.head(each)))
     this.lagCount = 0
     for (const partition of this.#partitions) {
       const end = ends[partition] ?? 0
       const offset = heads[partition]?.offset ?? 0
+      // The store has lost commits, whoever owns it.
+      if (offset < (reached[partition] ?? 0)) freshness.confirm(partition, 0)
+      freshness.noteReached(partition, offset)
       this.lagCount += Math.max(0, end - offset)
       if (!this.#marks.has(partition)) this.#marks.set(partition, { end, atMs })
     }

@@ -6,14 +6,14 @@ import { aRecord } from '../log/event-log.contract.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { openStateFollower } from './follow-state.ts'
-import { createFreshness } from './freshness.ts'
+import { createFreshness, createFreshnessBuffer } from './freshness.ts'
 
 describe('waiting for a record whose offset the log did not tell', () => {
   it('waits until the state holds all that the log held when it was asked', async (t) => {
     const log = createMemoryEventLog({ identity: { incarnation: 'test', partitionCount: 2 } })
     const state = createMemoryStateStore()
     await state.acquire(0, 1, 'n')
-    const freshness = createFreshness(new SharedArrayBuffer(16))
+    const freshness = createFreshness(createFreshnessBuffer(2))
     const deps = { log, state, clock: systemClock, logger: silentLogger, freshness }
     const follower = await openStateFollower(deps, { lookMs: 1_000 })
     t.after(() => follower.close())

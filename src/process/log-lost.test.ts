@@ -13,7 +13,7 @@ import { createMemoryEventLog, type MemoryEventLog } from '../log/memory-event-l
 import { emptyBody, type NewRecord } from '../log/record.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { noDefinitions } from './definitions.ts'
-import { createFreshness } from './freshness.ts'
+import { createFreshness, createFreshnessBuffer } from './freshness.ts'
 import { runProcessor } from './processor.ts'
 import { processorDefaults } from './processor-options.ts'
 
@@ -45,7 +45,7 @@ class Running {
         ...{ state, clock: systemClock, random: systemRandom, logger },
         definitionsOf: async () => noDefinitions(),
         openScratch: createMemoryStateStore,
-        freshness: createFreshness(new SharedArrayBuffer(8 * partitionCount)),
+        freshness: createFreshness(createFreshnessBuffer(partitionCount)),
         publish: () => {},
         drain: async () => {},
         lost: (partition) => this.lost.push(partition),

@@ -12,7 +12,7 @@ import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
-import { createFreshness } from './freshness.ts'
+import { createFreshness, createFreshnessBuffer } from './freshness.ts'
 import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
 import { PartitionFold } from './partition-fold.ts'
 import { runProcessor } from './processor.ts'
@@ -108,7 +108,7 @@ describe('an event long after the last word of the owner', () => {
       {
         ...{ log: log as EventLog, state, clock, definitionsOf, random: systemRandom },
         logger: silentLogger,
-        freshness: createFreshness(new SharedArrayBuffer(8)),
+        freshness: createFreshness(createFreshnessBuffer(1)),
         openScratch: createMemoryStateStore,
         publish: () => {},
         drain: async () => {},

@@ -11,7 +11,7 @@ import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import type { StateStore } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
-import { createFreshness } from './freshness.ts'
+import { createFreshness, createFreshnessBuffer } from './freshness.ts'
 import { runProcessor } from './processor.ts'
 import { type ProcessorOptions, processorDefaults } from './processor-options.ts'
 
@@ -52,7 +52,10 @@ class World {
         clock: systemClock,
         random: systemRandom,
         logger: given.logger ?? silentLogger,
-        freshness: createFreshness(new SharedArrayBuffer(8 * partitionCount)),
+        freshness: {
+          ...createFreshness(createFreshnessBuffer(partitionCount)),
+          confirm: (partition, atMs) => owner.confirmed.push({ partition, atMs }),
+        },
         publish: ({ partition, ownedEpoch }) => {
           if (ownedEpoch !== undefined) owner.owned.set(partition, ownedEpoch)
         },
@@ -96,6 +99,8 @@ class World {
 class Owner {
   /** Epochs in force, by partition. */
   readonly owned = new Map<number, number>()
+  /** What it said of freshness, in order. */
+  readonly confirmed: { readonly partition: number; readonly atMs: number }[] = []
   stop: () => Promise<void> = async () => {}
   #assigned: (readonly number[])[] = []
   #wake: () => void = () => {}
@@ -240,9 +245,12 @@ describe('ownership', () => {
     const snapshot = world.state.snapshot()
     for (let index = 0; index < 5; index++) await world.happen(0)
     const hash = await topics(world)
+    const isTakenBack = (): boolean => owner.confirmed.some(({ atMs }) => atMs === 0)
+    assert.ok(!isTakenBack())
     world.state.restore(snapshot)
     await world.happen(1)
     await until(async () => (await topics(world)) === hash)
+    assert.ok(isTakenBack(), 'what was lost is not fresh')
     world.state.restore(empty)
     await world.happen(1)
     await until(async () => (await topics(world)) === hash)

@@ -345,6 +345,7 @@ class Processor {
       this.#refuseOrThrow(owned.fold.partition, error)
     } else {
       const { partition } = owned.fold
+      this.#deps.freshness.confirm(partition, 0)
       const says = 'the store has lost commits; folding them again from the log'
       this.#deps.logger.error({ partition, attempted }, says)
     }

@@ -129,7 +129,8 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 /** Tells everybody what a commit made true. */
 function publish(deps: WorkerDeps, delivery: Delivery | undefined, published: Published): void {
   // The index may live on another thread: one message for a commit, not one for each event.
-  const { partition } = published
+  const { partition, offset } = published
+  deps.freshness.noteReached(partition, offset)
   let learned: Interaction[] = []
   let next = 1
   const tellLearned = (): void => {
@@ -189,6 +190,7 @@ function openDelivery(
       blobs: deps.blobs,
       advise: (request) => deps.advisor.advise(request),
       ageMs: (partition) => clock.nowMs() - freshness.confirmedAtMs(partition),
+      reachedOffset: (partition) => freshness.reachedOffset(partition),
       templateOf: (message) => definitions.templateOf(message),
       triggerEventOf: (partition, message) => readTriggerEvent(log, partition, message),
     },

@@ -74,6 +74,7 @@ export const handsOverBeforeGrant: Wiring = {
         place: { state, workspace, partitionCount: log.identity.partitionCount },
         advise: (request) => deps.advisor.advise(request),
         ageMs: (partition) => clock.nowMs() - freshness.confirmedAtMs(partition),
+        reachedOffset: (partition) => freshness.reachedOffset(partition),
         templateOf,
         triggerEventOf: async () => undefined,
       },

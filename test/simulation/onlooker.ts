@@ -27,7 +27,7 @@ export function watchOthers(
     else await follower.look()
   }
   return {
-    confirm: (partition, atMs) => freshness.confirm(partition, atMs),
+    ...freshness,
     confirmedAtMs(partition) {
       const now = clock.monotonicMs()
       if (now >= nextAtMs) {

@@ -6,7 +6,7 @@
 
 import { OperatingError } from '../../src/lib/errors.ts'
 import type { Random } from '../../src/lib/random.ts'
-import { createFreshness, type Freshness } from '../../src/process/freshness.ts'
+import { createFreshness, createFreshnessBuffer, type Freshness } from '../../src/process/freshness.ts'
 import type { EffectName, FaultKind, FaultPlan, Side } from './fault-plan.ts'
 import type { Observer } from './observer.ts'
 import { createProcessClock, type ProcessClock, type Timeline } from './virtual-clock.ts'
@@ -43,7 +43,7 @@ export class OwnerProcess {
     this.name = name
     this.random = deps.random
     this.clock = createProcessClock(deps.timeline, this)
-    this.freshness = createFreshness(new SharedArrayBuffer(8 * partitionCount))
+    this.freshness = createFreshness(createFreshnessBuffer(partitionCount))
   }
 
   get isPaused(): boolean {

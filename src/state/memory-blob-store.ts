@@ -1,9 +1,15 @@
-/** Blobs in memory, for tests and the simulator. */
+/** Blobs in memory, for tests and the simulator, which can lose some. */
 
 import { sha256Hex } from '../lib/hash.ts'
 import { type BlobStore, checkBlobSizes } from './blob-store.ts'
 
-export function createMemoryBlobStore(): BlobStore {
+export interface MemoryBlobStore extends BlobStore {
+  /** In the order in which they were stored first. */
+  hashes(): readonly string[]
+  forget(hash: string): void
+}
+
+export function createMemoryBlobStore(): MemoryBlobStore {
   const blobs = new Map<string, Uint8Array>()
   return {
     async put(given) {
@@ -18,5 +24,7 @@ export function createMemoryBlobStore(): BlobStore {
       return blobs.get(hash)?.slice()
     },
     async close() {},
+    hashes: () => [...blobs.keys()],
+    forget: (hash) => blobs.delete(hash),
   }
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { compareKeys } from './key-order.ts'
 import { createMemoryStateStore } from './memory-state-store.ts'
 import { aCommit, describeStateStore } from './state-store.contract.ts'
-import type { StateStore } from './state-store.ts'
+import { noHead, type StateStore } from './state-store.ts'
 
 describeStateStore('memory', async () => createMemoryStateStore())
 
@@ -64,8 +64,33 @@ it('goes back to any snapshot, older and newer ones than the last, as copies wou
   )
 })
 
-async function whole(store: StateStore) {
-  return { head: await store.head(0), entries: await store.scan(0, '', '', 9) }
+it('loses one partition alone, its newest commits or all, and has it again', async () => {
+  const store = createMemoryStateStore()
+  const commitBoth = async (previousOffset: number, key: string): Promise<void> => {
+    const changes = [{ key, value: new Uint8Array([1]) }]
+    const given = { previousOffset, offset: previousOffset + 1, changes }
+    const commits = [0, 1].map((partition) => aCommit({ ...given, partition }))
+    assert.deepEqual(await store.commit(commits), ['committed', 'committed'])
+  }
+  for (const partition of [0, 1]) await store.acquire(partition, 1, 'n1')
+  await commitBoth(0, 'a')
+  const older = { taken: store.snapshot(), expected: await whole(store) }
+  await commitBoth(1, 'b')
+  const newer = { taken: store.snapshot(), expected: await whole(store) }
+  const other = await whole(store, 1)
+  store.restore(older.taken, 0)
+  assert.deepEqual(await whole(store), older.expected)
+  store.empty(0)
+  assert.deepEqual(await whole(store), { head: noHead, entries: [] })
+  assert.deepEqual(store.headNow(0), noHead)
+  assert.deepEqual(await whole(store, 1), other, 'the other stays as it is')
+  store.restore(newer.taken)
+  assert.deepEqual(await whole(store), newer.expected)
+  assert.deepEqual(await whole(store, 1), other)
+})
+
+async function whole(store: StateStore, partition = 0) {
+  return { head: await store.head(partition), entries: await store.scan(partition, '', '', 9) }
 }
 
 it('orders keys as their UTF-8 bytes do', () => {

@@ -1,7 +1,8 @@
 /**
  * The state in memory: for what a worker folds beside the real state and throws away, for tests,
  * and for the simulator, which can take it back to what it was: `snapshot` and `restore` play a
- * store that lost its newest commits. Nothing asynchronous but resolved promises.
+ * store that lost its newest commits, `empty` one that lost all; of one partition alone, where it
+ * lies on a node of its own. Nothing asynchronous but resolved promises.
  */
 
 import { assertCommitFits, compareKeys, rangeOf } from './key-order.ts'
@@ -36,7 +37,11 @@ interface Undo {
 
 export interface MemoryStateStore extends StateStore {
   snapshot(): MemoryStateSnapshot
-  restore(snapshot: MemoryStateSnapshot): void
+  /** Takes the partition back, or all where none is named. */
+  restore(snapshot: MemoryStateSnapshot, partition?: number): void
+  empty(partition: number): void
+  /** The head without a turn of promises, for whoever sees every effect in order. */
+  headNow(partition: number): Head
   /** Keys kept in the partition. */
   count(partition: number): number
 }
@@ -64,6 +69,13 @@ export function createMemoryStateStore(): MemoryStateStore {
     const target = partitionAt(partition)
     moveOn({ partition, head: target.head, values: [] })
     target.head = head
+  }
+
+  const goBack = ({ partition, head, values }: Undo): void => {
+    const target = partitionAt(partition)
+    const before = { partition, head: target.head, values: change(target, values) }
+    target.head = head
+    moveOn(before)
   }
 
   const partitionAt = (partition: number): MemoryPartition => {
@@ -115,19 +127,26 @@ export function createMemoryStateStore(): MemoryStateStore {
       hasSnapshots = true
       return { version: newest }
     },
-    restore(snapshot) {
-      const undone: Undo[] = []
-      for (let at = snapshot.version; at.next !== undefined; at = at.next) undone.push(...at.undo)
+    restore(snapshot, only) {
       // Going back is one more change: what was snapshot before it, or behind, is there still.
-      for (const { partition, head, values } of undone.reverse()) {
-        const target = partitionAt(partition)
-        const before = { partition, head: target.head, values: change(target, values) }
-        target.head = head
-        moveOn(before)
+      for (const undo of undoneSince(snapshot)) {
+        if (only === undefined || undo.partition === only) goBack(undo)
       }
     },
+    empty(partition) {
+      const values = partitionAt(partition).keys.map((key) => ({ key, value: undefined }))
+      goBack({ partition, head: noHead, values: values.reverse() })
+    },
+    headNow: (partition) => partitionAt(partition).head,
     count: (partition) => partitionAt(partition).keys.length,
   }
+}
+
+/** Returns what leads back to a snapshot, from the newest change on. */
+function undoneSince({ version }: MemoryStateSnapshot): readonly Undo[] {
+  const undone: Undo[] = []
+  for (let at = version; at.next !== undefined; at = at.next) undone.push(...at.undo)
+  return undone.reverse()
 }
 
 function applyCommit(

@@ -1,6 +1,7 @@
 /**
- * Three orders of effects that look harmless and are wrong, each made of the real parts put
- * together badly. The simulation must find each of them; see `broken-orders.test.ts`.
+ * Orders of effects that look harmless and are wrong, and trust in stores that they do not deserve,
+ * each made of the real parts put together badly. The simulation must find each of them; see
+ * `broken-orders.test.ts`.
  */
 
 import type { ClaimSkeleton } from '../../src/campaign/message.ts'
@@ -11,7 +12,7 @@ import { createDefinitionsCache } from '../../src/process/definitions-cache.ts'
 import { runProcessor } from '../../src/process/processor.ts'
 import { outboxPrefix, parseOutboxKey } from '../../src/process/scope.ts'
 import { runWorker } from '../../src/process/worker.ts'
-import type { PartitionCommit } from '../../src/state/state-store.ts'
+import type { CommitAnswer, Head, PartitionCommit } from '../../src/state/state-store.ts'
 import type { Wiring } from './cluster.ts'
 
 /** Tells other partitions what a commit will say, and commits after. */
@@ -45,6 +46,54 @@ export const movesOffsetBeforeState: Wiring = {
       return await store.commit(bodies)
     },
   }),
+}
+
+/** Goes on from what it remembers, where the store has lost commits. */
+export const goesOnOverALoss: Wiring = {
+  runWorker,
+  wrapState(_, store) {
+    const left = new Map<number, Head>()
+    const head = async (partition: number): Promise<Head> => {
+      const [found, own] = [await store.head(partition), left.get(partition)]
+      return own !== undefined && found.epoch <= own.epoch ? own : found
+    }
+    const commitOne = async (commit: PartitionCommit): Promise<CommitAnswer> => {
+      const { partition, epoch, nonce } = commit
+      let [answer = 'moved'] = await store.commit([commit])
+      const found = await store.head(partition)
+      if (answer !== 'committed' && found.epoch <= epoch) {
+        await store.acquire(partition, epoch, nonce)
+        answer = (await store.commit([{ ...commit, previousOffset: found.offset }]))[0] ?? answer
+      }
+      if (answer === 'committed') left.set(partition, commit)
+      return answer
+    }
+    return { ...store, head, commit: (commits) => Promise.all(commits.map(commitOne)) }
+  },
+}
+
+/** Believes what a copy says, of whichever commit it is. */
+export const readsAnyCopy: Wiring = {
+  runWorker,
+  wrapCopy(copy) {
+    const tags = new Map<number, string>()
+    return {
+      ...copy,
+      async begin(partition, tag) {
+        await copy.begin(partition, tag)
+        tags.set(partition, tag)
+      },
+      async apply(partition, from, to) {
+        const isApplied = await copy.apply(partition, from, to)
+        if (isApplied) tags.set(partition, to.tag)
+        return isApplied
+      },
+      async get(partition, keys) {
+        const { values } = await copy.get(partition, keys)
+        return { tag: tags.get(partition) ?? '', values }
+      },
+    }
+  },
 }
 
 /** Takes an appended claim for a grant, and does not wait for what the fold says. */

@@ -100,7 +100,7 @@ async function checkEvidence(
   scene: Scene,
   results: ReadonlyMap<string, ResultSkeleton>,
 ): Promise<void> {
-  const { observer, blobs, random } = scene
+  const { observer, blobs, blobLosses, random } = scene
   const rendered = observer.handOvers.filter(({ messageId, attempt }) => {
     return results.get(`${messageId}|${attempt}`)?.evidenceHash !== undefined
   })
@@ -112,7 +112,9 @@ async function checkEvidence(
   for (let made = 0; made < renderedAgainCount && rendered.length > 0; made++) {
     const seen = rendered[Math.floor(random.unit() * rendered.length)] as SeenHandOver
     const result = results.get(`${seen.messageId}|${seen.attempt}`)
-    const bytes = await blobs.get(result?.evidenceHash ?? '')
+    const hash = result?.evidenceHash ?? ''
+    const bytes = await blobs.get(hash)
+    if (bytes === undefined && blobLosses.isLost(hash)) continue
     if (bytes === undefined) {
       observer.violate('I10', `${seen.messageId} has no evidence`)
       continue

@@ -4,7 +4,7 @@
  * beside it.
  *
  * Log, side store and mailbox outlive every owner. The state does too, but may lose its newest
- * commits when an owner dies: it goes back to one of the last snapshots.
+ * commits, with its owners or under them: see state-losses.ts.
  */
 
 import { forgottenEvent } from '../../src/delivery/watch-due.ts'
@@ -18,33 +18,34 @@ import { createBlend } from '../../src/recommend/blend.ts'
 import type { BlobStore } from '../../src/state/blob-store.ts'
 import {
   createMemoryStateStore,
-  type MemoryStateSnapshot,
   type MemoryStateStore,
 } from '../../src/state/memory-state-store.ts'
+import type { StateCopy } from '../../src/state/state-copy.ts'
 import type { StateStore } from '../../src/state/state-store.ts'
 import type { Renderer } from '../../src/template/template.ts'
-import type { DrawnWorld } from './drawn-world.ts'
+import type { BlobLosses } from './blob-losses.ts'
+import { copiedFeature, type DrawnWorld, sharedFeature } from './drawn-world.ts'
 import { type FaultPlan, shuffle } from './fault-plan.ts'
+import { HotCopy } from './hot-copy.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Observer } from './observer.ts'
 import { watchOthers } from './onlooker.ts'
-import { type StateDisk, wrapBlobs, wrapLog, wrapMailer, wrapState } from './owner-ports.ts'
+import {
+  type StateDisk,
+  watchShown,
+  wrapBlobs,
+  wrapLog,
+  wrapMailer,
+  wrapState,
+} from './owner-ports.ts'
 import { OwnerProcess } from './owner-process.ts'
 import { Sharing } from './sharing.ts'
+import { StateLosses } from './state-losses.ts'
 import type { Timeline } from './virtual-clock.ts'
-import {
-  addressSecret,
-  minuteMs,
-  partitionCount,
-  secondMs,
-  workspace,
-} from './world-definitions.ts'
+import { addressSecret, minuteMs, secondMs, workspace } from './world-definitions.ts'
 
 const restartMsMax = 2 * minuteMs
-const snapshotShare = 1 / 80
-const snapshotCount = 3
 const stopMsMax = 60 * minuteMs
-const sharedShare = 1 / 5
 const sharedOwnerCount = 2
 const sessionMs = 10 * secondMs
 
@@ -52,6 +53,7 @@ const sessionMs = 10 * secondMs
 export interface Wiring {
   readonly runWorker: typeof runWorker
   wrapState?(process: OwnerProcess, store: StateStore, ports: WorkerDeps['log']): StateStore
+  wrapCopy?(copy: StateCopy): StateCopy
 }
 
 export interface ClusterDeps {
@@ -62,6 +64,7 @@ export interface ClusterDeps {
   readonly log: MemoryEventLog
   readonly store: MemoryStateStore
   readonly blobs: BlobStore
+  readonly blobLosses: BlobLosses
   readonly mailbox: Mailbox
   readonly renderer: Renderer
   readonly wiring: Wiring
@@ -85,16 +88,21 @@ export class Cluster {
   /** Present where several processes share the partitions. */
   readonly #sharing: Sharing | undefined
   readonly #options: WorkerOptions
-  #snapshots: { readonly state: MemoryStateSnapshot }[] = []
+  readonly #losses: StateLosses
+  readonly #hotCopy: HotCopy | undefined
   #startedCount = 0
   #isStarting = false
 
   constructor(deps: ClusterDeps) {
     this.#deps = deps
+    this.#losses = new StateLosses(deps)
+    this.#hotCopy = deps.drawn.features.has(copiedFeature)
+      ? new HotCopy(deps, deps.wiring.wrapCopy)
+      : undefined
     const { random, drawn } = deps
     const { tickMs, idleMs, dueLookMs } = drawn.pace
     const layouts = [[[0, 1, 2]], [[0, 1], [2]], [[0], [1], [2]]]
-    const isShared = random.unit() < sharedShare
+    const isShared = drawn.features.has(sharedFeature)
     const layout = layouts[Math.floor(random.unit() * layouts.length)] ?? [[0, 1, 2]]
     this.#layout = isShared ? [[0, 1, 2]] : layout
     this.#sharing = isShared ? new Sharing(deps.timeline, random) : undefined
@@ -143,9 +151,18 @@ export class Cluster {
 
   /** Asks the owner that is awake to end in order; another one starts once it has. */
   async stopInOrder(): Promise<void> {
-    const { timeline, observer } = this.#deps
     const running = [...this.#running].find(({ process }) => !process.isPaused)
-    if (running === undefined) return
+    if (running !== undefined) await this.#stop(running)
+  }
+
+  /** The side store is emptied; once it is mended, all are started again, one after the other. */
+  async loseBlobs(): Promise<void> {
+    await this.#deps.blobLosses.loseAll()
+    for (const running of [...this.#running]) await this.#stop(running)
+  }
+
+  async #stop(running: Running): Promise<void> {
+    const { timeline, observer } = this.#deps
     observer.note(running.process.name, 'is asked to stop')
     running.stop.abort()
     await timeline.sleep(stopMsMax)
@@ -161,9 +178,16 @@ export class Cluster {
     void (async () => {
       await timeline.sleep(1 + 3 * secondMs * random.unit() ** 2)
       observer.note('world', 'power is lost')
-      await this.#rollBack()
+      this.#rollBack()
       this.ensureOwner()
     })()
+  }
+
+  /** All owners die, and the state with them; the log is all there is. */
+  loseState(): void {
+    this.#killAll()
+    this.#losses.empty()
+    this.ensureOwner()
   }
 
   async #startLater(afterMs: number): Promise<void> {
@@ -183,6 +207,10 @@ export class Cluster {
         plan,
         random,
         onDeath: (dead, isRolledBack) => this.#died(dead, isRolledBack),
+        onLoss: (kind) => {
+          this.#losses.lose(kind)
+          if (kind === 'empty') void this.loseBlobs()
+        },
         onPause: (_, ms) => {
           void this.#startLater(ms * random.unit())
           void this.#shareAround(ms)
@@ -208,12 +236,15 @@ export class Cluster {
   }
 
   #portsOf(process: OwnerProcess): WorkerDeps {
-    const { observer, plan, log, store, blobs, mailbox, renderer, wiring, drawn } = this.#deps
-    const ports = { process, observer, plan, timeline: this.#deps.timeline, drawn }
+    const { observer, plan, log, blobs, mailbox, renderer, wiring, drawn } = this.#deps
+    const { timeline } = this.#deps
+    const ports = { process, observer, plan, timeline, drawn, losses: this.#losses }
     const advisor = createAdvisor(
       createBlend({ sessionCountMax: 256, itemCountMax: 256, eventCountMax: 4096 }),
     )
-    const state = wrapState(ports, this.#snapshotting(store), this.disk)
+    const primary = wrapState(ports, this.#losses.watch(), this.disk)
+    const copied = this.#hotCopy?.before(primary, process) ?? primary
+    const state = watchShown(ports, copied)
     const owned = wrapLog(ports, log)
     const read = { log: owned, state }
     return {
@@ -248,22 +279,9 @@ export class Cluster {
     }
   }
 
-  #snapshotting(store: MemoryStateStore): StateStore {
-    return {
-      ...store,
-      commit: async (commits) => {
-        if (this.#deps.random.unit() < snapshotShare || this.#snapshots.length === 0) {
-          this.#snapshots.push({ state: store.snapshot() })
-          if (this.#snapshots.length > snapshotCount) this.#snapshots.shift()
-        }
-        return await store.commit(commits)
-      },
-    }
-  }
-
   #died(process: OwnerProcess, isRolledBack: boolean): void {
     this.#remove(process, 'killed')
-    if (isRolledBack) void this.#rollBack()
+    if (isRolledBack) this.#rollBack()
     this.ensureOwner()
   }
 
@@ -278,8 +296,9 @@ export class Cluster {
       this.#remove(process, running.stop.signal.aborted ? 'stopped in order' : 'ended unasked')
     } else {
       const code = error instanceof OperatingError ? error.code : 'no operating error'
+      const isWanting = code === 'BLOB_MISSING' && this.#deps.blobLosses.isLacking
       const isExpected =
-        error instanceof OperatingError && (error.retryable || code === 'OWNER_FENCED')
+        error instanceof OperatingError && (error.retryable || code === 'OWNER_FENCED' || isWanting)
       if (!isExpected) {
         const says = error instanceof Error ? (error.stack ?? error.message) : String(error)
         this.#deps.observer.violate('error', `${process.name} ended by ${says}`)
@@ -309,23 +328,16 @@ export class Cluster {
   }
 
   /** The machine lost power: all owners on it die, and the state forgets its newest commits. */
-  async #rollBack(): Promise<void> {
-    const { random, store, observer } = this.#deps
+  #rollBack(): void {
+    this.#killAll()
+    this.#losses.rollBack()
+  }
+
+  #killAll(): void {
     for (const { process } of [...this.#running]) {
       process.die()
       this.#remove(process, 'killed')
     }
-    const kept = this.#snapshots[Math.floor(random.unit() * this.#snapshots.length)]
-    if (kept === undefined) return
-    store.restore(kept.state)
-    this.#snapshots = this.#snapshots.slice(0, this.#snapshots.indexOf(kept) + 1)
-    const heads = await Promise.all(
-      Array.from({ length: partitionCount }, (_, partition) => store.head(partition)),
-    )
-    observer.rolledBack(
-      heads.map(({ offset }) => offset),
-      heads.map(({ epoch }) => epoch),
-    )
   }
 }
 

@@ -44,8 +44,13 @@ export const features = [
   'a log that tells no offsets',
   'a log that shows records late',
   'a state that takes commits late',
+  'owners that share a state elsewhere',
+  'a hot copy before the state',
 ] as const
 export type Feature = (typeof features)[number]
+export const sharedFeature: Feature = 'owners that share a state elsewhere'
+/** As DynamoDB with Redis before it: the copy may lose anything, the state behind it nothing. */
+export const copiedFeature: Feature = 'a hot copy before the state'
 
 /** What a feature is nothing without. */
 const needs: Partial<Record<Feature, readonly Feature[]>> = {
@@ -54,6 +59,7 @@ const needs: Partial<Record<Feature, readonly Feature[]>> = {
   'segment loyal': ['the later definitions'],
   'segment spenders': ['the later definitions'],
   'segment watchers': ['trait views_lately'],
+  'a hot copy before the state': ['owners that share a state elsewhere'],
   'trait session_views': ['the first definitions'],
   'trait last_item': ['the first definitions'],
   'trait session_items': ['the later definitions'],
@@ -77,6 +83,8 @@ const shares: Partial<Record<Feature, number>> = {
   'the later definitions': 3 / 4,
   // Where events are folded one by one a commit is made for each: most of the time of a seed.
   'a log that is asked now and then': 3 / 4,
+  [sharedFeature]: 1 / 4,
+  [copiedFeature]: 1 / 3,
 }
 
 /** Times of an owner that only look, and how old data may be, which has to be above them. */

@@ -3,10 +3,12 @@
  *
  * A fault point is a kind of fault at an effect. Each seed arms `faultCount` points, each from an
  * instant on; the first matching effect behind that instant is hit, once. Over many seeds every
- * point must be hit: one that never is guards nothing.
+ * point must be hit: one that never is guards nothing. Where owners share a state elsewhere, it
+ * brings what only such a state does besides.
  */
 
 import type { Random } from '../../src/lib/random.ts'
+import { copiedFeature, type Feature, sharedFeature } from './drawn-world.ts'
 
 export const ownerAppends = ['owner', 'tick', 'outbox', 'claim', 'result'] as const
 export type OwnerAppend = (typeof ownerAppends)[number]
@@ -27,6 +29,10 @@ const running: readonly EffectName[] = all.filter((name) => name !== 'acquire')
 /** Before or after the effect. */
 export type Side = 'before' | 'after'
 
+/** What a state elsewhere loses under living owners; see state-losses.ts. */
+export const lossKinds = ['rewind', 'rewind-one', 'empty', 'empty-one'] as const
+export type LossKind = (typeof lossKinds)[number]
+
 export const faultKinds = [
   'crash',
   'pause',
@@ -35,6 +41,7 @@ export const faultKinds = [
   'refuse',
   'twice',
   'roll-back',
+  ...lossKinds,
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 
@@ -44,6 +51,9 @@ export interface EffectPoint {
   readonly side: Side
 }
 
+/** Of those that only a state elsewhere can have, or a copy before it. */
+const lossCount = 4
+const copyCount = 2
 const sides: readonly Side[] = ['before', 'after']
 const retried: readonly EffectName[] = [...appends, 'commit']
 
@@ -65,6 +75,13 @@ const effectPoints: readonly EffectPoint[] = [
   ...pointsOf('roll-back', ['commit', 'append-claim', 'append-result', 'hand-over'], ['after']),
 ]
 
+const lossPoints: readonly EffectPoint[] = [
+  ...pointsOf('rewind', ['commit', 'put-blob'], ['after']),
+  ...pointsOf('rewind-one', ['commit', 'append-claim', 'append-outbox'], ['after']),
+  ...pointsOf('empty', ['commit'], ['after']),
+  ...pointsOf('empty-one', ['commit', 'put-blob'], ['after']),
+]
+
 /** What goes wrong outside of one effect of an owner. */
 export const worldFaults = [
   'mailer defers',
@@ -84,17 +101,35 @@ export const worldFaults = [
   'event appended twice',
   'event slow, others pass it',
   'record that cannot be folded',
+  'state is lost, all stop',
 ] as const
-export type WorldFault = (typeof worldFaults)[number]
+/** Of a copy before a state elsewhere; see hot-copy.ts. */
+export const copyFaults = [
+  'hot copy goes back',
+  'hot copy is emptied',
+  'hot copy is away',
+  'hot copy reply lost',
+] as const
+/** Of the side store of a state elsewhere; see blob-losses.ts. */
+export const blobFaults = ['newest evidence is lost', 'side store is emptied'] as const
+export type WorldFault =
+  | (typeof worldFaults)[number]
+  | (typeof copyFaults)[number]
+  | (typeof blobFaults)[number]
 
 export function nameOf(point: EffectPoint): string {
   return `${point.kind} ${point.side} ${point.effect}`
 }
 
-const pointsByName = new Map(effectPoints.map((each) => [nameOf(each), each]))
+const pointsByName = new Map([...effectPoints, ...lossPoints].map((each) => [nameOf(each), each]))
+
+/** Of a machine that has its state beside it, in a fixed order. */
+const ownNames: readonly string[] = [...effectPoints.map(nameOf), ...worldFaults]
+/** Of a state elsewhere that may lose what it took, and its side store with it. */
+const losingNames: readonly string[] = [...lossPoints.map(nameOf), ...blobFaults]
 
 /** All names, in a fixed order. */
-export const faultPointNames: readonly string[] = [...effectPoints.map(nameOf), ...worldFaults]
+export const faultPointNames: readonly string[] = [...ownNames, ...losingNames, ...copyFaults]
 
 interface Armed {
   readonly fromMs: number
@@ -107,13 +142,31 @@ export class FaultPlan {
   readonly hits = new Map<string, number>()
   readonly #armed: Armed[]
 
-  constructor(random: Random, startMs: number, lengthMs: number, faultCount: number) {
-    const names = shuffle(random, faultPointNames).slice(0, faultCount)
+  constructor(
+    random: Random,
+    given: {
+      readonly startMs: number
+      readonly lengthMs: number
+      readonly faultCount: number
+      readonly features: ReadonlySet<Feature>
+    },
+  ) {
+    const { startMs, lengthMs, faultCount, features } = given
+    const names = shuffle(random, ownNames).slice(0, faultCount)
+    if (features.has(copiedFeature)) names.push(...shuffle(random, copyFaults).slice(0, copyCount))
+    else if (features.has(sharedFeature)) {
+      names.push(...shuffle(random, losingNames).slice(0, lossCount))
+    }
     this.#armed = names.map((name) => ({
       name,
       fromMs: startMs + lengthMs * random.unit(),
       point: pointsByName.get(name),
     }))
+  }
+
+  /** True until the fault is hit. */
+  isArmed(name: string): boolean {
+    return this.#armed.some((each) => each.name === name)
   }
 
   /** Nothing goes wrong from now on. */

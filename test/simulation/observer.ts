@@ -16,7 +16,7 @@ import { countThrough } from '../../src/log/count-through.ts'
 import type { Place } from '../../src/log/event-log.ts'
 import type { LogRecord, NewRecord } from '../../src/log/record.ts'
 import { decodePerson } from '../../src/profile/person.ts'
-import type { CommitAnswer, PartitionCommit } from '../../src/state/state-store.ts'
+import type { CommitAnswer, Head, PartitionCommit } from '../../src/state/state-store.ts'
 import type { Timeline } from './virtual-clock.ts'
 import { addressSecret, partitionCount } from './world-definitions.ts'
 
@@ -150,12 +150,10 @@ export class Observer {
   }
 
   /** The store lost its newest commits; what they let happen has happened all the same. */
-  rolledBack(offsets: readonly number[], epochs: readonly number[]): void {
-    this.note('world', `state rolled back to ${offsets.join(' ')}`)
-    offsets.forEach((offset, partition) => {
-      this.committedOffsets[partition] = offset
-      this.#epochs[partition] = epochs[partition] ?? 0
-    })
+  rolledBack(partition: number, { offset, epoch }: Head): void {
+    this.note('world', `partition ${partition} of the state is back at ${offset}`)
+    this.committedOffsets[partition] = offset
+    this.#epochs[partition] = epoch
   }
 
   /** A person is about to be read, to be shown: notes how old the state is at this instant. */

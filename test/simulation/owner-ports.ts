@@ -6,11 +6,12 @@ import { type EventLog, glanceCountMax } from '../../src/log/event-log.ts'
 import type { NewRecord } from '../../src/log/record.ts'
 import type { BlobStore } from '../../src/state/blob-store.ts'
 import type { CommitAnswer, PartitionCommit, StateStore } from '../../src/state/state-store.ts'
-import type { DrawnWorld, Feature } from './drawn-world.ts'
+import { type DrawnWorld, type Feature, sharedFeature } from './drawn-world.ts'
 import type { EffectName, FaultPlan } from './fault-plan.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Observer } from './observer.ts'
 import type { OwnerProcess } from './owner-process.ts'
+import type { StateLosses } from './state-losses.ts'
 import type { Timeline } from './virtual-clock.ts'
 import { minuteMs } from './world-definitions.ts'
 
@@ -31,12 +32,17 @@ export interface PortDeps {
   readonly plan: FaultPlan
   readonly timeline: Timeline
   readonly drawn: DrawnWorld
+  readonly losses: StateLosses
 }
 
-export function wrapLog({ process, observer, timeline, drawn }: PortDeps, log: EventLog): EventLog {
+export function wrapLog(
+  { process, observer, timeline, drawn, losses }: PortDeps,
+  log: EventLog,
+): EventLog {
   const { name } = process
   const has = (feature: Feature): boolean => drawn.features.has(feature)
   const isAskedRarely = has('a log that is asked now and then')
+  const isShared = has(sharedFeature)
   const tellsOffsets = !has('a log that tells no offsets')
   const isLate = (): boolean =>
     has('a log that shows records late') && process.random.unit() < lateShare
@@ -57,7 +63,8 @@ export function wrapLog({ process, observer, timeline, drawn }: PortDeps, log: E
           : page
       }),
     async wait(partitions, after, signal) {
-      await log.wait(partitions, after, signal)
+      const waiting = log.wait(partitions, after, signal)
+      await (isShared ? Promise.race([waiting, losses.nextLook(signal)]) : waiting)
       // What comes before it is asked again is read together.
       if (isAskedRarely) await timeline.sleep(askMsMax * process.random.unit(), signal)
       await process.awake()
@@ -77,39 +84,46 @@ function appendName(records: readonly NewRecord[]): EffectName {
   return 'append-claim'
 }
 
+interface Sent {
+  readonly commit: PartitionCommit
+  readonly lossCount: number
+}
+
 export interface StateDisk {
   isFull: boolean
 }
 
 export function wrapState(
-  { process, observer, timeline, drawn }: PortDeps,
+  { process, observer, timeline, drawn, losses }: PortDeps,
   store: StateStore,
   disk: StateDisk,
 ): StateStore {
   const { name } = process
   const isSometimesLate = drawn.features.has('a state that takes commits late')
-  const commit = async (commits: readonly PartitionCommit[]): Promise<readonly CommitAnswer[]> => {
-    const answers = await store.commit(commits)
-    commits.forEach((each, index) => observer.committed(name, each, answers[index] ?? 'moved'))
-    return answers
+  /** How often the store had lost some when it was last heard of. */
+  const known = new Map<number, number>()
+  const commitOne = async (sent: Sent): Promise<CommitAnswer> => {
+    const { commit, lossCount } = sent
+    const now = losses.counts[commit.partition]
+    known.set(commit.partition, now ?? 0)
+    const [answer = 'moved'] = lossCount === now ? await store.commit([commit]) : []
+    observer.committed(name, commit, answer)
+    return answer
   }
+  const commit = (sent: readonly Sent[]): Promise<readonly CommitAnswer[]> =>
+    Promise.all(sent.map(commitOne))
   return {
     async head(partition) {
       await process.awake()
       return await store.head(partition)
     },
-    get(partition, keys) {
-      const [first = '', second = ''] = keys
-      const isShown =
-        keys.length === 3 && first.startsWith('person/') && second.startsWith('trait/')
-      if (isShown) observer.readToShow(name, partition, first.slice('person/'.length))
-      return process.effect('read-state', () => store.get(partition, keys))
-    },
+    get: (partition, keys) => process.effect('read-state', () => store.get(partition, keys)),
     scan: (partition, prefix, after, countMax) =>
       process.effect('read-state', () => store.scan(partition, prefix, after, countMax)),
     acquire: (partition, epoch, nonce) =>
       process.effect('acquire', async () => {
         const answer = await store.acquire(partition, epoch, nonce)
+        known.set(partition, losses.counts[partition] ?? 0)
         observer.acquired(name, partition, epoch, answer)
         return answer
       }),
@@ -120,14 +134,37 @@ export function wrapState(
     commit: (commits) =>
       process.effect('commit', async () => {
         if (disk.isFull) throw new OperatingError('DISK_FULL', 'commit')
+        const sent = commits.map((each) => ({
+          commit: each,
+          lossCount: known.get(each.partition) ?? 0,
+        }))
         if (isSometimesLate && process.random.unit() < lateCommitShare) {
           // Nobody waits for it any more, and whoever sent it may be dead when it arrives.
-          void timeline.sleep(lateCommitMsMax * process.random.unit()).then(() => commit(commits))
+          void timeline.sleep(lateCommitMsMax * process.random.unit()).then(() => commit(sent))
           throw new OperatingError('STORE_UNREACHABLE', 'commit')
         }
-        return await commit(commits)
+        return await commit(sent)
       }),
     close: async () => {},
+  }
+}
+
+/** Tells the observer who is about to be shown, from wherever it is read. */
+export function watchShown({ process, observer }: PortDeps, store: StateStore): StateStore {
+  return {
+    head: (partition) => store.head(partition),
+    scan: (partition, prefix, after, countMax) => store.scan(partition, prefix, after, countMax),
+    acquire: (partition, epoch, nonce) => store.acquire(partition, epoch, nonce),
+    release: (partition, epoch, nonce) => store.release(partition, epoch, nonce),
+    commit: (commits) => store.commit(commits),
+    close: async () => {},
+    get(partition, keys) {
+      const [first = '', second = ''] = keys
+      const isShown =
+        keys.length === 3 && first.startsWith('person/') && second.startsWith('trait/')
+      if (isShown) observer.readToShow(process.name, partition, first.slice('person/'.length))
+      return store.get(partition, keys)
+    },
   }
 }
 

@@ -6,8 +6,12 @@
 
 import { OperatingError } from '../../src/lib/errors.ts'
 import type { Random } from '../../src/lib/random.ts'
-import { createFreshness, createFreshnessBuffer, type Freshness } from '../../src/process/freshness.ts'
-import type { EffectName, FaultKind, FaultPlan, Side } from './fault-plan.ts'
+import {
+  createFreshness,
+  createFreshnessBuffer,
+  type Freshness,
+} from '../../src/process/freshness.ts'
+import type { EffectName, FaultKind, FaultPlan, LossKind, Side } from './fault-plan.ts'
 import type { Observer } from './observer.ts'
 import { createProcessClock, type ProcessClock, type Timeline } from './virtual-clock.ts'
 import { minuteMs, partitionCount } from './world-definitions.ts'
@@ -26,6 +30,8 @@ export interface ProcessDeps {
   readonly random: Random
   /** Told of what ends or stops the process; another one may have to take over. */
   onDeath(process: OwnerProcess, isRolledBack: boolean): void
+  /** The state forgets, and the process lives on. */
+  onLoss(kind: LossKind): void
   onPause(process: OwnerProcess, lengthMs: number): void
 }
 
@@ -113,6 +119,12 @@ export class OwnerProcess {
       case 'lose-reply':
       case 'refuse':
         throw new OperatingError('LOG_OVERLOADED', `${name}: ${kind}`)
+      case 'rewind':
+      case 'rewind-one':
+      case 'empty':
+      case 'empty-one':
+        this.#deps.onLoss(kind)
+        break
       case 'twice':
         break
     }

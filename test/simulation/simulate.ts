@@ -7,14 +7,14 @@ import { createSeededRandom, type Random } from '../../src/lib/random.ts'
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/log/memory-event-log.ts'
 import type { RecordKind } from '../../src/log/record.ts'
 import { runWorker } from '../../src/process/worker.ts'
-import type { BlobStore } from '../../src/state/blob-store.ts'
-import { createMemoryBlobStore } from '../../src/state/memory-blob-store.ts'
+import { createMemoryBlobStore, type MemoryBlobStore } from '../../src/state/memory-blob-store.ts'
 import {
   createMemoryStateStore,
   type MemoryStateStore,
 } from '../../src/state/memory-state-store.ts'
 import { createInlineRenderer } from '../../src/template/render-pool.ts'
 import type { Template } from '../../src/template/template.ts'
+import { BlobLosses } from './blob-losses.ts'
 import { isCatchingUp } from './check-computed.ts'
 import { checkWorld } from './check-world.ts'
 import { Cluster, type Wiring } from './cluster.ts'
@@ -66,7 +66,8 @@ export interface Scene {
   readonly log: MemoryEventLog
   readonly rejected: MemoryEventLog
   readonly store: MemoryStateStore
-  readonly blobs: BlobStore
+  readonly blobs: MemoryBlobStore
+  readonly blobLosses: BlobLosses
   readonly world: World
   readonly cluster: Cluster
   readonly plan: FaultPlan
@@ -119,11 +120,18 @@ export function randomOf(seed: number, party: (typeof parties)[number]): Random 
   return createSeededRandom(Math.imul(seed, 0x9e3779b1) + 1 + parties.indexOf(party))
 }
 
+/** What the world of a seed holds, and what will go wrong in it. */
+export function drawSeed(seed: number): { readonly drawn: DrawnWorld; readonly plan: FaultPlan } {
+  const drawn = drawWorld(randomOf(seed, 'world'))
+  const { features } = drawn
+  const given = { startMs, lengthMs: 0.97 * lengthMs, faultCount, features }
+  return { drawn, plan: new FaultPlan(randomOf(seed, 'faults'), given) }
+}
+
 function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateOptions): Scene {
   const timeline = new Timeline(startMs)
   const observer = new Observer(timeline, effectsForEach * eventCountMin)
-  const plan = new FaultPlan(randomOf(seed, 'faults'), startMs, 0.97 * lengthMs, faultCount)
-  const drawn = drawWorld(randomOf(seed, 'world'))
+  const { drawn, plan } = drawSeed(seed)
   const identity = { incarnation: `seed-${seed}`, partitionCount }
   const gaps = randomOf(seed, 'gaps')
   const hasGaps = drawn.features.has('a log with gaps between offsets')
@@ -132,8 +140,11 @@ function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateO
   const rejected = createMemoryEventLog({ identity })
   const store = createMemoryStateStore()
   const blobs = createMemoryBlobStore()
-  const outside = { timeline, observer, plan, log, rejected, blobs, template, eventCountMin, drawn }
-  const world = new World({ ...outside, random: randomOf(seed, 'people') })
+  const random = randomOf(seed, 'chaos')
+  const blobLosses = new BlobLosses({ timeline, observer, blobs, random })
+  const outside = { timeline, observer, plan, log, rejected, template, eventCountMin, drawn }
+  const people = { blobs: blobLosses.ofOperator, random: randomOf(seed, 'people') }
+  const world = new World({ ...outside, ...people })
   const mailbox = new Mailbox({
     timeline,
     random: randomOf(seed, 'mailbox'),
@@ -146,6 +157,7 @@ function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateO
     log,
     store,
     blobs,
+    blobLosses,
     mailbox,
     random: randomOf(seed, 'owners'),
     drawn,
@@ -157,8 +169,8 @@ function createScene({ seed, template, wiring, eventCountMin = 2000 }: SimulateO
     if (moment !== 'due' && plan.take(lost, timeline.nowMs)) cluster.losePower()
     if (moment !== 'suppressed') world.provoke(what)
   }
-  const random = randomOf(seed, 'chaos')
-  return { timeline, observer, log, rejected, store, blobs, world, cluster, plan, drawn, random }
+  const stores = { log, rejected, store, blobs, blobLosses }
+  return { timeline, observer, ...stores, world, cluster, plan, drawn, random }
 }
 
 /** What goes wrong on its own, not at an effect. */
@@ -190,6 +202,9 @@ async function bringChaos(scene: Scene): Promise<void> {
     if (live !== undefined && isDue('second owner beside the first')) cluster.startBeside()
     if (live !== undefined && isDue('all stops in order')) void cluster.stopInOrder()
     if (isDue('record that cannot be folded')) world.poison()
+    if (isDue('state is lost, all stop')) cluster.loseState()
+    if (isDue('newest evidence is lost')) scene.blobLosses.loseNewest()
+    if (isDue('side store is emptied')) void cluster.loseBlobs()
     cluster.ensureOwner()
   }
 }

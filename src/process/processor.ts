@@ -33,7 +33,7 @@ import { type Owned, Ownership } from './ownership.ts'
 import { loadCount, type PartitionFold } from './partition-fold.ts'
 import type { ProcessorOptions } from './processor-options.ts'
 import { type Effect, outboxPrefix } from './scope.ts'
-import { tellStopped } from './tell-stopped.ts'
+import { tellStanding } from './tell-stopped.ts'
 import { appendTicks } from './ticker.ts'
 import { waitForWork } from './wait-for-work.ts'
 import { createWaitingCommit, type WaitingCommit } from './waiting-commit.ts'
@@ -247,7 +247,7 @@ class Processor {
     }
     if (isBusy) await this.#commit(this.#owned.filter(({ fold }) => fold.hasChanges()))
     // Where the first record after a commit breaks the fold there is nothing to commit.
-    for (const owned of this.#owned) if (!owned.fold.hasChanges()) this.#tellStanding(owned)
+    for (const owned of this.#owned) if (!owned.fold.hasChanges()) tellStanding(this.#deps, owned)
     return isBusy
   }
 
@@ -366,17 +366,8 @@ class Processor {
   }
 
   async #checkStanding(owned: Owned): Promise<void> {
-    this.#tellStanding(owned)
+    tellStanding(this.#deps, owned)
     if (this.#ownership.isOutdone(owned)) await this.#announceAgain(owned)
-  }
-
-  /** Tells once that the partition stands still, and that it goes on. */
-  #tellStanding(owned: Owned): void {
-    const { stopped, partition } = owned.fold
-    if ((stopped !== undefined) === owned.isStopKnown) return
-    owned.isStopKnown = stopped !== undefined
-    if (stopped === undefined) this.#deps.reportStopped(partition)
-    else this.#deps.reportStopped(partition, tellStopped(this.#deps.logger, partition, stopped))
   }
 
   async #announceAgain(owned: Owned): Promise<void> {

@@ -1,7 +1,7 @@
 /** `attune start` as a process of its own, with all it does switched on. */
 
 import type { ChildProcess } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createApiKey } from '../src/api/api-keys.ts'
@@ -20,6 +20,8 @@ export interface AttuneServer {
   rssMib(): Promise<number>
   rssMibMax(): Promise<number>
   cpuUsed(): Promise<CpuUsed>
+  /** CPU time since the start, in ms, by the name of the thread. */
+  cpuByThread(): Promise<ReadonlyMap<string, number>>
   /** Of the thread that takes requests, since `/metrics` was last read. */
   loopDelay(): Promise<LoopDelay>
   stop(): Promise<void>
@@ -87,6 +89,7 @@ export async function startAttune(
     rssMib: () => readMemory(child, 'VmRSS'),
     rssMibMax: () => readMemory(child, 'VmHWM'),
     cpuUsed: () => readCpuUsed(child),
+    cpuByThread: () => readCpuByThread(child),
     loopDelay: () => readLoopDelay(url),
     stop: () => endChild(child, 'SIGTERM'),
   }
@@ -157,16 +160,29 @@ async function readMemory(child: ChildProcess, name: 'VmRSS' | 'VmHWM'): Promise
 const tickMs = 10
 
 export async function readCpuUsed(child: ChildProcess): Promise<CpuUsed> {
-  const read = async (path: string): Promise<number> => {
-    const fields = (await readFile(path, 'utf8')).replace(/^.*\) /s, '').split(' ')
-    return (Number(fields[11]) + Number(fields[12])) * tickMs
-  }
   const { pid } = child
   const [allMs, mainMs] = [
-    await read(`/proc/${pid}/stat`),
-    await read(`/proc/${pid}/task/${pid}/stat`),
+    await readCpuMs(`/proc/${pid}/stat`),
+    await readCpuMs(`/proc/${pid}/task/${pid}/stat`),
   ]
   return { allMs, mainMs }
+}
+
+async function readCpuMs(path: string): Promise<number> {
+  const fields = (await readFile(path, 'utf8')).replace(/^.*\) /s, '').split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * tickMs
+}
+
+/** Threads of one name are counted together. */
+async function readCpuByThread(child: ChildProcess): Promise<ReadonlyMap<string, number>> {
+  const used = new Map<string, number>()
+  const folder = `/proc/${child.pid}/task`
+  for (const thread of await readdir(folder)) {
+    const name = (await readFile(`${folder}/${thread}/comm`, 'utf8')).trim()
+    const ms = await readCpuMs(`${folder}/${thread}/stat`)
+    used.set(name, (used.get(name) ?? 0) + ms)
+  }
+  return used
 }
 
 export function cpuSince(before: CpuUsed, now: CpuUsed): CpuUsed {

@@ -25,6 +25,8 @@ steps:
       recommendations: {count: 4}
 `
 const ratePerSecond = 50
+/** Sent first and not counted: modules are loaded then, and the code is compiled. */
+const warmUpCount = 500
 const quietMs = 15_000
 
 interface Mails {
@@ -66,22 +68,46 @@ export async function benchTriggerToHandover(world: BenchWorld): Promise<void> {
 
 export async function benchDeliver(world: BenchWorld): Promise<void> {
   await withCampaign(world, async (attune, mails) => {
-    const count = world.settings.isFull ? 20_000 : 1000
-    await introduce(attune, count)
+    const count = world.settings.isFull ? 20_000 : 4000
+    const events = Array.from({ length: warmUpCount + count }, (_, index) => helpEvent(index))
+    await introduce(attune, events.length)
+    await sendBatches(attune, events.slice(0, warmUpCount))
+    await mails.until(warmUpCount)
+    await drain(attune)
+    const warmCount = mails.caught.size
+    const before = await attune.cpuByThread()
     const startedAt = machineMs()
-    const events = Array.from({ length: count }, (_, index) => helpEvent(index))
-    await sendBatches(attune, events)
-    await mails.until(count)
+    await sendBatches(attune, events.slice(warmUpCount))
+    await mails.until(events.length)
+    const cpu = await attune.cpuByThread()
+    const caughtCount = mails.caught.size - warmCount
     const endedAt = Math.max(startedAt, ...mails.caught.values())
     printFigure({
       bench: 'deliver',
-      value: mails.caught.size / ((endedAt - startedAt) / 1000),
+      value: caughtCount / ((endedAt - startedAt) / 1000),
       unit: 'messages/s',
       note:
-        `${mails.caught.size} of ${count} messages, ${mails.count} mails caught; from the first ` +
-        'event sent to the last mail taken, one render thread, catcher and server on one machine',
+        `${caughtCount} of ${count} messages behind ${warmCount} that warm up, ` +
+        `${mails.count} mails caught; from the first event sent to the last mail taken, ` +
+        'one render thread, catcher and server on one machine; ' +
+        `us of CPU a message: ${describeThreads(before, cpu, caughtCount)}`,
     })
   })
+}
+
+/** Says what a message cost on each thread of the server, the most expensive first. */
+function describeThreads(
+  before: ReadonlyMap<string, number>,
+  now: ReadonlyMap<string, number>,
+  count: number,
+): string {
+  const used = [...now].map(([name, ms]) => ({ name, ms: ms - (before.get(name) ?? 0) }))
+  const micros = (ms: number): string => ((ms * 1000) / Math.max(1, count)).toFixed(0)
+  const threads = used
+    .filter(({ ms }) => ms > 0)
+    .toSorted((left, right) => right.ms - left.ms)
+    .map(({ name, ms }) => `${name} ${micros(ms)}`)
+  return `${micros(used.reduce((sum, { ms }) => sum + ms, 0))} (${threads.join(', ')})`
 }
 
 async function withCampaign(

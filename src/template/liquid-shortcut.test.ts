@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { Liquid, Output } from 'liquidjs'
+import { Context, Liquid, Output } from 'liquidjs'
 import type { JsonObject } from '../lib/json.ts'
 import { shorten } from './liquid-shortcut.ts'
 
@@ -42,6 +42,9 @@ const expressions = [
   ...['deep.first', 'deep.inner["two words"]', 'deep[key]["two words"]', 'next', 'next.next'],
   ...['"literal <i>"', "'it''s'", '12', '1.5', 'true', 'nil', 'empty', 'blank', '(1..3)'],
   ...['forloop', 'forloop.index', 'forloop.last', 'one.name', 'one.tags[0]', 'list.0.name'],
+  ...['zero == 0', 'missing == nil', 'missing.size > 0', 'name contains "co"', 'not missing'],
+  ...['missing and name', 'zero or none', 'list.size > 2 and deep.size != 7', 'list contains name'],
+  ...['one.price > 2', 'name == empty', 'none == blank', 'missing.none == missing', 'one > two'],
   ...['constructor', 'name.constructor', 'list.length', 'deep.hasOwnProperty', 'made', 'name[0]'],
 ]
 const filters = [
@@ -74,6 +77,19 @@ describe('shortcuts through a template', () => {
       }),
       { numRuns: 1500 },
     )
+  })
+
+  it('are taken where a missing value is tested or has a default: the library throws', (t) => {
+    const engine = new Liquid(options)
+    const parts = engine.parse(
+      '{% if a.b %}1{% elsif a.size > 0 and b %}2{% endif %}{% unless a == 1 %}3{% endunless %}' +
+        '{% case a %}{% when 1 %}4{% endcase %}{{ c.d | default: "5" }}',
+    )
+    shorten(parts)
+    const inside = Context.prototype as unknown as { _get(): unknown }
+    t.mock.method(inside, '_get', () => assert.fail('asked'))
+    assert.equal(engine.renderSync(parts, {}), '35')
+    assert.throws(() => void engine.renderSync(engine.parse('{% if a %}{% endif %}'), {}), /asked/)
   })
 
   it('are taken: a path costs the library nothing', () => {

@@ -99,7 +99,7 @@ async function run(data: WorkWorkerData): Promise<void> {
   const { stores, logPort: port } = data
   const opened = await openStateStore(deps, stores.state)
   const store = data.commitMark === undefined ? opened : withCommitMark(opened, data.commitMark)
-  const blobs = await openBlobStore(deps, stores.state)
+  const blobs = await openBlobStore(deps, stores.state, { hasPutThread: true })
   const log = await openEventLog(deps, stores.log, { stream: 'events', port, isWorker: true })
   const meter = createOwnerMeter(systemClock)
   const renderer = meter.measureRenderer(await openRenderPool(data.render, data.signingKeys))

@@ -14,6 +14,7 @@ import type { LogStream } from '../log/sqlite-log-file.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import { createCopiedStateStore } from '../state/copied-state-store.ts'
 import { openSqliteBlobStore } from '../state/sqlite-blob-store.ts'
+import { withPutThread } from '../state/sqlite-blob-thread.ts'
 import { openSqliteStateStore } from '../state/sqlite-state-store.ts'
 import type { StateStore } from '../state/state-store.ts'
 import { type LogOptions, type StateOptions, streamOf, topicOf } from './store-options.ts'
@@ -87,15 +88,22 @@ export async function openStateStore(
   }
 }
 
-/** Opens the side store, which lies with the state. */
+/**
+ * Opens the side store, which lies with the state; `hasPutThread` where this thread has more to do
+ * than to wait for a disk of this machine.
+ */
 export async function openBlobStore(
   deps: StoreDeps,
   options: StateOptions,
-  { isReader = false }: { readonly isReader?: boolean } = {},
+  given: { readonly isReader?: boolean; readonly hasPutThread?: boolean } = {},
 ): Promise<BlobStore> {
+  const { isReader = false, hasPutThread = false } = given
   switch (options.kind) {
-    case 'sqlite':
-      return await openSqliteBlobStore({ dataDir: options.dataDir, readOnly: isReader })
+    case 'sqlite': {
+      const { dataDir } = options
+      const store = await openSqliteBlobStore({ dataDir, readOnly: isReader })
+      return hasPutThread ? withPutThread(store, dataDir) : store
+    }
     case 'redis': {
       const { openRedisBlobStore } = await import('../state/redis-blob-store.ts')
       return await openRedisBlobStore(deps, options.redis)

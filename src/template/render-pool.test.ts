@@ -53,6 +53,19 @@ describe('a render pool', () => {
     assert.deepEqual(left.message.links, right.message.links)
   })
 
+  it('keeps templates apart, also more of them than a thread keeps', async (t) => {
+    const pool = await openPool(t)
+    const inputs = Array.from({ length: 40 }, (_, index) =>
+      aRenderInput({ name: `n${index}`, subject: `S ${index}`, text: null, html: `<p>${index}` }),
+    )
+    const inline = createInlineRenderer(someKeys)
+    for (const input of [...inputs, ...inputs.toReversed(), ...inputs]) {
+      const [left, right] = await Promise.all([pool.render(input), inline.render(input)])
+      assert.equal(right.kind, 'rendered')
+      assert.deepEqual(left, right)
+    }
+  })
+
   it('kills a thread that is stuck, blames the one request, and answers all others', async (t) => {
     const pool = await openPool(t, { hardMs: 300 })
     const answers = await Promise.all(

@@ -15,7 +15,7 @@ import { assert } from '../lib/assert.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { SigningKeys } from './links.ts'
 import { createMessageRenderer } from './render-message.ts'
-import type { RenderAnswer, Renderer, RenderInput } from './template.ts'
+import type { RenderAnswer, Renderer, RenderInput, Template } from './template.ts'
 
 /**
  * Requests a worker holds: enough that it never waits for the main thread, few enough to be given
@@ -24,6 +24,8 @@ import type { RenderAnswer, Renderer, RenderInput } from './template.ts'
 const heldCountMax = 64
 /** A thread that cannot even start (memory, a broken installation) is not tried for ever. */
 const startCountMax = 5
+/** Templates that a thread keeps; the oldest makes room. */
+const templateCountMax = 32
 const watchesPerHardMs = 5
 /** A thread that stands still at one request without working is replaced as well, so much later. */
 const stillFactor = 30
@@ -55,7 +57,16 @@ export interface RenderWorkerData {
   readonly progress: Int32Array<SharedArrayBuffer>
 }
 
-export type RenderRequest = readonly [number: number, input: RenderInput]
+/**
+ * A template goes to a thread once: it is much larger than the rest of an input. The thread keeps
+ * it at `place`, where it was last told what there is.
+ */
+export type RenderRequest = readonly [
+  number: number,
+  input: Omit<RenderInput, 'template'>,
+  place: number,
+  template: Template | undefined,
+]
 export type RenderReply = readonly [number: number, answer: RenderAnswer]
 
 interface Job {
@@ -67,6 +78,9 @@ interface Slot {
   worker: Worker
   progress: Int32Array<SharedArrayBuffer>
   readonly held: Map<number, Job>
+  /** The templates that the thread has, by place. */
+  readonly templates: Template[]
+  templateNext: number
   /** The request that was in hand when the watch last looked, and since when. */
   seen: number
   seenSinceMs: number
@@ -152,6 +166,8 @@ class RenderPool implements Renderer {
         worker,
         progress,
         held: new Map(),
+        templates: [],
+        templateNext: 0,
         seen: 0,
         seenSinceMs: 0,
         seenCpuMs: 0,
@@ -220,7 +236,8 @@ class RenderPool implements Renderer {
       const requests = jobs.map((job): RenderRequest => {
         this.#number = (this.#number % 0x7fffffff) + 1
         slot.held.set(this.#number, job)
-        return [this.#number, job.input]
+        const { template, ...input } = job.input
+        return [this.#number, input, ...placeTemplate(slot, template)]
       })
       slot.worker.postMessage(requests)
     }
@@ -286,6 +303,19 @@ class RenderPool implements Renderer {
     if (this.#slots.some((other) => !other.isClosed)) return
     for (const job of this.#queue.splice(0)) job.resolve(killed('no render thread starts'))
   }
+}
+
+/** Returns where the thread has the template, with the template if it has yet to be told. */
+function placeTemplate(
+  slot: Slot,
+  template: Template,
+): readonly [place: number, template: Template | undefined] {
+  const known = slot.templates.indexOf(template)
+  if (known >= 0) return [known, undefined]
+  const place = slot.templateNext
+  slot.templates[place] = template
+  slot.templateNext = (place + 1) % templateCountMax
+  return [place, template]
 }
 
 /** CPU time of a thread, also while it is busy; undefined where it does not tell in time. */

@@ -54,7 +54,7 @@ export interface RenderedMessage {
   /** As in the message, in order, without those of MIME. */
   readonly headers: readonly (readonly [name: string, value: string])[]
   /** The whole RFC 5322 message, CRLF, before DKIM. The same input and keys give the same bytes. */
-  readonly raw: Uint8Array
+  readonly raw: Uint8Array<ArrayBuffer>
   /** Destinations of the click links, by the index in their token. */
   readonly links: readonly string[]
 }

@@ -25,6 +25,7 @@ const idleMsMax = 5_000
 const messageCountMax = 100
 const pieceBytes = 16 * 1024
 const responseCharactersMax = 500
+const endReason = 'the hand-over has ended'
 
 export interface SmtpMailerOptions {
   /** `smtp://host:port` or `smtps://user:pass@host`; user and password percent-encoded. */
@@ -95,14 +96,18 @@ class SmtpMailer implements Mailer {
   }
 
   async #attempt(request: HandOverRequest, signal: AbortSignal): Promise<HandOver> {
-    const finished = new AbortController()
+    const over = new AbortController()
+    // A reason of ours: the exception that stands for none takes a stack trace each time.
+    const end = (): void => over.abort(endReason)
+    signal.addEventListener('abort', end, { once: true })
     const timeUp = systemClock
-      .sleep(this.#options.timeLimitMs, AbortSignal.any([finished.signal, signal]))
+      .sleep(this.#options.timeLimitMs, over.signal)
       .then((): 'time-up' => 'time-up')
     try {
       return await this.#attemptUntil(request, timeUp)
     } finally {
-      finished.abort()
+      signal.removeEventListener('abort', end)
+      end()
     }
   }
 

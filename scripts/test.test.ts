@@ -39,11 +39,20 @@ describe('the test script', () => {
   })
 
   it('ends with the summary of the runner', () => {
-    assert.deepEqual(summaryLines(tap), [
+    assert.deepEqual(summaryLines([tap]), [
       '# tests 3',
       '# pass 0',
       '# skipped 3',
       '# duration_ms 12.5',
+    ])
+  })
+
+  it('adds up the summaries of two runs', () => {
+    assert.deepEqual(summaryLines([tap, '# tests 2\n# pass 2\n# duration_ms 1.5\n']), [
+      '# tests 5',
+      '# pass 2',
+      '# skipped 3',
+      '# duration_ms 14',
     ])
   })
 })

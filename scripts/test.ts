@@ -7,7 +7,7 @@
  *
  * With CI=true a skipped test is a failure, since a guard that is off guards nothing. One reason is
  * accepted: a reason that names "shared data", for data sets that may not be copied into the
- * repository. The output ends with the runner's own summary (`# tests`, `# pass`, `# fail`, ...).
+ * repository. The output ends with a summary as the runner's own (`# tests`, `# pass`, `# fail`, ...).
  */
 
 import { spawnSync } from 'node:child_process'
@@ -20,6 +20,11 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const folders = ['src', 'test', 'examples', 'bench', 'scripts', 'sdk', 'web']
 /** More than the cores of a small machine: many tests wait for services and clocks. */
 const concurrencyCountMax = 3
+/**
+ * Faults of one adapter, in the process of the test: they mostly wait for a service, so two of them
+ * run at a time. Those of whole servers are timed, and have the machine for themselves.
+ */
+const adapterFaultPattern = /\/(?:dynamodb|kafka|kinesis|redis)-[^/]*$/
 /**
  * The whole run may take this long, whatever happens; a single file is limited by `file-limit.ts`.
  */
@@ -37,10 +42,14 @@ export function unexcusedSkips(tap: string): readonly string[] {
   return skips
 }
 
-/** Returns the summary lines at the end of a TAP report. */
-export function summaryLines(tap: string): readonly string[] {
-  const names = 'tests|suites|pass|fail|cancelled|skipped|todo|duration_ms'
-  return tap.split('\n').filter((line) => new RegExp(`^# (?:${names}) [\\d.]+$`).test(line))
+/** Returns the summary lines at the end of TAP reports, with the sums of all of them. */
+export function summaryLines(taps: readonly string[]): readonly string[] {
+  const sums = new Map<string, number>()
+  const pattern = /^# (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/gm
+  for (const [, name = '', value] of taps.flatMap((tap) => [...tap.matchAll(pattern)])) {
+    sums.set(name, (sums.get(name) ?? 0) + Number(value))
+  }
+  return [...sums].map(([name, sum]) => `# ${name} ${sum}`)
 }
 
 function findFiles(isFaults: boolean, words: readonly string[]): readonly string[] {
@@ -52,14 +61,12 @@ function findFiles(isFaults: boolean, words: readonly string[]): readonly string
     .sort()
 }
 
-function main(parameters: readonly string[]): number {
-  const isFaults = parameters.includes('--faults')
-  const words = parameters.filter((parameter) => !parameter.startsWith('--'))
-  const files = findFiles(isFaults, words)
-  if (files.length === 0) {
-    console.error(`No test file found${words.length > 0 ? ` for ${words.join(', ')}` : ''}.`)
-    return 1
-  }
+interface Report {
+  readonly isPassed: boolean
+  readonly tap: string
+}
+
+function runFiles(files: readonly string[], concurrencyCount: number): Report {
   const folder = mkdtempSync(join(tmpdir(), 'attune-test-'))
   const tapPath = join(folder, 'report.tap')
   try {
@@ -69,7 +76,7 @@ function main(parameters: readonly string[]): number {
         '--import=./scripts/file-limit.ts',
         '--import=./scripts/test-seed.ts',
         '--test',
-        `--test-concurrency=${isFaults ? 1 : concurrencyCountMax}`,
+        `--test-concurrency=${concurrencyCount}`,
         '--test-reporter=spec',
         '--test-reporter-destination=stdout',
         '--test-reporter=tap',
@@ -78,14 +85,35 @@ function main(parameters: readonly string[]): number {
       ],
       { cwd: root, stdio: 'inherit', timeout: runMsMax },
     )
-    const tap = readFileSync(tapPath, 'utf8')
-    const skips = process.env['CI'] === 'true' ? unexcusedSkips(tap) : []
-    for (const skip of skips) console.error(`Skipped, which CI does not allow: ${skip}`)
-    console.log(summaryLines(tap).join('\n'))
-    return run.status === 0 && skips.length === 0 ? 0 : 1
+    return { isPassed: run.status === 0, tap: readFileSync(tapPath, 'utf8') }
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+function runFaults(files: readonly string[]): readonly Report[] {
+  const ofAdapters = files.filter((path) => adapterFaultPattern.test(path))
+  const ofServers = files.filter((path) => !adapterFaultPattern.test(path))
+  return [
+    ...(ofAdapters.length > 0 ? [runFiles(ofAdapters, 2)] : []),
+    ...(ofServers.length > 0 ? [runFiles(ofServers, 1)] : []),
+  ]
+}
+
+function main(parameters: readonly string[]): number {
+  const isFaults = parameters.includes('--faults')
+  const words = parameters.filter((parameter) => !parameter.startsWith('--'))
+  const files = findFiles(isFaults, words)
+  if (files.length === 0) {
+    console.error(`No test file found${words.length > 0 ? ` for ${words.join(', ')}` : ''}.`)
+    return 1
+  }
+  const reports = isFaults ? runFaults(files) : [runFiles(files, concurrencyCountMax)]
+  const taps = reports.map(({ tap }) => tap)
+  const skips = process.env['CI'] === 'true' ? taps.flatMap(unexcusedSkips) : []
+  for (const skip of skips) console.error(`Skipped, which CI does not allow: ${skip}`)
+  console.log(summaryLines(taps).join('\n'))
+  return reports.every(({ isPassed }) => isPassed) && skips.length === 0 ? 0 : 1
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

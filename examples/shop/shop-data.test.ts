@@ -33,7 +33,7 @@ async function committed(name: string): Promise<string> {
 
 describe('the data of the shop', () => {
   it('is what the script makes of the published file', {
-    skip: csvPath === undefined && 'online-retail.csv.gz is not here',
+    skip: csvPath === undefined && 'shared data is absent: online-retail.csv.gz',
   }, async () => {
     const made = await makeShopData(csvPath ?? '')
     assert.equal(sha256Hex(await committed('items.ndjson.gz')), sha256Hex(made.items))

@@ -7,7 +7,7 @@
  *
  * With CI=true a skipped test is a failure, since a guard that is off guards nothing. One reason is
  * accepted: a reason that names "shared data", for data sets that may not be copied into the
- * repository. The output ends with a summary as the runner's own (`# tests`, `# pass`, `# fail`, ...).
+ * repository. The output ends with a summary as the runner's own (`# tests`, `# pass`, `# fail`).
  */
 
 import { spawnSync } from 'node:child_process'

@@ -86,6 +86,30 @@ describe('planEvaluation', () => {
     assert.deepEqual(names({ due: ['viewers', 'gone'] }), ['viewers'])
     assert.deepEqual(names({ events: ['Other'] }), [])
   })
+
+  it('finds each place once and in order, for whatever combination of names comes', () => {
+    const traits = Array.from({ length: 12 }, (_, index) => `t${index}`)
+    // The segment of a place names some of the traits, so that their lists overlap.
+    const namedBy = (place: number): readonly string[] =>
+      traits.filter((_, index) => (place + index) % 5 === 0 || index === place)
+    const content = (place: number): object => ({
+      any: namedBy(place).map((trait) => ({ trait, is: 1 })),
+    })
+    const parsed = parseSegments(traits.map((_, at) => ({ name: `s${at}`, content: content(at) })))
+    assert.equal(parsed.kind, 'segments', JSON.stringify(parsed))
+    const plan = planEvaluation(parsed.segments)
+    // Each twice, more than are kept: 4,096 sets of traits, and one segment that is due.
+    for (let set = 0; set < 2 * 2 ** traits.length; set++) {
+      const changed = traits.filter((_, index) => (set >> index) & 1)
+      const due = set % 3 === 0 ? [`s${set % 12}`, 'gone'] : undefined
+      const touched = plan.touched({ traits: changed, ...(due === undefined ? {} : { due }) })
+      const wanted = traits.flatMap((_, place) => {
+        const isNamed = namedBy(place).some((trait) => changed.includes(trait))
+        return isNamed || due?.includes(`s${place}`) ? [place] : []
+      })
+      assert.deepEqual(touched, wanted, `set ${set}`)
+    }
+  })
 })
 
 describe('evaluateSegments', () => {

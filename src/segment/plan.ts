@@ -79,11 +79,13 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
     }
   }
   const propertyLists = new Map([...properties].map(([event, names]) => [event, [...names]]))
+  const join = createJoin()
   const dependents = (name: string): readonly number[] => bySegment.get(name) ?? none
   const touched = (change: Change): readonly number[] => {
-    const lists: (readonly number[])[] = []
+    let joined = none
     const meet = (places: readonly number[] | undefined): void => {
-      if (places !== undefined && places.length > 0) lists.push(places)
+      if (places === undefined || places.length === 0) return
+      joined = joined.length === 0 ? places : join(joined, places)
     }
     for (const name of change.events ?? noNames) {
       meet(byEvent.get(name))
@@ -92,14 +94,12 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
     for (const name of change.traits ?? noNames) meet(byTrait.get(name))
     for (const name of change.segments ?? noNames) meet(bySegment.get(name))
     for (const name of change.consents ?? noNames) meet(byConsent.get(name))
-    for (const name of change.due ?? noNames) {
+    if (change.due === undefined) return joined
+    const places = [...joined]
+    for (const name of change.due) {
       const place = placeByName.get(name)
-      if (place !== undefined) lists.push([place])
+      if (place !== undefined) insert(places, place, 0)
     }
-    const [first = none, ...others] = lists
-    if (others.length === 0) return first
-    const places = [...first]
-    for (const list of others) for (const place of list) insert(places, place, 0)
     return places
   }
   const affected = (change: Change): readonly Segment[] => {
@@ -121,6 +121,8 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
   }
 }
 
+/** What two lists come to, kept per plan. */
+const joinCountMax = 1_000
 const none: readonly number[] = []
 const noNames: readonly string[] = []
 
@@ -142,10 +144,14 @@ export function evaluateSegments(
     if (segment === undefined) continue
     const { name, rule } = segment
     const wasMember = facts.memberships.has(name)
-    const answer = evaluateRule(rule, facts, nowMs)
-    answers.push({ name, wasMember, ...answer })
-    if (answer.isMember === wasMember) continue
-    if (answer.isMember) facts.memberships.add(name)
+    const { isMember, changesAtMs } = evaluateRule(rule, facts, nowMs)
+    answers.push(
+      changesAtMs === undefined
+        ? { name, wasMember, isMember }
+        : { name, wasMember, isMember, changesAtMs },
+    )
+    if (isMember === wasMember) continue
+    if (isMember) facts.memberships.add(name)
     else facts.memberships.delete(name)
     // A dependent lies behind what it names, so a place added on the way is still ahead.
     for (const place of plan.dependents(name)) {
@@ -154,6 +160,29 @@ export function evaluateSegments(
     }
   }
   return answers
+}
+
+/**
+ * Returns what joins two lists of places, each place once. Events of one name touch the same lists
+ * again and again, so what two of them come to is kept.
+ */
+function createJoin(): (left: readonly number[], right: readonly number[]) => readonly number[] {
+  const known = new Map<readonly number[], Map<readonly number[], readonly number[]>>()
+  let knownCount = 0
+  return (left, right) => {
+    const joined = known.get(left)?.get(right)
+    if (joined !== undefined) return joined
+    if (knownCount === joinCountMax) {
+      known.clear()
+      knownCount = 0
+    }
+    const made = [...left]
+    for (const place of right) insert(made, place, 0)
+    const ofLeft = known.get(left) ?? new Map<readonly number[], readonly number[]>()
+    known.set(left, ofLeft.set(right, made))
+    knownCount++
+    return made
+  }
 }
 
 /** Puts a place among those ahead, where it is not yet. */

@@ -94,28 +94,35 @@ export function decodeActivity(pack: Uint8Array): readonly PackedActivity[] {
 
 /** When the events of one name happened, as far as they are retained. */
 export interface EventTimes {
-  readonly atMs: number[]
+  atMs: number[]
   /** References of the same events. */
-  readonly refs: number[]
+  refs: number[]
   /** True while both come in order and no event comes twice. */
   isOrdered: boolean
 }
 
 /**
- * Adds the events of a pack to those of other packs, by name: an event once, however many of its
- * entries follow each other. Nothing but a name is decoded, and each once.
+ * Adds the events of a pack that are later than `afterMs` to those of other packs, by name: an
+ * event once, however many of its entries follow each other. Nothing but a name is decoded, and
+ * each once.
  */
-export function addEventTimes(pack: Uint8Array, byName: Map<string, EventTimes>): void {
+export function addEventTimes(
+  pack: Uint8Array,
+  afterMs: number,
+  byName: Map<string, EventTimes>,
+): void {
   const { buffer, byteOffset, byteLength } = pack
   const numbers = new DataView(buffer, byteOffset, byteLength)
-  const known: { readonly nameAt: number; readonly times: EventTimes }[] = []
-  let last: (typeof known)[number] | undefined
+  const known: NamedTimes[] = []
+  let last: NamedTimes | undefined
   for (let at = 0; at < byteLength; ) {
     const from = at + lengthBytes
     at = from + numbers.getUint16(at)
+    const atMs = numbers.getFloat64(from)
+    if (atMs <= afterMs) continue
     const nameAt = nameAtOf(numbers, from)
     if (last === undefined || !isSameName(pack, last.nameAt, nameAt)) {
-      last = known.find((each) => isSameName(pack, each.nameAt, nameAt))
+      last = findNamed(known, pack, nameAt)
       if (last === undefined) {
         const name = nameIn(bufferOf(pack), nameAt)
         const times = byName.get(name) ?? { atMs: [], refs: [], isOrdered: true }
@@ -124,8 +131,22 @@ export function addEventTimes(pack: Uint8Array, byName: Map<string, EventTimes>)
         known.push(last)
       }
     }
-    addTime(last.times, numbers.getFloat64(from), numbers.getUint32(from + 8))
+    addTime(last.times, atMs, numbers.getUint32(from + 8))
   }
+}
+
+interface NamedTimes {
+  /** Where an entry of the name has it. */
+  readonly nameAt: number
+  readonly times: EventTimes
+}
+
+function findNamed(
+  known: readonly NamedTimes[],
+  pack: Uint8Array,
+  nameAt: number,
+): NamedTimes | undefined {
+  return known.find((each) => isSameName(pack, each.nameAt, nameAt))
 }
 
 function addTime(times: EventTimes, atMs: number, ref: number): void {

@@ -46,9 +46,9 @@ export interface PersonView {
   readonly activity: readonly Activity[]
   /**
    * Returns when the retained events of a name occurred, oldest first; the same that `activity`
-   * says, for whoever needs no more.
+   * says, for whoever needs no more. Of those up to `afterMs` some or none.
    */
-  eventTimes?(name: string): readonly number[]
+  eventTimes?(name: string, afterMs: number): readonly number[]
   /** Items ever bought, packed (bought-pack.ts), within its limit; absent where there are none. */
   readonly bought?: Uint8Array | undefined
   /** From which `viewHabits` makes sessions and affinities, for whoever looks at them. */

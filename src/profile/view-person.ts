@@ -44,7 +44,8 @@ class StoredView implements PersonView {
   #traits: PersonView['traits'] | undefined
   #activity: PersonView['activity'] | undefined
   #totals: PersonView['totals'] | undefined
-  #times: ReadonlyMap<string, readonly number[]> | undefined
+  #times: ReadonlyMap<string, EventTimes> | undefined
+  #timesAfterMs = -Infinity
   #computed: ComputedView | undefined
 
   constructor(person: Person, stored: PersonTraits, inForce: ComputedInForce | undefined) {
@@ -77,9 +78,14 @@ class StoredView implements PersonView {
     return this.#totals
   }
 
-  eventTimes(name: string): readonly number[] {
-    this.#times ??= mergedTimes(this.#person)
-    return this.#times.get(name) ?? noTimes
+  eventTimes(name: string, afterMs: number): readonly number[] {
+    if (this.#times === undefined || afterMs < this.#timesAfterMs) {
+      this.#times = mergedTimes(this.#person, afterMs)
+      this.#timesAfterMs = afterMs
+    }
+    const times = this.#times.get(name)
+    if (times?.isOrdered === false) putInOrder(times)
+    return times?.atMs ?? noTimes
   }
 
   computed(name: string): TimedValue | undefined {
@@ -149,23 +155,25 @@ function isOrdered(entries: readonly PackedActivity[]): boolean {
   return true
 }
 
-/** By name, what grouping `mergedActivity` to events would tell. */
-function mergedTimes({ parts }: Person): ReadonlyMap<string, readonly number[]> {
+/** By name, what grouping `mergedActivity` to events would tell of those later than `afterMs`. */
+function mergedTimes({ parts }: Person, afterMs: number): ReadonlyMap<string, EventTimes> {
   const byName = new Map<string, EventTimes>()
-  for (const { activity } of parts) addEventTimes(activity, byName)
-  const times = new Map<string, readonly number[]>()
-  for (const [name, each] of byName) times.set(name, each.isOrdered ? each.atMs : inOrder(each))
-  return times
+  for (const { activity } of parts) addEventTimes(activity, afterMs, byName)
+  return byName
 }
 
-function inOrder({ atMs, refs }: EventTimes): readonly number[] {
+function putInOrder(times: EventTimes): void {
+  const { atMs, refs } = times
   const events = atMs.map((each, index) => ({ atMs: each, ref: refs[index] ?? 0 }))
   events.sort((left, right) => left.atMs - right.atMs || left.ref - right.ref)
   const isOther = (each: (typeof events)[number], index: number): boolean => {
     const before = events[index - 1]
     return before === undefined || before.atMs !== each.atMs || before.ref !== each.ref
   }
-  return events.filter(isOther).map((each) => each.atMs)
+  const inOrder = events.filter(isOther)
+  times.atMs = inOrder.map((each) => each.atMs)
+  times.refs = inOrder.map((each) => each.ref)
+  times.isOrdered = true
 }
 
 function compareActivity(left: PackedActivity, right: PackedActivity): number {

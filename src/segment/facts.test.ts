@@ -2,9 +2,23 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { appendActivity, emptyPack, type PackedActivity } from '../profile/activity-pack.ts'
-import { createPerson } from '../profile/person.ts'
+import { createPerson, type Person } from '../profile/person.ts'
 import { viewPerson } from '../profile/view-person.ts'
 import { Facts } from './facts.ts'
+
+/** What lies in one part each. */
+const parts = (): fc.Arbitrary<PackedActivity[][]> =>
+  fc.array(fc.array(entry, { maxLength: 12 }), { minLength: 1, maxLength: 3 })
+
+function personWith(all: readonly (readonly PackedActivity[])[]): Person {
+  const person = createPerson('user:ada', 0)
+  person.parts = all.map((entries, index) => ({
+    key: `user:${index}`,
+    totals: {},
+    activity: appendActivity(emptyPack, entries),
+  }))
+  return person
+}
 
 const names = ['Product Viewed', 'Product Added', 'Caf\u00e9 Visited'] as const
 
@@ -26,19 +40,30 @@ const entry: fc.Arbitrary<PackedActivity> = fc
 
 describe('the facts of a person', () => {
   it('tell when events occurred as the events themselves do, over all parts', () => {
-    const parts = fc.array(fc.array(entry, { maxLength: 12 }), { minLength: 1, maxLength: 3 })
     fc.assert(
-      fc.property(parts, (all) => {
-        const person = createPerson('user:ada', 0)
-        person.parts = all.map((entries, index) => ({
-          key: `user:${index}`,
-          totals: {},
-          activity: appendActivity(emptyPack, entries),
-        }))
-        const facts = new Facts(viewPerson(person, {}))
+      fc.property(parts(), (all) => {
+        const facts = new Facts(viewPerson(personWith(all), {}))
         for (const name of [...names, 'Order Completed']) {
           const told = facts.happenings(name).map(({ atMs }) => atMs)
           assert.deepEqual(facts.times(name), told)
+        }
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it('tell all of it that is later than a rule looks back, whatever was asked before', () => {
+    const afters = fc.array(fc.integer({ min: -1, max: 5 }), { minLength: 1, maxLength: 4 })
+    fc.assert(
+      fc.property(parts(), afters, (all, each) => {
+        const facts = new Facts(viewPerson(personWith(all), {}))
+        for (const afterMs of each) {
+          facts.timesAfterMs = afterMs
+          for (const name of names) {
+            const isLater = (atMs: number): boolean => atMs > afterMs
+            const told = facts.happenings(name).map(({ atMs }) => atMs)
+            assert.deepEqual(facts.times(name).filter(isLater), told.filter(isLater))
+          }
         }
       }),
       { numRuns: 500 },

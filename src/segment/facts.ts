@@ -34,6 +34,8 @@ export class Facts {
   /** As far as they are evaluated: changed by `evaluateSegments` on its way. */
   readonly memberships: Set<string>
   readonly isListed: (list: string) => boolean
+  /** No rule asks of times up to here: set by `evaluateSegments`. */
+  timesAfterMs = -Infinity
   #habits: HabitView | undefined
   #cart: Cart | undefined
   #byName: ReadonlyMap<string, readonly Happening[]> | undefined
@@ -51,9 +53,13 @@ export class Facts {
     return this.#byName.get(name) ?? none
   }
 
-  /** When the retained events of a name occurred, in order, as `happenings` has them. */
+  /**
+   * When the retained events of a name occurred, in order, as `happenings` has them; of those up to
+   * `timesAfterMs` some or none.
+   */
   times(name: string): readonly number[] {
-    return this.view.eventTimes?.(name) ?? this.happenings(name).map(({ atMs }) => atMs)
+    const times = this.view.eventTimes?.(name, this.timesAfterMs)
+    return times ?? this.happenings(name).map(({ atMs }) => atMs)
   }
 
   /** A computed trait, which goes before a stated one of the same name. */

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { appendActivity } from '../profile/activity-pack.ts'
+import { createPerson } from '../profile/person.ts'
 import type { PersonView } from '../profile/person-view.ts'
+import { viewPerson } from '../profile/view-person.ts'
 import { Facts } from './facts.ts'
 import { evaluateSegments, planEvaluation } from './plan.ts'
 import type { Segment, SegmentFile } from './segment.ts'
 import { namesOf, parseSegments } from './segment.ts'
+
+const dayMs = 86_400_000
 
 const files: readonly SegmentFile[] = [
   { name: 'target', content: { all: [{ segment: 'loyal' }, { not: { segment: 'staff' } }] } },
@@ -162,6 +167,32 @@ describe('evaluateSegments', () => {
         ['target', false],
       ],
     )
+  })
+})
+
+describe('what lies behind', () => {
+  it('is seen as far back as the longest window looks, wherever the rule has it', () => {
+    const parsed = parseSegments([
+      { name: 'quiet', content: { not: { event: 'Buy', within: '1d' } } },
+      { name: 'buyer', content: { all: [{ event: 'Buy', within: '9d' }] } },
+    ])
+    assert.equal(parsed.kind, 'segments', JSON.stringify(parsed))
+    const person = createPerson('user:ada', 0)
+    const [part] = person.parts
+    assert.ok(part !== undefined)
+    part.activity = appendActivity(part.activity, [
+      { name: 'Buy', occurredAtMs: dayMs, eventRef: 1 },
+      { name: 'Buy', occurredAtMs: 2 * dayMs, eventRef: 2 },
+    ])
+    const membersAt = (nowMs: number): readonly string[] => {
+      const facts = new Facts(viewPerson(person, {}))
+      const plan = planEvaluation(parsed.segments)
+      evaluateSegments(plan, { events: ['Buy'] }, { facts, nowMs })
+      return [...facts.memberships]
+    }
+    assert.deepEqual(membersAt(3 * dayMs - 1), ['buyer'])
+    assert.deepEqual(membersAt(11 * dayMs - 1), ['quiet', 'buyer'])
+    assert.deepEqual(membersAt(11 * dayMs), ['quiet'])
   })
 })
 

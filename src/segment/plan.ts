@@ -11,6 +11,7 @@
 import type { RuleAnswer } from './evaluate.ts'
 import { evaluateRule } from './evaluate.ts'
 import type { Facts } from './facts.ts'
+import { partsOfRule, type Rule } from './rule.ts'
 import type { Segment } from './segment.ts'
 import { namesOf } from './segment.ts'
 
@@ -32,6 +33,8 @@ export interface EvaluationPlan {
   readonly segments: readonly Segment[]
   /** Names of the lists that rules name. */
   readonly lists: ReadonlySet<string>
+  /** The longest window in which a rule counts events; 0 where none does. */
+  readonly windowMsMax: number
   /** Properties that rules name of events of this name; those are kept with the activity. */
   propertiesOf(event: string): readonly string[]
   /** All segments that the change can touch, also through other segments, in topological order. */
@@ -113,6 +116,7 @@ export function planEvaluation(segments: readonly Segment[]): EvaluationPlan {
   return {
     segments,
     lists: new Set(byList.keys()),
+    windowMsMax: Math.max(0, ...segments.map(({ rule }) => longestWindow(rule))),
     propertiesOf: (event) => propertyLists.get(event) ?? noNames,
     affected,
     touched,
@@ -136,6 +140,7 @@ export function evaluateSegments(
   person: { readonly facts: Facts; readonly nowMs: number },
 ): readonly SegmentAnswer[] {
   const { facts, nowMs } = person
+  facts.timesAfterMs = nowMs - plan.windowMsMax
   const touched = plan.touched(change)
   let places: number[] | undefined
   const answers: SegmentAnswer[] = []
@@ -160,6 +165,14 @@ export function evaluateSegments(
     }
   }
   return answers
+}
+
+function longestWindow(rule: Rule): number {
+  let windowMsMax = 0
+  for (const part of partsOfRule(rule)) {
+    if (part.kind === 'event') windowMsMax = Math.max(windowMsMax, part.windowMs ?? 0)
+  }
+  return windowMsMax
 }
 
 /**

@@ -17,24 +17,32 @@ const edgeCountMax = 64
 export function judgeTimed(tests: readonly TraitTest[], timed: TimedValue, nowMs: number): Verdict {
   const value = timed.at(nowMs)
   const isTrue = isMetBy(tests, value, nowMs)
-  const turns = (atMs: number): boolean => isMetBy(tests, timed.at(atMs), atMs) !== isTrue
+  const { fallsFromMs = Infinity } = timed
+  const isSettled = !isTrue && fallsFromMs <= nowMs && isOutOfReach(tests, value)
+  return { isTrue, untilMs: isSettled ? Infinity : findTurn(tests, timed, { isTrue, nowMs }) }
+}
+
+/** Returns the first instant at which the answer may turn. */
+function findTurn(
+  tests: readonly TraitTest[],
+  timed: TimedValue,
+  { isTrue, nowMs }: { readonly isTrue: boolean; readonly nowMs: number },
+): number {
   const { reachesAt } = timed
   const isMoving = tests.some(isRelative)
   if (reachesAt !== undefined && !isMoving) {
-    const edges = edgesOf(tests).map(reachesAt).sort(byNumber)
-    return { isTrue, untilMs: edges.find((atMs) => atMs > nowMs && turns(atMs)) ?? Infinity }
-  }
-  const { fallsFromMs = Infinity } = timed
-  if (!isTrue && fallsFromMs <= nowMs && isOutOfReach(tests, value)) {
-    return { isTrue, untilMs: Infinity }
+    for (const atMs of edgesOf(tests).map(reachesAt).sort(byNumber)) {
+      if (atMs > nowMs && isMetBy(tests, timed.at(atMs), atMs) !== isTrue) return atMs
+    }
+    return Infinity
   }
   let untilMs = nowMs
   for (let edge = 0; edge < edgeCountMax; edge++) {
     const edgeMs = isMoving ? nextEdge(tests, timed.at(untilMs), untilMs) : Infinity
     untilMs = Math.min(timed.nextChangeAt(untilMs), edgeMs)
-    if (untilMs === Infinity || turns(untilMs)) break
+    if (untilMs === Infinity || isMetBy(tests, timed.at(untilMs), untilMs) !== isTrue) break
   }
-  return { isTrue, untilMs }
+  return untilMs
 }
 
 function isMetBy(tests: readonly TraitTest[], value: Json | undefined, atMs: number): boolean {
@@ -44,10 +52,11 @@ function isMetBy(tests: readonly TraitTest[], value: Json | undefined, atMs: num
 
 /** Tells whether a value that only falls will never pass. */
 function isOutOfReach(tests: readonly TraitTest[], value: Json | undefined): boolean {
-  return tests.some(
-    (test) =>
-      (test.operator === 'atLeast' || test.operator === 'moreThan') && !isTestMet(test, value),
-  )
+  for (const test of tests) {
+    const isLower = test.operator === 'atLeast' || test.operator === 'moreThan'
+    if (isLower && !isTestMet(test, value)) return true
+  }
+  return false
 }
 
 /** Tells whether a test compares with the present. */

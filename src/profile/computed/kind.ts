@@ -38,9 +38,9 @@ export interface OpenState {
   /** Returns when time alone could change the answer next; Infinity where it cannot. */
   nextChangeAt(nowMs: number, windowMs: number): number
   /** Of a value that grows by one each `unitMs`, the instant at which it was 0. */
-  readonly growsFromMs?: number
+  readonly growsFromMs?: number | undefined
   /** Of a value in a window: from this instant on time alone makes it less or leaves it. */
-  readonly fallsFromMs?: number
+  readonly fallsFromMs?: number | undefined
 }
 
 /** One kind of computed trait, over states as bytes. An empty state has no bytes. */
@@ -97,13 +97,11 @@ export function createKind<State>(rules: KindRules<State>): TraitKind {
         decoded.length < 2
           ? only
           : decoded.reduce((left, right) => rules.merge(left, right, unbounded))
-      const growsFromMs = rules.growsFromMs?.(state)
-      const fallsFromMs = rules.fallsFromMs?.(state)
       return {
         answerAt: (nowMs, edgeMs) => rules.answerAt(state, nowMs, edgeMs),
         nextChangeAt: (nowMs, windowMs) => rules.nextChangeAt(state, nowMs, windowMs),
-        ...(growsFromMs === undefined ? {} : { growsFromMs }),
-        ...(fallsFromMs === undefined ? {} : { fallsFromMs }),
+        growsFromMs: rules.growsFromMs?.(state),
+        fallsFromMs: rules.fallsFromMs?.(state),
       }
     },
   }
@@ -120,8 +118,8 @@ export function encodeNumbers(numbers: readonly number[]): Uint8Array {
 
 export function decodeNumbers(bytes: Uint8Array): number[] {
   const view = viewOf(bytes)
-  const numbers: number[] = []
-  for (let at = 0; at < bytes.length; at += 8) numbers.push(view.getFloat64(at))
+  const numbers = new Array<number>(bytes.length / 8)
+  for (let index = 0; index < numbers.length; index++) numbers[index] = view.getFloat64(index * 8)
   return numbers
 }
 
@@ -136,6 +134,11 @@ export function decodeJsonState(bytes: Uint8Array): readonly Json[] {
 
 export function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
   return new DataView(buffer, byteOffset, byteLength)
+}
+
+/** What an event counts for: itself. */
+export function countSample(): number {
+  return 1
 }
 
 /** A number that can be added without loss; undefined for all else. */

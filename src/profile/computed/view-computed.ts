@@ -21,9 +21,9 @@ export interface TimedValue {
   /** Returns when the value could change next if nothing happens; Infinity where never. */
   nextChangeAt(nowMs: number): number
   /** Of a value that grows with time: it is `value` from this instant on. */
-  reachesAt?(value: number): number
+  readonly reachesAt?: ((value: number) => number) | undefined
   /** Set where the value can only fall by time alone, from this instant on. */
-  readonly fallsFromMs?: number
+  readonly fallsFromMs?: number | undefined
 }
 
 /** What is shown of one computed trait. */
@@ -51,9 +51,11 @@ interface Reading {
   readonly trait: TraitInForce
   answerAt(nowMs: number): KindAnswer
   nextChangeAt(nowMs: number): number
-  readonly growsFromMs?: number
-  readonly fallsFromMs?: number
+  readonly growsFromMs?: number | undefined
+  readonly fallsFromMs?: number | undefined
   readonly isPending?: boolean
+  /** Made when a rule first asks. */
+  timed?: TimedValue
 }
 
 /** Returns the view of a person whose parts are `parts`. */
@@ -88,7 +90,8 @@ export function viewComputed(
     inForce,
     timed: (name) => {
       const reading = readingOf(name)
-      return reading === undefined ? undefined : timedOf(reading)
+      if (reading !== undefined) reading.timed ??= timedOf(reading)
+      return reading?.timed
     },
     isPending: (name) => readingOf(name)?.isPending === true,
     answersAt: (nowMs) =>
@@ -143,12 +146,11 @@ function readStates(
   // Over all time what a trimmed log lacked is missing for good; a window moves on from it.
   const isWhole = isUncut && (windowMs !== undefined || fromMs === -Infinity)
   if (windowMs === undefined) {
-    const { growsFromMs } = open
     return {
       trait,
       answerAt: (nowMs) => withLoss(open.answerAt(nowMs, -Infinity), isWhole),
       nextChangeAt: (nowMs) => open.nextChangeAt(nowMs, Infinity),
-      ...(growsFromMs === undefined ? {} : { growsFromMs }),
+      growsFromMs: open.growsFromMs,
     }
   }
   if (isSession !== true) {
@@ -159,7 +161,7 @@ function readStates(
         return withLoss(open.answerAt(nowMs, edgeMs), isWhole && edgeMs >= fromMs)
       },
       nextChangeAt: (nowMs) => open.nextChangeAt(nowMs, windowMs),
-      ...(open.fallsFromMs === undefined ? {} : { fallsFromMs: open.fallsFromMs }),
+      fallsFromMs: open.fallsFromMs,
     }
   }
   return {
@@ -230,13 +232,21 @@ function divide(
 
 function timedOf({ trait, answerAt, nextChangeAt, growsFromMs, fallsFromMs }: Reading): TimedValue {
   const { unitMs } = trait
+  // Rules that are evaluated together ask for one instant.
+  let lastMs: number | undefined
+  let last: Json | undefined
   return {
-    at: (nowMs) => answerAt(nowMs).value,
+    at: (nowMs) => {
+      if (nowMs !== lastMs) last = answerAt(nowMs).value
+      lastMs = nowMs
+      return last
+    },
     nextChangeAt,
-    ...(fallsFromMs === undefined ? {} : { fallsFromMs }),
-    ...(growsFromMs === undefined || unitMs === undefined
-      ? {}
-      : { reachesAt: (value: number) => growsFromMs + Math.ceil(value) * unitMs }),
+    fallsFromMs,
+    reachesAt:
+      growsFromMs === undefined || unitMs === undefined
+        ? undefined
+        : (value) => growsFromMs + Math.ceil(value) * unitMs,
   }
 }
 

@@ -45,6 +45,8 @@ interface Counter {
   readonly place: Place
   /** Steps of `of`. */
   readonly path: readonly string[]
+  /** The place of the first counter that takes the same samples from an event. */
+  readonly sampledAt: number
   /** The traits that it counts for, and the ratios of these. */
   readonly names: readonly string[]
 }
@@ -97,7 +99,12 @@ export function planComputed(
     const { id } = trait
     const place = { id, ...idNumbers(id), sinceVersion }
     const path = trait.of?.split('.') ?? []
-    counters.push({ trait, kind: kindOf(trait), place, path, names: namesFor(id) })
+    const kind = kindOf(trait)
+    const sameAt = counters.findIndex(
+      (each) => each.trait.of === trait.of && each.kind.prepare === kind.prepare,
+    )
+    const sampledAt = sameAt < 0 ? counters.length : sameAt
+    counters.push({ trait, kind, place, path, sampledAt, names: namesFor(id) })
   }
   for (const trait of extra?.traits ?? []) add(trait, extra?.sinceVersion ?? 0)
   for (const trait of definitions.computed) {
@@ -160,15 +167,18 @@ export function applyComputed(
 ): readonly string[] {
   const { event, isActivity, sessionIdleMs } = counted
   const named = plan.byEvent.get(event.name) ?? none
-  const listening = isActivity ? [...named, ...plan.always] : named
+  const isAlways = isActivity && plan.always.length > 0
+  const listening = isAlways ? [...named, ...plan.always] : named
   const isInSession = sessionIdleMs > 0 && plan.hasSession
   if (listening.length === 0 && !isInSession) return none
   const changed: string[] = isInSession ? [...plan.sessionNames] : []
   const properties = event.properties ?? {}
   const additions: Addition[] = []
+  const sampled: (readonly Sample[] | undefined)[] = []
   for (const counter of listening) {
     if (!counter.trait.matches(properties)) continue
-    const samples = samplesOf(counter, counted)
+    const samples = sampled[counter.sampledAt] ?? samplesOf(counter, counted)
+    sampled[counter.sampledAt] = samples
     if (samples.length === 0) continue
     const { kind, place, trait } = counter
     additions.push({ place, kind, samples, windowMs: trait.windowMs })
@@ -179,16 +189,16 @@ export function applyComputed(
     const place = { ...sessionPlace, sinceVersion: plan.version }
     additions.push({ place, kind: sessionKind, samples, windowMs: sessionWindowMs })
   }
-  const changes = additions.map(({ place }) => place)
   part.computed = editComputed(part.computed ?? emptyState, {
-    changes,
+    changes: additions,
     changeOf: (idHigh, idLow, sinceVersion) => {
-      const counter = counterOf(plan, idHigh, idLow, sinceVersion)
-      if (counter !== undefined) return changes.indexOf(counter.place)
-      if (isOfSession(idHigh, idLow) && plan.hasSession) {
-        return changes.findIndex(({ id }) => id === sessionId)
+      const isSession = plan.hasSession && isOfSession(idHigh, idLow)
+      for (let index = 0; index < additions.length; index++) {
+        const { place } = additions[index] as Addition
+        if (place.idLow !== idLow || place.idHigh !== idHigh) continue
+        if (isSession || place.sinceVersion === sinceVersion) return index
       }
-      return sinceVersion > plan.version ? keepEntry : dropEntry
+      return isAlive(plan, idHigh, idLow, sinceVersion) ? keepEntry : dropEntry
     },
     apply: (index, state) => {
       const { kind, samples = none, windowMs } = additions[index] ?? {}
@@ -284,6 +294,12 @@ function samplesOf({ trait, kind, path }: Counter, counted: Counted): readonly S
   const { event, eventRef } = counted
   const atMs = event.occurredAtMs
   const values = trait.of === undefined ? one : valuesOf(counted, trait.of, path)
+  const [first] = values
+  // As it mostly is: then no list has to grow.
+  if (values.length === 1 && first !== undefined) {
+    const value = kind.prepare(first)
+    return value === undefined ? none : [{ atMs, order: eventRef * orderSpan, value }]
+  }
   const samples: Sample[] = []
   for (const value of values) {
     const kept = kind.prepare(value)

@@ -217,7 +217,7 @@ async function applyEvent(
   for (const topic of consents) person.withdrawn[topic] = scope.nowMs
   const change: Change = {
     events,
-    traits: changedComputed.length > 0 ? [...changedTraits, ...changedComputed] : changedTraits,
+    traits: changedTraits.length > 0 ? [...changedTraits, ...changedComputed] : changedComputed,
     consents,
   }
   const crossings: readonly Crossing[] = isNew

@@ -88,7 +88,7 @@ export interface PackEdit {
   /** Returns the index of the change that an entry gets, or `keepEntry`, or `dropEntry`. */
   changeOf(idHigh: number, idLow: number, sinceVersion: number): number
   /** By index: the entry that is made where no entry got the change. */
-  readonly changes: readonly { readonly id: string; readonly sinceVersion: number }[]
+  readonly changes: readonly { readonly place: Pick<PackedState, 'id' | 'sinceVersion'> }[]
   /** Returns a state behind the change; `state` is empty where there is none yet. */
   apply(index: number, state: Uint8Array): Uint8Array
 }
@@ -104,7 +104,7 @@ export function editComputed(pack: Uint8Array, edit: PackEdit): Uint8Array {
   const { buffer, byteOffset, byteLength } = pack
   const view = new DataView(buffer, byteOffset, byteLength)
   const states: (Uint8Array | undefined)[] = new Array(edit.changes.length).fill(undefined)
-  const kept: { readonly from: number; readonly end: number; readonly index: number }[] = []
+  const indexes: number[] = []
   let bytesLeft = 0
   for (let at = 0; at < byteLength; ) {
     const stateAt = at + headBytes
@@ -115,15 +115,12 @@ export function editComputed(pack: Uint8Array, edit: PackEdit): Uint8Array {
       view.getUint32(at + 11),
     )
     const index = found >= 0 && states[found] !== undefined ? keepEntry : found
+    indexes.push(index)
     if (index >= 0) {
-      const state = edit.apply(index, pack.subarray(stateAt, end))
+      const state = edit.apply(index, new Uint8Array(buffer, byteOffset + stateAt, end - stateAt))
       states[index] = state
-      kept.push({ from: at, end, index })
       bytesLeft += headBytes + state.length
-    } else if (index !== dropEntry) {
-      kept.push({ from: at, end, index })
-      bytesLeft += end - at
-    }
+    } else if (index !== dropEntry) bytesLeft += end - at
     at = end
   }
   const added: number[] = []
@@ -136,13 +133,20 @@ export function editComputed(pack: Uint8Array, edit: PackEdit): Uint8Array {
   }
   const bytes = Buffer.allocUnsafe(bytesLeft)
   let at = 0
-  for (const { from, end, index } of kept) {
-    const state = index < 0 ? undefined : states[index]
-    bytes.set(pack.subarray(from, state === undefined ? end : from + headBytes), at)
-    at = state === undefined ? at + end - from : writeState(bytes, at, state)
+  let from = 0
+  for (const index of indexes) {
+    const end = from + headBytes + view.getUint16(from + 1)
+    if (index >= 0) {
+      for (let place = 0; place < headBytes; place++) bytes[at + place] = pack[from + place] ?? 0
+      at = writeState(bytes, at, states[index] ?? emptyState)
+    } else if (index === keepEntry) {
+      bytes.set(new Uint8Array(buffer, byteOffset + from, end - from), at)
+      at += end - from
+    }
+    from = end
   }
   for (const index of added) {
-    const { id = '', sinceVersion = 0 } = edit.changes[index] ?? {}
+    const { id = '', sinceVersion = 0 } = edit.changes[index]?.place ?? {}
     bytes[at] = 0
     bytes.write(id, at + 3, 8, 'hex')
     bytes.writeUInt32BE(sinceVersion, at + 11)

@@ -13,6 +13,7 @@
 
 import {
   type Bounds,
+  countSample,
   createKind,
   decodeNumbers,
   encodeNumbers,
@@ -33,7 +34,7 @@ const stride = 5
 export function createTally(kind: TallyKind): TraitKind {
   return createKind<readonly number[]>({
     empty: [],
-    prepare: kind === 'count' ? () => 1 : numberSample,
+    prepare: kind === 'count' ? countSample : numberSample,
     add: (state, samples) =>
       samples.reduce((sum, { value }) => addTotals(sum, totalsOf(value as number)), state),
     merge: addTotals,
@@ -59,7 +60,7 @@ export function createTally(kind: TallyKind): TraitKind {
 export function createWindowTally(kind: TallyKind): TraitKind {
   return createKind<readonly number[]>({
     empty: [],
-    prepare: kind === 'count' ? () => 1 : numberSample,
+    prepare: kind === 'count' ? countSample : numberSample,
     add: (state, samples, bounds) => {
       const insertOne = (into: readonly number[], { atMs, value }: Sample): readonly number[] =>
         insert(into, [atMs, atMs, ...totalsOf(value as number)])

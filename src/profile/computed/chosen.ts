@@ -38,9 +38,9 @@ export function createChosen(kind: ChosenKind, listCount: number): TraitKind {
 /** Of two samples of one place the newer is the last, and the one that was there the first. */
 function chooseOne(kind: 'first' | 'last', bytes: Uint8Array, sample: Sample): Uint8Array {
   if (bytes.length > 0) {
-    const [before] = gatherSamples(decodeJsonState(bytes))
-    if (before !== undefined && bySampleOrder(before, sample) <= 0 !== (kind === 'last'))
-      return bytes
+    const [atMs, order] = decodeJsonState(bytes)
+    const before = { atMs: atMs as number, order: order as number, value: null }
+    if (bySampleOrder(before, sample) <= 0 !== (kind === 'last')) return bytes
   }
   return encodeJsonState([sample.atMs, sample.order, sample.value])
 }

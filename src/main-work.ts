@@ -2,8 +2,8 @@
  * Thread of the owner: folds the partitions that the log assigns, and delivers beside the fold. The
  * state is written here alone.
  *
- * The main thread calls `render`, `waitCommitted`, `counts`, `measures` and `stop`; it is told
- * `opened`, `definitions`, `stopped`, `log` and `failed`.
+ * The main thread calls `render`, `waitCommitted`, `counts`, `measures`, `renderMemory` and `stop`;
+ * it is told `opened`, `definitions`, `stopped`, `log` and `failed`.
  */
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
@@ -96,13 +96,14 @@ async function run(data: WorkWorkerData): Promise<void> {
   const main = createPortCaller(parentPort)
   const logger = createThreadLogger(main)
   const deps = { clock: systemClock, logger }
-  const { stores, logPort: port } = data
+  const { stores, logPort: port, failpoint } = data
   const opened = await openStateStore(deps, stores.state)
   const store = data.commitMark === undefined ? opened : withCommitMark(opened, data.commitMark)
   const blobs = await openBlobStore(deps, stores.state, { hasPutThread: true })
   const log = await openEventLog(deps, stores.log, { stream: 'events', port, isWorker: true })
   const meter = createOwnerMeter(systemClock)
-  const renderer = meter.measureRenderer(await openRenderPool(data.render, data.signingKeys))
+  const renderPool = await openRenderPool(data.render, data.signingKeys)
+  const renderer = meter.measureRenderer(renderPool)
   const measured = meter.measureState(store)
   const state =
     data.changes === undefined
@@ -125,18 +126,16 @@ async function run(data: WorkWorkerData): Promise<void> {
   const freshness = createFreshness(data.freshness)
   const giveWay = openGiveWay(data, { owned, freshness, meter })
   const ports = { log, state, ...(mailer === undefined ? {} : { mailer }) }
-  const isArmed = data.failpoint !== undefined
   const worker = runWorker(
     {
-      ...(isArmed ? withFailpoints(ports, createFailpoint(data.failpoint)) : ports),
+      ...(failpoint === undefined ? ports : withFailpoints(ports, createFailpoint(failpoint))),
       blobs,
       renderer,
       advisor: connectAdvisor(deps, data.advisorPort, stores.log.kind === 'sqlite'),
       ...fillPortsOf(stores, log, logger),
       nextTurn: () => nextTurn().then(() => giveWay.pause(stop.signal)),
-      clock: systemClock,
+      ...deps,
       random: systemRandom,
-      logger,
       freshness,
       onCommitted,
       onLost: (partition) => owned.delete(partition),
@@ -156,6 +155,7 @@ async function run(data: WorkWorkerData): Promise<void> {
       messagesWaiting: await countDue(state, owned),
     }),
     measures: () => meter.take(),
+    renderMemory: () => renderPool.readMemory(),
     stop: async () => {
       stop.abort()
       await worker

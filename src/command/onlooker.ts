@@ -63,6 +63,10 @@ export async function openOnlooker(
       messagesWaiting: 0,
     }),
     takeMeasures: async () => noMeasures,
+    readMemory: async () =>
+      (await Promise.all([recommend?.readMemory(), renderer?.readMemory()])).flatMap(
+        (each) => each ?? [],
+      ),
     onDefinitions: (listener) => follower.onDefinitions(listener),
     async close() {
       await recommend?.close()

@@ -12,6 +12,7 @@ import { catalog, type ErrorCode, OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createPortCaller, type PortCaller, servePort } from '../lib/port-call.ts'
 import { openStuckWatch } from '../lib/stuck-watch.ts'
+import { readWorkerMemory, type ThreadMemory } from '../lib/thread-memory.ts'
 import type { EventLog } from '../log/event-log.ts'
 import type { LogThread } from '../log/sqlite-log-thread.ts'
 import type { WorkWorkerData } from '../main-work.ts'
@@ -42,6 +43,8 @@ export interface Owner
   onDefinitions(listener: (hash: string) => Promise<void>): void
   /** What the thread measured since the last call. */
   takeMeasures(): Promise<OwnerMeasures>
+  /** What the threads hold that belong to it. */
+  readMemory(): Promise<readonly ThreadMemory[]>
   close(): Promise<void>
 }
 
@@ -128,6 +131,12 @@ export async function openOwner(
       follower?.waitCommitted(places, msMax) ?? caller.call('waitCommitted', { places, msMax }),
     health: () => healthOf(caller, told, follower),
     takeMeasures: () => caller.call('measures'),
+    async readMemory() {
+      const renders = caller.call<readonly ThreadMemory[]>('renderMemory')
+      const { clock } = deps
+      const each = [readWorkerMemory(clock, work), recommend.readMemory(), renders]
+      return (await Promise.all(each)).flat()
+    },
     onDefinitions: (listener) => (follower ?? told).onDefinitions(listener),
     async close() {
       told.expectEnd()

@@ -7,6 +7,7 @@ import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { answerWithin, createPortCaller, servePort } from '../lib/port-call.ts'
+import { readWorkerMemory, type ThreadMemory } from '../lib/thread-memory.ts'
 import type { RecommendWorkerData } from '../main-recommend.ts'
 import type { IndexState } from '../recommend/advisor.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
@@ -25,6 +26,7 @@ export interface RecommendThread {
   readonly failed: Promise<OperatingError>
   /** Answers nothing while the index fills, and where it does not answer in time. */
   state(): Promise<IndexState | undefined>
+  readMemory(): Promise<readonly ThreadMemory[]>
   /** Ends the thread; it writes a snapshot before, if it is filled by then. */
   close(): Promise<void>
 }
@@ -99,6 +101,7 @@ export async function startRecommendThread(
       isFilled
         ? await answerWithin(deps.clock, caller.call<IndexState>('state'), stateAnswerMsMax)
         : undefined,
+    readMemory: () => readWorkerMemory(deps.clock, worker),
     async close() {
       isEndExpected = true
       const done = new AbortController()

@@ -2,7 +2,9 @@
 
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics } from '../lib/metrics.ts'
+import { readOwnMemory, type ThreadMemory } from '../lib/thread-memory.ts'
 import type { EventLog } from '../log/event-log.ts'
+import type { LogThread } from '../log/sqlite-log-thread.ts'
 import { createOwnerMetrics } from '../monitor/owner-measures.ts'
 import type { IntakeGate } from './intake-gate.ts'
 import type { Owner } from './owner-thread.ts'
@@ -13,6 +15,7 @@ export function joinMetrics(
   from: {
     readonly owner: Owner
     readonly log: EventLog
+    readonly logThread: LogThread | undefined
     readonly gate: IntakeGate
     /** Absent where this process has no list of rejected events. */
     readonly readRejected: (() => Promise<void>) | undefined
@@ -20,6 +23,7 @@ export function joinMetrics(
 ): Metrics {
   const { owner, log, gate } = from
   const addMeasures = createOwnerMetrics(metrics)
+  const setMemory = createMemoryMetrics(metrics)
   const queueBytes = metrics.gauge('attune_log_queue_bytes')
   const lagRecords = metrics.gauge('attune_process_lag_records')
   const lagSeconds = metrics.gauge('attune_process_lag_seconds')
@@ -29,9 +33,15 @@ export function joinMetrics(
   return {
     ...metrics,
     async render() {
-      const [health, measures] = await Promise.all([owner.health(), owner.takeMeasures()])
+      const [health, measures, memory, logMemory] = await Promise.all([
+        owner.health(),
+        owner.takeMeasures(),
+        owner.readMemory(),
+        from.logThread?.readMemory(),
+      ])
       await from.readRejected?.()
       addMeasures(measures)
+      setMemory([readOwnMemory('main'), ...memory, ...(logMemory ?? [])])
       queueBytes({}, log.queueBytes())
       lagRecords({}, health.ownedLagCount)
       lagSeconds({}, gate.lagMs() / 1000)
@@ -41,6 +51,27 @@ export function joinMetrics(
       return await metrics.render()
     },
   }
+}
+
+/** Returns a function that shows what each thread holds; those of one name together. */
+function createMemoryMetrics(metrics: Metrics): (memory: readonly ThreadMemory[]) => void {
+  const heap = metrics.gauge('attune_thread_heap_bytes')
+  const heapUsed = metrics.gauge('attune_thread_heap_used_bytes')
+  const external = metrics.gauge('attune_thread_external_bytes')
+  return (memory) => {
+    for (const [thread, all] of Map.groupBy(memory, (each) => each.thread)) {
+      heap({ thread }, sum(all, 'heapBytes'))
+      heapUsed({ thread }, sum(all, 'heapUsedBytes'))
+      external({ thread }, sum(all, 'externalBytes'))
+    }
+  }
+}
+
+function sum(
+  memory: readonly ThreadMemory[],
+  of: 'heapBytes' | 'heapUsedBytes' | 'externalBytes',
+): number {
+  return memory.reduce((total, each) => total + each[of], 0)
 }
 
 /** Measures each append of a log. */

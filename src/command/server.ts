@@ -139,7 +139,7 @@ async function open(
     await applyDefinitions({ ...deps, ...stores }, applied, options.signal)
   }
   await useDefinitions(await definitionsHashOf(stores.state))
-  const { log } = stores
+  const { log, logThread } = stores
   const gate = createIntakeGate({ clock, logger, log, freshness: owner.freshness }, values)
   closers.push(() => gate.close())
   const apiKeys = await openApiKeys(dataDir, clock)
@@ -151,7 +151,7 @@ async function open(
   )
   const { rejectedIndex, workList } = collecting
   const readRejected = isApi ? createRejectedMetrics(deps.metrics, rejectedIndex, clock) : undefined
-  const metrics = joinMetrics(deps.metrics, { owner, log, gate, readRejected })
+  const metrics = joinMetrics(deps.metrics, { owner, log, logThread, gate, readRejected })
   const given = { values, secrets, stores, owner, apiKeys, workList }
   const apiDeps = apiDepsOf({ ...deps, metrics }, given)
   const first = routesOf(deps, { options, collecting, sources, gate, apiDeps })

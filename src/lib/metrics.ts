@@ -129,6 +129,21 @@ export const metricTable = {
     says: 'Time to render one message.',
     buckets: secondsBuckets,
   },
+  attune_thread_heap_bytes: {
+    kind: 'gauge',
+    labels: ['thread'],
+    says: 'Memory of the heaps of the threads of this name, with what is free in them.',
+  },
+  attune_thread_heap_used_bytes: {
+    kind: 'gauge',
+    labels: ['thread'],
+    says: 'What is used of it, garbage included that was not collected yet.',
+  },
+  attune_thread_external_bytes: {
+    kind: 'gauge',
+    labels: ['thread'],
+    says: "Arrays and buffers beside the heap; of `recommend` they are the index's arrays.",
+  },
   attune_http_connections_refused_total: {
     kind: 'counter',
     labels: [],

@@ -7,9 +7,10 @@
 
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { assert } from '../lib/assert.ts'
-import type { Clock } from '../lib/clock.ts'
+import { type Clock, systemClock } from '../lib/clock.ts'
 import { type ErrorCode, OperatingError } from '../lib/errors.ts'
 import { openStuckWatch } from '../lib/stuck-watch.ts'
+import { readWorkerMemory, type ThreadMemory } from '../lib/thread-memory.ts'
 import { SharedBlock } from './sqlite-log-protocol.ts'
 
 export interface LogThreadOptions {
@@ -29,6 +30,7 @@ export interface LogThread {
   connect(): MessagePort
   /** Resolves with the first failure that is for good: STORE_IO, STORE_CORRUPT or STORE_STUCK. */
   readonly failed: Promise<OperatingError>
+  readMemory(): Promise<readonly ThreadMemory[]>
   /** Looks at the running commit once; called by itself. */
   checkStuck(): void
   /** Commits what waits, closes the files, ends the thread. */
@@ -93,6 +95,7 @@ export async function startLogThread(
   return {
     failed: failed.promise,
     checkStuck: watch.look,
+    readMemory: () => readWorkerMemory(options.clock ?? systemClock, worker),
     connect() {
       assert(!isClosing, 'an open log thread is asked for a port')
       const { port1, port2 } = new MessageChannel()

@@ -13,6 +13,7 @@
 import { Worker } from 'node:worker_threads'
 import { assert } from '../lib/assert.ts'
 import { systemClock } from '../lib/clock.ts'
+import { readWorkerMemory, type ThreadMemory } from '../lib/thread-memory.ts'
 import type { SigningKeys } from './links.ts'
 import { createMessageRenderer } from './render-message.ts'
 import type { RenderAnswer, Renderer, RenderInput, Template } from './template.ts'
@@ -89,10 +90,14 @@ interface Slot {
   isClosed: boolean
 }
 
+export interface RenderThreads extends Renderer {
+  readMemory(): Promise<readonly ThreadMemory[]>
+}
+
 export async function openRenderPool(
   options: RenderPoolOptions,
   keys: SigningKeys,
-): Promise<Renderer> {
+): Promise<RenderThreads> {
   assert(options.threadCount >= 1, 'a pool has at least one thread')
   assert(options.softMs <= options.hardMs, 'a render is refused before its thread is killed')
   const pool = new RenderPool(options, keys)
@@ -112,7 +117,7 @@ export function createInlineRenderer(keys: SigningKeys): Renderer {
   }
 }
 
-class RenderPool implements Renderer {
+class RenderPool implements RenderThreads {
   readonly #options: RenderPoolOptions
   readonly #keys: SigningKeys
   readonly #queue: Job[] = []
@@ -143,6 +148,13 @@ class RenderPool implements Renderer {
       this.#queue.push({ input, resolve })
       this.#planFlush()
     })
+  }
+
+  async readMemory(): Promise<readonly ThreadMemory[]> {
+    const open = this.#slots.filter((slot) => !slot.isClosed)
+    return (
+      await Promise.all(open.map(({ worker }) => readWorkerMemory(systemClock, worker)))
+    ).flat()
   }
 
   /** Ends the threads. Requests without an answer get `killed`. */

@@ -25,6 +25,9 @@ import { writeKey, writeSmallShop } from '../faults/small-shop.ts'
 const stopMsMax = 30_000
 /** By the name of the thread: what may lag gives way to intake and to what makes it durable. */
 const givingWay = { main: 0, log: 0, work: 5, recommend: 5, render: 5 }
+/** No thread can do with less; none needs more before there are people. */
+const threadBytesMin = 2 ** 20
+const threadBytesMax = 256 * 2 ** 20
 
 it('starts, keeps a second server out, stops on SIGTERM and starts again', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))
@@ -44,6 +47,17 @@ it('starts, keeps a second server out, stops on SIGTERM and starts again', async
     await waitUntil(async () => isDeepStrictEqual(await readNiceness(first.pid), givingWay))
   }
 
+  await waitUntil(async () => {
+    const memory = await readThreadMemory(first.url)
+    return isDeepStrictEqual(Object.keys(memory).sort(), Object.keys(givingWay).sort())
+  })
+  for (const [thread, each] of Object.entries(await readThreadMemory(first.url))) {
+    const { heap = 0, heap_used: used = 0, external = 0 } = each
+    const says = `${thread}: ${JSON.stringify(each)}`
+    assert.ok(used > threadBytesMin && used <= heap && heap < threadBytesMax, says)
+    assert.ok(external > 0 && external < threadBytesMax, says)
+  }
+
   const second = startServerProcess({ ...options, port: await freePort() })
   ends.push(() => second.signal('SIGKILL'))
   assert.equal((await second.ended).code, 1)
@@ -59,6 +73,17 @@ it('starts, keeps a second server out, stops on SIGTERM and starts again', async
   assert.equal((await fetch(`${again.url}/healthz`)).status, 200)
   assert.equal((await stopServerProcess(again)).code, 0)
 })
+
+/** Returns what each thread holds, as `/metrics` tells it: `heap`, `heap_used` and `external`. */
+async function readThreadMemory(url: string): Promise<Record<string, Record<string, number>>> {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  const threads: Record<string, Record<string, number>> = {}
+  for (const found of text.matchAll(/^attune_thread_(\w+)_bytes\{thread="(\w+)"\} (\d+)$/gm)) {
+    const [, kind = '', thread = '', bytes] = found
+    threads[thread] = { ...threads[thread], [kind]: Number(bytes) }
+  }
+  return threads
+}
 
 /** Returns how much lower than the main thread's the priority of each thread is. */
 async function readNiceness(pid: number): Promise<Record<string, number>> {

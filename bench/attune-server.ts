@@ -24,6 +24,8 @@ export interface AttuneServer {
   cpuByThread(): Promise<ReadonlyMap<string, number>>
   /** Of the thread that takes requests, since `/metrics` was last read. */
   loopDelay(): Promise<LoopDelay>
+  /** By the name of the thread. Reads `/metrics` too. */
+  threadMemory(): Promise<ReadonlyMap<string, ThreadMib>>
   stop(): Promise<void>
 }
 
@@ -39,6 +41,11 @@ export interface LoopDelay {
   readonly p50: number
   readonly p99: number
   readonly max: number
+}
+
+export interface ThreadMib {
+  readonly heap: number
+  readonly external: number
 }
 
 export interface AttuneOptions {
@@ -91,6 +98,7 @@ export async function startAttune(
     cpuUsed: () => readCpuUsed(child),
     cpuByThread: () => readCpuByThread(child),
     loopDelay: () => readLoopDelay(url),
+    threadMemory: () => readThreadMemory(url),
     stop: () => endChild(child, 'SIGTERM'),
   }
 }
@@ -104,6 +112,23 @@ async function readLoopDelay(url: string): Promise<LoopDelay> {
     return Number(match?.[1]) * 1000
   }
   return { p50: read('p50'), p99: read('p99'), max: read('max') }
+}
+
+async function readThreadMemory(url: string): Promise<ReadonlyMap<string, ThreadMib>> {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  const read = (kind: string): ReadonlyMap<string, number> => {
+    const line = new RegExp(`^attune_thread_${kind}_bytes\\{thread="(\\w+)"\\} (\\d+)$`, 'gm')
+    return new Map(
+      [...text.matchAll(line)].map(([, thread = '', bytes]) => [thread, Number(bytes) / 2 ** 20]),
+    )
+  }
+  const external = read('external')
+  return new Map(
+    [...read('heap')].map(([thread, heap]) => [
+      thread,
+      { heap, external: external.get(thread) ?? 0 },
+    ]),
+  )
 }
 
 function argumentsOf(world: BenchWorld, options: AttuneOptions): readonly string[] {

@@ -87,13 +87,21 @@ export async function benchCollectBatch(world: BenchWorld): Promise<void> {
 }
 
 async function printMemory(world: BenchWorld, attune: AttuneServer, rssMib: number): Promise<void> {
+  const threads = await attune.threadMemory()
+  const index = threads.get('recommend')
+  if (index === undefined) throw new Error('the thread of the index tells what it holds')
+  const says = [...threads].map(
+    ([thread, { heap, external }]) => `${thread} ${Math.round(heap)} + ${Math.round(external)}`,
+  )
   printFigure({
     bench: 'memory',
-    value: rssMib,
+    value: rssMib - index.heap - index.external,
     unit: 'MiB',
     note:
-      `highest RSS under load, ${peopleCount(world)} people, recommendation index included; ` +
-      `at rest ${Math.round(await attune.rssMib())} MiB`,
+      `highest RSS under load, ${peopleCount(world)} people, without heap and arrays of the ` +
+      `thread of the recommendation index; ${Math.round(rssMib)} MiB with them, ` +
+      `${Math.round(await attune.rssMib())} MiB at rest; heap and external memory by thread: ` +
+      says.join(', '),
   })
 }
 

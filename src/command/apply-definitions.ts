@@ -6,14 +6,17 @@
  * appended, and the folds of all partitions are waited for.
  */
 
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Random } from '../lib/random.ts'
 import type { EventLog } from '../log/event-log.ts'
+import type { DefinitionsWorkerData } from '../main-definitions.ts'
 import { applyRecordOf } from '../process/apply-record.ts'
-import { parseDefinitionFiles } from '../process/definition-files.ts'
+import type { DefinitionFiles, DocumentAnswer } from '../process/definition-files.ts'
 import { encodeDocument } from '../process/definitions.ts'
 import { decodeMeta, metaKey } from '../process/meta.ts'
 import type { BlobStore } from '../state/blob-store.ts'
@@ -39,7 +42,7 @@ export async function storeDefinitions(
   folder: string,
   overlay?: string,
 ): Promise<string> {
-  const answer = await parseDefinitionFiles(await readDefinitionFolder(folder), overlay)
+  const answer = await parseInThread(await readDefinitionFolder(folder), overlay)
   if (answer.kind === 'refused') {
     const says = describeDefinitionFaults(answer.faults)
     throw new OperatingError('DEFINITIONS_INVALID', `read ${folder}:\n${says}`)
@@ -47,6 +50,21 @@ export async function storeDefinitions(
   const bytes = encodeDocument(answer.document)
   await blobs.put([bytes])
   return sha256Hex(bytes)
+}
+
+/** Compiles templates in a thread of its own, which leaves nothing behind. */
+async function parseInThread(
+  files: DefinitionFiles,
+  overlay: string | undefined,
+): Promise<DocumentAnswer> {
+  const worker = new Worker(new URL('../main-definitions.ts', import.meta.url), {
+    name: 'definitions',
+    workerData: { files, overlay } satisfies DefinitionsWorkerData,
+  })
+  // Rejects with the error of a thread that fails.
+  const [answer] = await once(worker, 'message')
+  await worker.terminate()
+  return answer as DocumentAnswer
 }
 
 /** Resolves when the definitions that were stored are in force in every partition. */

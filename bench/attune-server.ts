@@ -135,7 +135,8 @@ function argumentsOf(world: BenchWorld, options: AttuneOptions): readonly string
   const { profileDir } = world.settings
   return [
     ...(profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`]),
-    ...[mainPath, 'start', '--port', '0', '--log-level', 'error'],
+    // As in package.json and the image.
+    ...['--max-semi-space-size=16', mainPath, 'start', '--port', '0', '--log-level', 'error'],
     ...['--data-dir', options.dataDir],
     ...['--definitions', options.definitionsDir ?? shopDir, '--role', options.role ?? 'all'],
     ...['--public-url', 'http://127.0.0.1:8080', '--from', 'Shop <hello@shop.example>'],

@@ -45,6 +45,7 @@ const isSent = parseIgnoreFile(readRoot('.dockerignore'))
 const sent = filesForBuild(root, isSent)
 const packageFile = JSON.parse(readRoot('package.json')) as {
   readonly version: string
+  readonly scripts: Readonly<Record<string, string>>
   readonly dependencies: Readonly<Record<string, string>>
   readonly devDependencies: Readonly<Record<string, string>>
 }
@@ -106,7 +107,10 @@ describe('the Dockerfile', () => {
     assert.match(installs[0]?.rest ?? '', /^npm ci --omit=dev --ignore-scripts\b/)
     assert.match(lastOf(file, 'USER'), /^[1-9]\d*:[1-9]\d*$/)
     assert.equal(lastOf(file, 'STOPSIGNAL'), 'SIGTERM')
-    assert.deepEqual(parseExec(lastOf(file, 'ENTRYPOINT')), ['node', '/app/src/main.ts'])
+    const entry = ['node', '--max-semi-space-size=16', '/app/src/main.ts']
+    assert.deepEqual(parseExec(lastOf(file, 'ENTRYPOINT')), entry)
+    const [, ...words] = entry
+    assert.equal(packageFile.scripts['attune'], `node ${words.join(' ').replace('/app/', '')}`)
     assert.equal(parseExec(lastOf(file, 'CMD'))[0], 'start')
     const stage = file.slice(file.findLastIndex(({ name }) => name === 'FROM'))
     assert.deepEqual(

@@ -8,6 +8,7 @@
 
 import pino from 'pino'
 import { systemClock } from '../lib/clock.ts'
+import { growHeapsLittle } from '../lib/heap-growth.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createMetrics } from '../lib/metrics.ts'
 import { systemRandom } from '../lib/random.ts'
@@ -48,6 +49,7 @@ export async function runServer(
   options: ServerOptions,
   work: (server: RunningServer, signal: AbortSignal) => Promise<number>,
 ): Promise<number> {
+  growHeapsLittle()
   const stop = new AbortController()
   const ended = new AbortController()
   const forget = onStopSignal(deps, stop)

@@ -21,6 +21,8 @@ type Put = readonly Uint8Array[]
 
 /** Puts of one commit; few, so that none waits long for what others brought. */
 const putCountMax = 64
+/** What it makes and drops at once lies mostly in buffers, outside of its heap. */
+const nurseryMb = 8
 
 /** Returns `store` with its puts made by a thread; `dataDir` is where it lies. */
 export function withPutThread(store: BlobStore, dataDir: string): BlobStore {
@@ -57,6 +59,7 @@ function startPutThread(dataDir: string): PutThread {
   const worker = new Worker(new URL('../main-blobs.ts', import.meta.url), {
     name: 'blobs',
     workerData: { dataDir } satisfies BlobWorkerData,
+    resourceLimits: { maxYoungGenerationSizeMb: nurseryMb },
   })
   const caller = createPortCaller(worker)
   return {

@@ -52,7 +52,7 @@ export interface EffectPoint {
 }
 
 /** Of those that only a state elsewhere can have, or a copy before it. */
-const lossCount = 4
+const lossCount = 5
 const copyCount = 2
 const sides: readonly Side[] = ['before', 'after']
 const retried: readonly EffectName[] = [...appends, 'commit']

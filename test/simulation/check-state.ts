@@ -104,6 +104,8 @@ async function rebuild(
     const isNext = records.length > 0 && fold.cursor === foldedTo
     if (!isNext) records = await log.read(partition, fold.cursor, countMax)
     const count = await fold.fold(records, shouldPause)
+    // Nobody appends any more: the owner's word that it waits for will not come.
+    if (count === 0 && fold.isAwaitingWord) break
     foldedTo = records[count - 1]?.offset ?? foldedTo
     records = records.slice(count)
     const { commit } = fold.takeCommit(owner, log.identity.incarnation)

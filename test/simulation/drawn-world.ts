@@ -87,7 +87,7 @@ const shares: Partial<Record<Feature, number>> = {
   'long visits': 2 / 3,
   'second accounts': 2 / 5,
   [sharedFeature]: 1 / 5,
-  [copiedFeature]: 1 / 3,
+  [copiedFeature]: 1 / 2,
 }
 
 /** Times of an owner that only look, and how old data may be, which has to be above them. */

@@ -18,7 +18,8 @@ import type { DefinitionsWorkerData } from '../main-definitions.ts'
 import { applyRecordOf } from '../process/apply-record.ts'
 import type { DefinitionFiles, DocumentAnswer } from '../process/definition-files.ts'
 import { encodeDocument } from '../process/definitions.ts'
-import { decodeMeta, metaKey } from '../process/meta.ts'
+import { controlPartition } from '../process/fill-state.ts'
+import { readMeta } from '../process/meta.ts'
 import type { BlobStore } from '../state/blob-store.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { describeDefinitionFaults, readDefinitionFolder } from './definition-folder.ts'
@@ -95,16 +96,15 @@ async function isInForce(
   hash: string,
 ): Promise<boolean> {
   const found = await Promise.all(
-    Array.from({ length: partitionCount }, async (_, partition) => {
-      const [bytes] = await state.get(partition, [metaKey])
-      return bytes === undefined ? '' : decodeMeta(bytes).definitionsHash
-    }),
+    Array.from({ length: partitionCount }, (_, partition) => definitionsHashOf(state, partition)),
   )
   return found.every((each) => each === hash)
 }
 
-/** Returns the hash of the definitions in force in the control partition; '' for none. */
-export async function definitionsHashOf(state: StateReader): Promise<string> {
-  const [bytes] = await state.get(0, [metaKey])
-  return bytes === undefined ? '' : decodeMeta(bytes).definitionsHash
+/** Returns the hash of the definitions in force in a partition; '' for none. */
+export async function definitionsHashOf(
+  state: StateReader,
+  partition = controlPartition,
+): Promise<string> {
+  return (await readMeta(state, partition))?.definitionsHash ?? ''
 }

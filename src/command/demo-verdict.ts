@@ -9,7 +9,7 @@ import type { MailCatcher } from '../catcher/mail-catcher.ts'
 import { explainMessage } from '../delivery/explain.ts'
 import { sha256Hex } from '../lib/hash.ts'
 import { percentileOf } from '../lib/percentile.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../process/meta.ts'
+import { decodeJson, readMeta } from '../process/meta.ts'
 import type { LoggedCalls } from './demo-times.ts'
 import { compareWithRebuild } from './rebuild-state.ts'
 import type { RunningServer } from './server.ts'
@@ -244,11 +244,9 @@ async function sumCounts(
   let duplicates = 0
   let people = 0
   for (let partition = 0; partition < server.log.identity.partitionCount; partition++) {
-    const [bytes] = await server.state.get(partition, [metaKey])
-    if (bytes === undefined) continue
-    const { counts } = decodeJson<PartitionMeta>(bytes)
-    duplicates += counts.duplicates
-    people += counts.people
+    const { counts } = (await readMeta(server.state, partition)) ?? {}
+    duplicates += counts?.duplicates ?? 0
+    people += counts?.people ?? 0
   }
   return { duplicates, people }
 }

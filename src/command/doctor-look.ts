@@ -8,7 +8,7 @@ import { join, relative, sep } from 'node:path'
 import { systemClock } from '../lib/clock.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { createDefinitionsCache } from '../process/definitions-cache.ts'
-import { decodeMeta, metaKey } from '../process/meta.ts'
+import { readMeta } from '../process/meta.ts'
 import { PartitionFold } from '../process/partition-fold.ts'
 import type { Head } from '../state/state-store.ts'
 import type { DataReader } from './data-reader.ts'
@@ -128,9 +128,9 @@ export async function lookAtPartitions(data: DataReader): Promise<PartitionsLook
   let lagCount = 0
   let lagging = 0
   for (const partition of partitionsOf(log)) {
-    const [bytes] = await state.get(partition, [metaKey])
-    if (bytes !== undefined) {
-      const { definitionsHash: hash, definitionsVersion: version } = decodeMeta(bytes)
+    const meta = await readMeta(state, partition)
+    if (meta !== undefined) {
+      const { definitionsHash: hash, definitionsVersion: version } = meta
       definitions.set(hash, { hash, version })
     }
     const head = await state.head(partition)

@@ -14,7 +14,7 @@ import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { LogIdentity } from '../log/event-log.ts'
 import { checkRules, foldRulesVersion } from '../process/fold-rules.ts'
-import { decodeMeta, metaKey } from '../process/meta.ts'
+import { readMeta } from '../process/meta.ts'
 import { addBase, type Base, chooseBase } from './base-folder.ts'
 import { copyState } from './copy-state.ts'
 import { withStores } from './data-reader.ts'
@@ -73,8 +73,7 @@ export async function makeAsIsBase(
   return await withStores(stores, async ({ log, state }) => {
     const { partitionCount } = log.identity
     for (let partition = 0; partition < partitionCount; partition++) {
-      const [bytes] = await state.get(partition, [metaKey])
-      const meta = bytes && decodeMeta(bytes)
+      const meta = await readMeta(state, partition)
       if (meta) checkRules(meta, foldRulesVersion, `copy partition ${partition}`)
     }
     return await addBase(basesDir, { ...given, rulesVersion: foldRulesVersion }, async (folder) => {

@@ -13,8 +13,8 @@ import type { StatePlace } from '../delivery/read-state.ts'
 import { partitionOf } from '../log/record.ts'
 import { decodeFeed, feedCountMax } from '../process/feed.ts'
 import { FeedFollower } from '../process/follow-feed.ts'
-import { metaKey } from '../process/meta.ts'
-import { feedPrefix, metaCodec } from '../process/scope.ts'
+import { readMeta } from '../process/meta.ts'
+import { feedPrefix } from '../process/scope.ts'
 import { decodePerson, partCountMax, personPrefix } from '../profile/person.ts'
 import { contentOf } from '../recommend/advisor.ts'
 import { PeopleActivity } from '../recommend/evaluate/people-activity.ts'
@@ -125,8 +125,8 @@ async function findWholeFrom(
 ): Promise<number | undefined> {
   let wholeFromMs: number | undefined
   for (const partition of next.keys()) {
-    const [meta] = await state.get(partition, [metaKey])
-    if (meta === undefined || metaCodec.decode(meta).feedNext - 1 <= feedCountMax) continue
+    const meta = await readMeta(state, partition)
+    if (meta === undefined || meta.feedNext - 1 <= feedCountMax) continue
     for (const { value } of await state.scan(partition, feedPrefix, '', oldestCount)) {
       const [first] = decodeFeed(value).interactions
       if (first === undefined) continue

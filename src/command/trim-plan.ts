@@ -9,8 +9,8 @@
 
 import { messagePrefix } from '../campaign/message.ts'
 import type { EventLog } from '../log/event-log.ts'
-import { metaKey } from '../process/meta.ts'
-import { messageCodec, metaCodec } from '../process/scope.ts'
+import { readMeta } from '../process/meta.ts'
+import { messageCodec } from '../process/scope.ts'
 import { decodePerson, personPrefix, type TriggerRef } from '../profile/person.ts'
 import type { Entry, StateReader } from '../state/state-store.ts'
 import type { Base } from './base-folder.ts'
@@ -74,8 +74,7 @@ async function planPartition(
 
 /** Returns the offset of the oldest event that something open in the state was started by. */
 async function oldestTrigger(state: StateReader, partition: number): Promise<number> {
-  const [meta] = await state.get(partition, [metaKey])
-  const foldMs = meta === undefined ? 0 : metaCodec.decode(meta).foldMs
+  const { foldMs = 0 } = (await readMeta(state, partition)) ?? {}
   let oldest = Number.POSITIVE_INFINITY
   const keep = ({ kind, offset }: TriggerRef): void => {
     if (kind === 'event') oldest = Math.min(oldest, offset)

@@ -17,9 +17,9 @@ import type { LogRecord } from '../log/record.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { type Cause, causeOf } from './fold-stretch.ts'
 import { firedCodec } from './history.ts'
-import { metaKey } from './meta.ts'
+import { readMeta } from './meta.ts'
 import { findVersionsOf, type PastAnswer, type PastRefusal } from './refold.ts'
-import { firedKey, firedPrefix, metaCodec } from './scope.ts'
+import { firedKey, firedPrefix } from './scope.ts'
 
 export interface FeedDeps {
   readonly log: EventLog
@@ -185,8 +185,7 @@ async function changesBy(
 }
 
 async function readFiredNext(state: StateReader, partition: number): Promise<number> {
-  const [bytes] = await state.get(partition, [metaKey])
-  return bytes === undefined ? 1 : (metaCodec.decode(bytes).firedNext ?? 1)
+  return (await readMeta(state, partition))?.firedNext ?? 1
 }
 
 /** Returns a cursor as text: numbers in bytes of seven bits, the low ones first, base 64. */

@@ -13,8 +13,8 @@ import type { Interaction } from '../recommend/recommender.ts'
 import type { Entry, StateReader } from '../state/state-store.ts'
 import { decodeFeed, feedKey, numberOf } from './feed.ts'
 import { type ErasedProfiles, mergeFeeds } from './merge-feeds.ts'
-import { metaKey } from './meta.ts'
-import { feedPrefix, itemCodec, itemPrefix, metaCodec } from './scope.ts'
+import { readMeta } from './meta.ts'
+import { feedPrefix, itemCodec, itemPrefix } from './scope.ts'
 
 export interface FeedListener {
   learn(interactions: readonly Interaction[]): void
@@ -142,8 +142,7 @@ export class FeedFollower {
   }
 
   async #readEnd(partition: number): Promise<number> {
-    const [bytes] = await this.#state.get(partition, [metaKey])
-    return bytes === undefined ? 1 : metaCodec.decode(bytes).feedNext
+    return (await readMeta(this.#state, partition))?.feedNext ?? 1
   }
 
   async *#scan(partition: number, prefix: string, from: string): AsyncGenerator<Entry> {

@@ -13,8 +13,8 @@ import type { Logger } from '../lib/logger.ts'
 import type { EventLog, Place } from '../log/event-log.ts'
 import type { Head, StateReader } from '../state/state-store.ts'
 import type { Freshness } from './freshness.ts'
-import { metaKey } from './meta.ts'
-import { metaCodec, outboxPrefix, parseOutboxKey } from './scope.ts'
+import { readMeta } from './meta.ts'
+import { outboxPrefix, parseOutboxKey } from './scope.ts'
 
 export interface FollowStateDeps {
   readonly log: EventLog
@@ -202,8 +202,7 @@ class Follower {
   }
 
   async #lookAtDefinitions(): Promise<void> {
-    const [bytes] = await this.#deps.state.get(0, [metaKey])
-    const hash = bytes === undefined ? '' : metaCodec.decode(bytes).definitionsHash
+    const { definitionsHash: hash = '' } = (await readMeta(this.#deps.state, 0)) ?? {}
     if (hash === this.#definitionsHash) return
     this.#definitionsHash = hash
     await this.#listener?.(hash)

@@ -7,9 +7,9 @@
 import type { NamedProperty } from '../profile/computed/computed-trait.ts'
 import type { StateReader } from '../state/state-store.ts'
 import { findFilling } from './fill-property.ts'
-import { type ListInForce, metaKey, type PartitionMeta } from './meta.ts'
+import { type ListInForce, readMeta } from './meta.ts'
 import { pendingOf } from './pending.ts'
-import { type FoldScope, hex, jsonCodec, metaCodec } from './scope.ts'
+import { type FoldScope, hex, jsonCodec } from './scope.ts'
 
 export interface InForce {
   readonly pending: readonly string[]
@@ -94,8 +94,7 @@ export class InForceReader {
   }
 
   async #readNext(): Promise<number> {
-    const [bytes] = await this.#state.get(this.#partition, [metaKey])
-    const meta: PartitionMeta | undefined = bytes && metaCodec.decode(bytes)
+    const meta = await readMeta(this.#state, this.#partition)
     return meta?.inForceNext ?? 1
   }
 

@@ -12,7 +12,7 @@ import type { StateReader } from '../state/state-store.ts'
 import { applyRecordOf } from './apply-record.ts'
 import type { ListSkeleton } from './fold.ts'
 import { encodeKeyList } from './key-list.ts'
-import { decodeMeta, metaKey } from './meta.ts'
+import { readMeta } from './meta.ts'
 
 /** Lists that can be in force. */
 export const listCountMax = 100
@@ -34,8 +34,7 @@ export async function replaceList(
   name: string,
   keys: readonly string[],
 ): Promise<{ readonly list: ListSkeleton; readonly places: readonly Place[] } | 'lists-too-many'> {
-  const [meta] = await deps.state.get(0, [metaKey])
-  const known = (meta && decodeMeta(meta).lists) ?? {}
+  const known = (await readMeta(deps.state, 0))?.lists ?? {}
   const isNew = !Object.hasOwn(known, name)
   if (isNew && Object.keys(known).length >= listCountMax) return 'lists-too-many'
   const [hash = ''] = await deps.blobs.put([encodeKeyList(keys)])

@@ -13,7 +13,7 @@ import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-s
 import type { StateReader } from '../state/state-store.ts'
 import { noDefinitions } from './definitions.ts'
 import { createFreshness, createFreshnessBuffer } from './freshness.ts'
-import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
+import { readMeta } from './meta.ts'
 import { PartitionFold } from './partition-fold.ts'
 import { runProcessor } from './processor.ts'
 import { processorDefaults } from './processor-options.ts'
@@ -122,11 +122,7 @@ describe('an event long after the last word of the owner', () => {
       stop.abort()
       await run
     })
-    const metaOf = async (): Promise<PartitionMeta | undefined> => {
-      const [bytes] = await state.get(0, [metaKey])
-      return bytes && decodeJson<PartitionMeta>(bytes)
-    }
-    while ((await metaOf())?.epoch === undefined) await systemClock.sleep(5)
+    while ((await readMeta(state, 0))?.epoch === undefined) await systemClock.sleep(5)
     for (const hours of [1, 2, 5]) {
       aheadMs = hours * 60 * minuteMs
       const recordedAtMs = clock.nowMs()

@@ -17,11 +17,10 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { emptyBody, type NewRecord } from '../../src/log/record.ts'
 import { controlRecord } from '../../src/process/control-record.ts'
-import { decodeJson } from '../../src/process/meta.ts'
+import { decodeJson, readMeta } from '../../src/process/meta.ts'
 import type { Head } from '../../src/state/state-store.ts'
 import { type Cluster, until } from './cluster-harness.ts'
 import type { ClusterProcess } from './cluster-process.ts'
-import { readMeta } from './cluster-verify.ts'
 
 export interface StaleSaid {
   /** Messages that were due and unclaimed when an owner that is gone claimed them. */

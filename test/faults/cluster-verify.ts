@@ -23,7 +23,7 @@ import type { EventSkeleton } from '../../src/event/event.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { LogRecord } from '../../src/log/record.ts'
 import type { OwnerSkeleton } from '../../src/process/fold.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../../src/process/meta.ts'
+import { decodeJson, type PartitionMeta, readMeta } from '../../src/process/meta.ts'
 import type { Head, StateReader } from '../../src/state/state-store.ts'
 import { findOpenWork } from './open-work.ts'
 import type { Examined } from './verify-data-dir.ts'
@@ -186,15 +186,6 @@ async function checkHashes(stores: StoreOptions): Promise<readonly string[]> {
   } finally {
     await rm(into, { recursive: true, force: true })
   }
-}
-
-/** Reads what a partition knows of itself. */
-export async function readMeta(
-  state: StateReader,
-  partition: number,
-): Promise<PartitionMeta | undefined> {
-  const [bytes] = await state.get(partition, [metaKey])
-  return bytes === undefined ? undefined : decodeJson<PartitionMeta>(bytes)
 }
 
 async function readMessages(state: StateReader, partition: number): Promise<readonly Message[]> {

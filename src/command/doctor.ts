@@ -25,6 +25,7 @@ import {
   showTime,
 } from './output.ts'
 import { readServerConfig } from './read-config.ts'
+import { lackedToSend } from './start.ts'
 
 type Diagnosis = Awaited<ReturnType<typeof examine>>
 
@@ -34,7 +35,6 @@ const freeBytesMin = 1024 ** 3
 const fsyncMsHigh = 20
 /** A record from the future: a clock was wrong when it was written, or is now. */
 const aheadMsMax = 60_000
-const neededToSend = ['server.publicUrl', 'delivery.from', 'delivery.smtpUrl'] as const
 
 export function addDoctorCommand(program: Command, exit: (code: number) => void): void {
   const command = program
@@ -56,20 +56,16 @@ async function examine(dataDir: string, values: ServerValues) {
   const files = await lookAtFiles(dataDir)
   const bytesOf = (stream: string): number =>
     files.find(({ name }) => name === `${stream}.sqlite`)?.bytes ?? 0
-  const {
-    events,
-    rejected,
-    partitions,
-    findings,
-    missing: missed,
-  } = await withDataReader({ dataDir }, async (data) => ({
-    events: await lookAtRetention(data.log, bytesOf('events')),
-    rejected: await lookAtRetention(data.rejected, bytesOf('rejected')),
+  const looked = await withDataReader({ dataDir }, async (data) => ({
+    retention: {
+      events: await lookAtRetention(data.log, bytesOf('events')),
+      rejected: await lookAtRetention(data.rejected, bytesOf('rejected')),
+    },
     partitions: await lookAtPartitions(data),
     findings: await lookAtFindings(data),
     missing: await lookAtMissing(data),
   }))
-  const missing = neededToSend.filter((name) => values[name] === undefined)
+  const lacked = lackedToSend(values)
   const found = {
     dataDir,
     node: process.version,
@@ -77,16 +73,13 @@ async function examine(dataDir: string, values: ServerValues) {
     files,
     freeBytes: await freeBytesOf(dataDir),
     fsync: await measureFsync(dataDir),
-    retention: { events, rejected },
-    partitions,
-    findings,
-    missing: missed,
-    sending: { isPossible: missing.length === 0, missing },
+    ...looked,
+    sending: { isPossible: lacked.length === 0, missing: lacked },
     hasSecrets: await readSecrets(dataDir).then(
       () => true,
       () => false,
     ),
-    clock: { nowMs: systemClock.nowMs(), newestRecordAtMs: events.newestAtMs },
+    clock: { nowMs: systemClock.nowMs(), newestRecordAtMs: looked.retention.events.newestAtMs },
   }
   return { ...found, care: listCare(found) }
 }

@@ -15,10 +15,15 @@ export const serverFlags = [
   ['--log-level <level>', 'logLevel', 'debug, info, warn or error (default info)'],
 ] as const
 
-const neededToSend = serverFlags.filter(
-  ([, name]) =>
-    name === 'server.publicUrl' || name === 'delivery.from' || name === 'delivery.smtpUrl',
-)
+const neededToSend = ['server.publicUrl', 'delivery.from', 'delivery.smtpUrl'] as const
+type NeededToSend = (typeof neededToSend)[number]
+
+/** Returns the names of the options without which nothing is sent, as far as they are not given. */
+export function lackedToSend(
+  values: Readonly<Partial<Record<NeededToSend, unknown>>>,
+): readonly NeededToSend[] {
+  return neededToSend.filter((name) => values[name] === undefined)
+}
 
 export function addServerFlags(command: Command): Command {
   command.option('-c, --config <file>', 'configuration file (JSONC); see docs/reference')
@@ -47,12 +52,15 @@ export function addStartCommand(program: Command, exit: (code: number) => void):
     const config = typeof options['config'] === 'string' ? options['config'] : undefined
     const values = await readServerConfig(config, flagsOf(options))
     const deps = createServerDeps(values.logLevel)
-    const missing = neededToSend.filter(([, name]) => values[name] === undefined)
+    const missing = lackedToSend(values)
     const isSender = values['server.role'] === 'all' || values['server.role'] === 'work'
     if (missing.length > 0 && isSender) {
-      const flags = missing.map(([flag]) => flag)
-      const says = `nothing is sent, and messages stay due, until you give ${flags.join(', ')}`
-      deps.logger.warn({ missing: missing.map(([, name]) => name) }, says)
+      const flags = serverFlags.filter(([, name]) => missing.some((each) => each === name))
+      const says = flags.map(([flag]) => flag).join(', ')
+      deps.logger.warn(
+        { missing },
+        `nothing is sent, and messages stay due, until you give ${says}`,
+      )
     }
     const code = await runServer(deps, { values }, async (server, signal) => {
       process.stdout.write(`${JSON.stringify({ url: server.url, dataDir: server.dataDir })}\n`)

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { systemClock } from '../../src/lib/clock.ts'
+import { sendOne } from './send-one.ts'
 import {
   freePort,
   openServerProcess,
@@ -18,7 +19,7 @@ import {
   stopServerProcess,
 } from './server-process.ts'
 import { injectIntoSyncs, injectIntoWrites } from './slow-disk.ts'
-import { writeKey, writeSmallShop } from './small-shop.ts'
+import { writeSmallShop } from './small-shop.ts'
 import { compareWithSeen, examineDataDir } from './verify-data-dir.ts'
 
 const exitFailed = 70
@@ -106,16 +107,7 @@ async function waitUntil(isSo: () => boolean, msMax: number, server: ServerProce
 /** Returns the status, 0 for none. */
 async function sendEvent(port: number, messageId: string): Promise<number> {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/v1/track`, {
-      method: 'POST',
-      headers: {
-        authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify({ event: 'Product Viewed', userId: 'ada', messageId }),
-    })
-    await response.arrayBuffer()
-    return response.status
+    return await sendOne(`http://127.0.0.1:${port}`, messageId)
   } catch {
     // The server ended, which is no answer.
     return 0

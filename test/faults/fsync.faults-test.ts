@@ -15,8 +15,9 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../../src/lib/clock.ts'
+import { timeOne } from './send-one.ts'
 import { freePort, openServerProcess } from './server-process.ts'
-import { writeKey, writeSmallShop } from './small-shop.ts'
+import { writeSmallShop } from './small-shop.ts'
 import { readTrace, type SystemCall } from './system-calls.ts'
 
 const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
@@ -85,7 +86,7 @@ async function traceEvents(
     // What the start leaves to do is over then: the next writes to the log are the events'.
     await untilStill(tracePath)
     const sizeBefore = readFileSync(tracePath).length
-    await Promise.all(eventIds.map((eventId) => sendEvent(port, eventId)))
+    await Promise.all(eventIds.map((eventId) => timeOne(`http://127.0.0.1:${port}`, eventId)))
     await untilStill(tracePath)
     const trace = readFileSync(tracePath).subarray(sizeBefore).toString('latin1')
     return readTrace(trace)
@@ -93,19 +94,6 @@ async function traceEvents(
     server.signal('SIGTERM')
     await server.ended
   }
-}
-
-async function sendEvent(port: number, messageId: string): Promise<void> {
-  const response = await fetch(`http://127.0.0.1:${port}/v1/track`, {
-    method: 'POST',
-    headers: {
-      authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}`,
-      'content-type': 'application/json',
-    },
-    body: JSON.stringify({ event: 'Product Viewed', userId: 'ada', messageId }),
-  })
-  assert.equal(response.status, 200)
-  await response.arrayBuffer()
 }
 
 /** Waits until nothing is written to the trace for a while, or it has been long enough. */

@@ -14,6 +14,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
 import { openSqliteStateStore, statePath } from '../../src/state/sqlite-state-store.ts'
 import { waitUntil } from '../command/run-command.ts'
+import { timeOne } from './send-one.ts'
 import {
   freePort,
   openServerProcess,
@@ -21,7 +22,7 @@ import {
   stopServerProcess,
 } from './server-process.ts'
 import { injectIntoWrites, slowDisk } from './slow-disk.ts'
-import { writeKey, writeSmallShop } from './small-shop.ts'
+import { writeSmallShop } from './small-shop.ts'
 
 /** So much longer takes one call; a commit of three syncs is not yet called stuck. */
 const delayMs = 2_000
@@ -65,7 +66,7 @@ describe('the event loop', { skip: hasStrace ? false : 'strace is not installed'
     t.after(() => disk.end())
     await takeLongestDelayMs(server)
     const startedAtMs = systemClock.monotonicMs()
-    const folded = sendOne(server, 'first').then(() => waitUntil(isFolded))
+    const folded = timeOne(server.url, 'first').then(() => waitUntil(isFolded))
     const foldedAfter = folded.then(() => systemClock.monotonicMs() - startedAtMs)
     const took = await sendMany(server)
     const longestMs = await takeLongestDelayMs(server)
@@ -87,7 +88,7 @@ async function openShop(
   await writeSmallShop(definitionsDir)
   const server = await openServerProcess({ dataDir, definitionsDir, port: await freePort() })
   t.after(() => server.signal('SIGKILL'))
-  await sendOne(server, 'before')
+  await timeOne(server.url, 'before')
   return { server, dataDir }
 }
 
@@ -103,20 +104,8 @@ async function takeLongestDelayMs(server: ServerProcess): Promise<number> {
 async function sendMany(server: ServerProcess): Promise<readonly number[]> {
   const sending: Promise<number>[] = []
   for (let number = 0; number < sendCount; number++) {
-    sending.push(sendOne(server, `event-${number}`))
+    sending.push(timeOne(server.url, `event-${number}`))
     await systemClock.sleep(sendEveryMs)
   }
   return await Promise.all(sending)
-}
-
-async function sendOne(server: ServerProcess, messageId: string): Promise<number> {
-  const startedAtMs = systemClock.monotonicMs()
-  const response = await fetch(`${server.url}/v1/track`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}` },
-    body: JSON.stringify({ event: 'Product Viewed', userId: 'ada', messageId }),
-  })
-  await response.arrayBuffer()
-  assert.equal(response.status, 200)
-  return systemClock.monotonicMs() - startedAtMs
 }

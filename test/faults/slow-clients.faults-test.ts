@@ -10,9 +10,10 @@ import { join } from 'node:path'
 import { it } from 'node:test'
 import { systemClock } from '../../src/lib/clock.ts'
 import { percentileOf } from '../../src/lib/percentile.ts'
+import { timeOne } from './send-one.ts'
 import { freePort, openServerProcess, stopServerProcess } from './server-process.ts'
 import { dripInto, openSlow } from './slow-client.ts'
-import { writeKey, writeSmallShop } from './small-shop.ts'
+import { writeSmallShop } from './small-shop.ts'
 
 const slowCount = 1_000
 const dripMs = 1_000
@@ -70,7 +71,7 @@ async function sendMany(port: number, name: string): Promise<number> {
   const sending: Promise<void>[] = []
   for (let number = 0; number < sendCount; number++) {
     sending.push(
-      sendOne(port, `${name}-${number}`).then((ms) => {
+      timeOne(`http://127.0.0.1:${port}`, `${name}-${number}`).then((ms) => {
         times.push(ms)
       }),
     )
@@ -78,16 +79,4 @@ async function sendMany(port: number, name: string): Promise<number> {
   }
   await Promise.all(sending)
   return percentileOf(times, 0.99)
-}
-
-async function sendOne(port: number, messageId: string): Promise<number> {
-  const startedAtMs = systemClock.monotonicMs()
-  const response = await fetch(`http://127.0.0.1:${port}/v1/track`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`${writeKey}:`).toString('base64')}` },
-    body: JSON.stringify({ event: 'Product Viewed', userId: 'ada', messageId }),
-  })
-  await response.arrayBuffer()
-  assert.equal(response.status, 200)
-  return systemClock.monotonicMs() - startedAtMs
 }

@@ -61,6 +61,8 @@ export interface BlendOptions {
   /** The same of what is bought together. */
   readonly boughtPairCountMax: number
   readonly boughtHalfLifeMs: number
+  /** Purchases remembered to tell a repeated one; a power of two, rounded up. */
+  readonly purchaseCountMax: number
   readonly trendingHalfLifeMs: number
   readonly weights: BlendWeights
   /** Those that it has; what reads the pairs of `co-visitation` finds none without it. */
@@ -83,6 +85,7 @@ export const blendDefaults: BlendOptions = {
   pairHalfLifeMs: 30 * dayMs,
   boughtPairCountMax: 32,
   boughtHalfLifeMs: 90 * dayMs,
+  purchaseCountMax: 2 ** 18,
   trendingHalfLifeMs: 7 * dayMs,
   weights: defaultWeights,
   algorithms: algorithmNames,
@@ -145,7 +148,7 @@ export class Blend implements Recommender {
       'two-steps': () => new TwoSteps(pairs),
       revisit: () => new Revisit(),
       'bought-together': () => new BoughtTogether(this.#items, boughtPairs),
-      'repeat-purchase': () => new RepeatPurchase(),
+      'repeat-purchase': () => new RepeatPurchase(options.purchaseCountMax),
       'similar-content': () => this.#similarContent,
       trending: () => this.#trends,
     }

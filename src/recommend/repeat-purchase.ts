@@ -12,24 +12,32 @@ import { type Candidates, noPlace } from './candidates.ts'
 import { hashText } from './hash-text.ts'
 import type { OwnItem } from './own-items.ts'
 import type { Transfer } from './transfer.ts'
-import { growTo } from './typed-array.ts'
+import { growTo, powerOfTwoFrom } from './typed-array.ts'
 
-/** Purchases remembered. A power of two; 16 bytes each. */
-const memoryCountMax = 2 ** 18
 /** What is bought again within a day is one purchase in two orders. */
 const apartMsMin = 86_400_000
 /** Purchases that an item is thought to have had without a repeat, before it has any. */
 const doubtCount = 5
 
 export class RepeatPurchase implements Algorithm {
-  #marks = new Int32Array(memoryCountMax)
+  #marks: Int32Array
   /** Hashes of the profiles that bought, so that an erasure finds them. */
-  #profiles = new Int32Array(memoryCountMax)
-  #boughtAtMs = new Float64Array(memoryCountMax)
+  #profiles: Int32Array
+  #boughtAtMs: Float64Array
+  readonly #hashShift: number
   /** By item slot: purchases, repeats, and the sum of the times between. */
   #buys = new Float64Array(256)
   #repeats = new Float64Array(256)
   #apartMs = new Float64Array(256)
+
+  /** It remembers `purchaseCountMax` purchases, rounded up to a power of two; 16 bytes each. */
+  constructor(purchaseCountMax: number) {
+    const placeCount = powerOfTwoFrom(Math.max(2, purchaseCountMax))
+    this.#marks = new Int32Array(placeCount)
+    this.#profiles = new Int32Array(placeCount)
+    this.#boughtAtMs = new Float64Array(placeCount)
+    this.#hashShift = Math.clz32(placeCount - 1)
+  }
 
   learn({ profileId, key, slot, kind, atMs }: LearnedStep): void {
     if (kind !== 'purchase') return
@@ -41,7 +49,7 @@ export class RepeatPurchase implements Algorithm {
     this.#buys[slot] = (this.#buys[slot] ?? 0) + 1
     const profileHash = hashText(profileId)
     const mark = hashPurchase(profileHash, key)
-    const place = placeOf(mark)
+    const place = Math.imul(mark, 0x9e3779b1) >>> this.#hashShift
     if (this.#marks[place] === mark) {
       const apartMs = atMs - (this.#boughtAtMs[place] ?? atMs)
       if (apartMs < apartMsMin) return
@@ -62,7 +70,7 @@ export class RepeatPurchase implements Algorithm {
 
   /** Counts of purchases and repeats stay: they are of all people together. */
   erase({ profileHashes }: Erasure): void {
-    for (let place = 0; place < memoryCountMax; place++) {
+    for (let place = 0; place < this.#marks.length; place++) {
       if (this.#marks[place] === 0 || !profileHashes.has(this.#profiles[place] ?? 0)) continue
       this.#marks[place] = 0
       this.#profiles[place] = 0
@@ -94,10 +102,6 @@ export class RepeatPurchase implements Algorithm {
 function dueShare(times: number): number {
   if (!(times > 0)) return 0
   return times <= 1 ? times * times : 1 / times
-}
-
-function placeOf(mark: number): number {
-  return Math.imul(mark, 0x9e3779b1) >>> (32 - Math.log2(memoryCountMax))
 }
 
 /** The hash of the profile, mixed with the item; never 0, which means none. */

@@ -48,6 +48,14 @@ const restartMsMax = 2 * minuteMs
 const stopMsMax = 60 * minuteMs
 const sharedOwnerCount = 2
 const sessionMs = 10 * secondMs
+/** Each owner that starts makes one: at its usual size that was a tenth of the time of a seed. */
+const smallBlend = {
+  sessionCountMax: 256,
+  itemCountMax: 256,
+  eventCountMax: 4096,
+  neighbourPoolMax: 64,
+  purchaseCountMax: 1024,
+}
 
 /** What a broken order of effects puts in place of the real thing. */
 export interface Wiring {
@@ -239,9 +247,7 @@ export class Cluster {
     const { observer, plan, log, blobs, mailbox, renderer, wiring, drawn } = this.#deps
     const { timeline } = this.#deps
     const ports = { process, observer, plan, timeline, drawn, losses: this.#losses }
-    const advisor = createAdvisor(
-      createBlend({ sessionCountMax: 256, itemCountMax: 256, eventCountMax: 4096 }),
-    )
+    const advisor = createAdvisor(createBlend(smallBlend))
     const primary = wrapState(ports, this.#losses.watch(), this.disk)
     const copied = this.#hotCopy?.before(primary, process) ?? primary
     const state = watchShown(ports, copied)

@@ -42,6 +42,8 @@ export type Moment = 'due' | 'granted' | 'suppressed'
 
 interface PersonFacts {
   readonly pointer?: string
+  /** When it was first seen to point there. */
+  readonly pointedAtMs: number
   readonly withdrawn: Map<string, number>
 }
 
@@ -198,8 +200,11 @@ export class Observer {
       const agoMs = nowMs - suppression.sinceMs
       this.violate('I7', `${messageId} goes to an address suppressed ${agoMs} ms ago`)
     }
-    const withdrawn = this.#people.get(this.leadingKey(message?.personKey ?? ''))?.withdrawn
-    const sinceMs = Math.min(withdrawn?.get('*') ?? nowMs, withdrawn?.get(topic) ?? nowMs)
+    const { key: leader, sinceMs: joinedMs } = this.#leaderOf(message?.personKey ?? '')
+    const withdrawn = this.#people.get(leader)?.withdrawn
+    const withdrawnMs = Math.min(withdrawn?.get('*') ?? nowMs, withdrawn?.get(topic) ?? nowMs)
+    // Who has joined another a moment ago could not be known by what that one said.
+    const sinceMs = Math.max(joinedMs, withdrawnMs)
     if (nowMs - sinceMs > checkMsMax) {
       this.violate('I7', `${messageId} goes to one who withdrew ${nowMs - sinceMs} ms ago`)
     }
@@ -221,15 +226,24 @@ export class Observer {
     return [...this.#people].flatMap(([key, { pointer }]) => (pointer === undefined ? [] : [key]))
   }
 
-  /** Follows a key to the one who leads; a commit that was lost may have bent pointers. */
   leadingKey(key: string): string {
+    return this.#leaderOf(key).key
+  }
+
+  /**
+   * Follows a key to the one who leads, and says since when it does. A commit that was lost may
+   * have bent pointers.
+   */
+  #leaderOf(key: string): { readonly key: string; readonly sinceMs: number } {
     let current = key
+    let sinceMs = 0
     for (let hop = 0; hop < hopCountMax; hop++) {
-      const pointer = this.#people.get(current)?.pointer
-      if (pointer === undefined) break
-      current = pointer
+      const facts = this.#people.get(current)
+      if (facts?.pointer === undefined) break
+      current = facts.pointer
+      sinceMs = Math.max(sinceMs, facts.pointedAtMs)
     }
-    return current
+    return { key: current, sinceMs }
   }
 
   unsentOutbox(): readonly string[] {
@@ -286,11 +300,15 @@ export class Observer {
     // Most people neither moved nor left: looking at the bytes saves decoding them.
     const isPlain = !value.includes('"pointer":') && !value.includes('"withdrawn":{"')
     if (isPlain && !this.#people.has(key)) return
+    const { nowMs } = this.#timeline
     const { pointer, withdrawn } = decodePerson(value)
-    const since = this.#people.get(key)?.withdrawn ?? new Map<string, number>()
+    const known = this.#people.get(key)
+    const since = known?.withdrawn ?? new Map<string, number>()
     for (const topic of Object.keys(withdrawn)) {
-      if (!since.has(topic)) since.set(topic, this.#timeline.nowMs)
+      if (!since.has(topic)) since.set(topic, nowMs)
     }
-    this.#people.set(key, { withdrawn: since, ...(pointer === undefined ? {} : { pointer }) })
+    const pointedAtMs = pointer === known?.pointer ? (known?.pointedAtMs ?? nowMs) : nowMs
+    const facts = { withdrawn: since, pointedAtMs }
+    this.#people.set(key, pointer === undefined ? facts : { ...facts, pointer })
   }
 }

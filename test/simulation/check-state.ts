@@ -24,7 +24,7 @@ import type { Scene } from './simulate.ts'
 import { partitionCount, workspace } from './world-definitions.ts'
 
 const reopenShare = 0.1
-const largePieceShare = 0.5
+const largePieceShare = 2 / 3
 
 /** Names that outcomes of messages add to totals. */
 const outcomeNames = new Set([

@@ -48,14 +48,17 @@ interface Person {
   readonly identifiedFrom: number
 }
 
-/** Returns one list of calls per person, in order of time; together at least `eventCountMin`. */
+/**
+ * Returns one list of calls per person, in order of time. With those that are sent again they are
+ * at least `eventCountMin`.
+ */
 export function planPeople(
   random: Random,
   eventCountMin: number,
   features: ReadonlySet<Feature>,
 ): readonly (readonly PlannedCall[])[] {
   const accountShare = features.has('second accounts') ? secondShare : 0
-  const [viewCountMin, viewCountMax] = features.has('long visits') ? [6, 17] : [2, 6]
+  const [viewCountMin, viewCountMax] = features.has('long visits') ? [6, 17] : [3, 9]
   const people = Array.from({ length: personCount }, (_, index) =>
     makePerson(random, index, accountShare),
   )
@@ -67,10 +70,14 @@ export function planPeople(
       const viewCount = viewCountMin + Math.floor(random.unit() * (viewCountMax - viewCountMin + 1))
       const made = makeSession(random, person, { session, viewCount })
       calls[person.index]?.push(...made)
-      count += made.length
+      count += made.length + made.filter(isSentAgain).length
     }
   }
   return calls.map((list) => list.sort((left, right) => left.atMs - right.atMs))
+}
+
+function isSentAgain({ sendAgainAfterMs }: PlannedCall): boolean {
+  return sendAgainAfterMs !== undefined
 }
 
 /** Returns the calls that a tracker sends together, where it waits for the end of a visit. */

@@ -27,7 +27,7 @@ import { World } from './world.ts'
 import * as fixed from './world-definitions.ts'
 
 const { dayMs, hourMs, minuteMs, secondMs, lengthMs, startMs, partitionCount } = fixed
-const faultCount = 28
+const faultCount = 30
 const peaceDaysMax = 15
 /** Effects for each event, beyond which a world has no end; usual are five to eight. */
 const effectsForEach = 100

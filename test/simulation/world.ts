@@ -292,7 +292,7 @@ export class World {
     ])
   }
 
-  /** Prices and stock move, each item about once a day. */
+  /** Prices and stock move, each item about once a week. */
   async #keepShop(): Promise<void> {
     const { timeline, random, drawn } = this.#deps
     const endMs = fixed.startMs + fixed.lengthMs
@@ -313,7 +313,7 @@ export class World {
       await this.#appendUntilTaken([
         this.#record({ partition, key, kind: 'item', skeleton: { itemId }, body }),
       ])
-      await timeline.sleep(made < itemCount ? secondMs : 5 * hourMs * random.unit())
+      await timeline.sleep(made < itemCount ? secondMs : 16 * hourMs * random.unit())
     }
   }
 

@@ -17,6 +17,8 @@ import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
+/** Each file is a process that loads much of the same: what it compiles is kept for the next. */
+const compileCache = fileURLToPath(new URL('../node_modules/.cache/tests', import.meta.url))
 const folders = ['src', 'test', 'examples', 'bench', 'scripts', 'sdk', 'web']
 /** More than the cores of a small machine: many tests wait for services and clocks. */
 const concurrencyCountMax = 3
@@ -83,7 +85,12 @@ function runFiles(files: readonly string[], concurrencyCount: number): Report {
         `--test-reporter-destination=${tapPath}`,
         ...files,
       ],
-      { cwd: root, stdio: 'inherit', timeout: runMsMax },
+      {
+        cwd: root,
+        env: { NODE_COMPILE_CACHE: compileCache, ...process.env },
+        stdio: 'inherit',
+        timeout: runMsMax,
+      },
     )
     return { isPassed: run.status === 0, tap: readFileSync(tapPath, 'utf8') }
   } finally {

@@ -7,9 +7,11 @@
 
 import { Command, CommanderError } from 'commander'
 import { describeError } from './command/describe-error.ts'
+import { keepCompiled } from './lib/compile-cache.ts'
 import { OperatingError } from './lib/errors.ts'
 import { keepTicksFast } from './lib/fast-ticks.ts'
 
+keepCompiled()
 keepTicksFast()
 
 type AddCommand = (program: Command, exit: (code: number) => void) => void

@@ -11,7 +11,7 @@ import { keepCompiled } from './lib/compile-cache.ts'
 import { OperatingError } from './lib/errors.ts'
 import { keepTicksFast } from './lib/fast-ticks.ts'
 
-keepCompiled()
+keepCompiled(process.env)
 keepTicksFast()
 
 type AddCommand = (program: Command, exit: (code: number) => void) => void

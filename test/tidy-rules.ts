@@ -57,7 +57,12 @@ const banned: readonly (readonly [RegExp, RegExp, RegExp, string])[] = [
   [/\bsetTimeout\(/, server, /^src\/lib\/clock\.ts$/, clock],
   [/\bMath\.random\(/, server, /^src\/lib\/random\.ts$/, random],
   [/\brandomUUID\(/, server, /^src\/lib\/random\.ts$/, random],
-  [/\bprocess\.env\b/, /^src\//, /^src\/config\.ts$|test\.ts$/, 'take an option from config.ts'],
+  [
+    /\bprocess\.env\b/,
+    /^src\//,
+    /^src\/(config|main)\.ts$|test\.ts$/,
+    'take an option from config.ts',
+  ],
   [/\bconsole\./, /^src\//, /^src\/command\//, 'take deps.logger'],
   [/^export default\b/, /./, /\.(config|d)\.ts$/, 'export a name'],
   [/^\s*(export )?(declare )?(const )?enum /, /./, /^$/, 'use a union of texts'],

@@ -10,14 +10,15 @@ const program = `
   const { keepCompiled } = await import('./src/lib/compile-cache.ts')
   const { getCompileCacheDir } = await import('node:module')
   const { Worker } = await import('node:worker_threads')
-  const isKept = keepCompiled(process.argv[1])
+  const isKept = keepCompiled(process.env, process.argv[1])
   await import('./src/lib/json.ts')
   const inThread = "const { getBuiltinModule: get } = process; " +
     "get('node:worker_threads').parentPort.postMessage(" +
     "get('node:module').getCompileCacheDir() ?? 'none')"
   const worker = new Worker(inThread, { eval: true })
   worker.once('message', (ofThread) => {
-    console.log(JSON.stringify({ isKept, own: getCompileCacheDir() ?? 'none', ofThread }))
+    process.stdout.write(
+      JSON.stringify({ isKept, own: getCompileCacheDir() ?? 'none', ofThread }))
   })`
 
 interface Said {

@@ -16,12 +16,16 @@ import { fileURLToPath } from 'node:url'
 const besideModules = fileURLToPath(new URL('../../node_modules/.cache/attune', import.meta.url))
 
 /**
- * Called once, before the modules that are to be cached are loaded; threads started later do the
- * same. Returns whether there is a cache.
+ * Called once, before the modules that are to be cached are loaded. Threads started later do the
+ * same, since the folder is written to `environment`, that of the process. Returns whether there
+ * is a cache.
  */
-export function keepCompiled(folder = besideModules): boolean {
-  const { status, directory } = enableCompileCache(folder)
+export function keepCompiled(
+  environment: Record<string, string | undefined>,
+  folder = besideModules,
+): boolean {
+  const { status } = enableCompileCache(folder)
   const { ENABLED, ALREADY_ENABLED } = constants.compileCacheStatus
-  if (status === ENABLED && directory !== undefined) process.env['NODE_COMPILE_CACHE'] = folder
+  if (status === ENABLED) environment['NODE_COMPILE_CACHE'] = folder
   return status === ENABLED || status === ALREADY_ENABLED
 }

@@ -143,9 +143,23 @@ export const sessionKind: TraitKind = createSessionKind()
 /** How far back spans of activity are kept. */
 export const sessionWindowMs = sessionMsMax
 
-/** Reads what a partition has; nothing where the key is absent. */
+/** What partitions have, by its bytes: it is read for each person, and hardly ever another. */
+const decoded = new Map<string, ComputedInForce>()
+const decodedCountMax = 1024
+
+/**
+ * Reads what a partition has; nothing where the key is absent. The same bytes give the same object,
+ * so that what is made of a trait is made once: nobody may change it.
+ */
 export function decodeInForce(bytes: Uint8Array | undefined): ComputedInForce {
   if (bytes === undefined) return nothingComputed
-  const { buffer, byteOffset, byteLength } = bytes
-  return JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString()) as ComputedInForce
+  const stored = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const key = stored.toString('latin1')
+  const known = decoded.get(key)
+  if (known !== undefined) return known
+  const made = JSON.parse(stored.toString()) as ComputedInForce
+  const oldest = decoded.size < decodedCountMax ? undefined : decoded.keys().next().value
+  if (oldest !== undefined) decoded.delete(oldest)
+  decoded.set(key, made)
+  return made
 }

@@ -11,7 +11,13 @@ import { OperatingError } from '../lib/errors.ts'
 import type { PartitionCount } from './kinesis-count.ts'
 import { nameOf } from './kinesis-error.ts'
 import { decodeFrame, type Frame } from './kinesis-frame.ts'
-import { answerCountMax, type KinesisLogDeps, skewMs } from './kinesis-options.ts'
+import {
+  answerBytesMax,
+  answerCountFirst,
+  answerCountMax,
+  type KinesisLogDeps,
+  skewMs,
+} from './kinesis-options.ts'
 import { compareSequences } from './kinesis-shard.ts'
 import type { KinesisStream } from './kinesis-stream.ts'
 
@@ -39,6 +45,8 @@ export class ShardCursor {
   readonly #deps: KinesisLogDeps
   readonly #stream: KinesisStream
   #iterator: string | undefined
+  /** Records to ask for, so that an answer stays within its bytes. */
+  #countMax = answerCountFirst
 
   constructor(
     deps: KinesisLogDeps,
@@ -64,7 +72,8 @@ export class ShardCursor {
     const iterator = this.#iterator
     const beganMs = clock.monotonicMs()
     const beganAtMs = clock.nowMs()
-    const answer = await this.#getRecords(iterator)
+    const countMax = this.#countMax
+    const answer = await this.#getRecords(iterator, countMax)
     const records = (answer.Records ?? []).map((record): ShardRecord => {
       return {
         partition: Number(record.PartitionKey),
@@ -77,10 +86,11 @@ export class ShardCursor {
     // A shard that was cut may not say yet that it has ended, and its child has more.
     const isOpen = !isEnd && this.#stream.map.isOpen(this.shardId)
     // A full answer may have more behind it, whatever it says.
-    const isTip = isOpen && behindMs === 0 && records.length < answerCountMax
+    const isTip = isOpen && behindMs === 0 && records.length < countMax
     const lastAtMs = answer.Records?.at(-1)?.ApproximateArrivalTimestamp?.getTime()
     const emptyAsOfMs = isOpen ? beganAtMs - behindMs : 0
     const asOfMs = isTip ? beganAtMs : (lastAtMs ?? emptyAsOfMs)
+    this.#countMax = nextCountMax(countMax, answer.Records ?? [])
     const pass = (): void => {
       // Sought elsewhere meanwhile: the place of this answer is no longer ours.
       if (this.#iterator !== iterator) return
@@ -90,10 +100,10 @@ export class ShardCursor {
     return { records, isTip, isEnd, beganMs, asOfMs, pass }
   }
 
-  async #getRecords(iterator: string) {
+  async #getRecords(iterator: string, countMax: number) {
     const { client } = this.#stream
     try {
-      return await client.send('GetRecords', { ShardIterator: iterator, Limit: answerCountMax })
+      return await client.send('GetRecords', { ShardIterator: iterator, Limit: countMax })
     } catch (error) {
       if (nameOf(error) !== 'ExpiredIteratorException') throw error
       if (this.#iterator === iterator) this.#iterator = undefined
@@ -124,6 +134,17 @@ export class ShardCursor {
     }
     throw new OperatingError('STORE_UNREACHABLE', `read shard ${shardId}`)
   }
+}
+
+/** Returns how many records to ask for after an answer to `countMax`. */
+function nextCountMax(
+  countMax: number,
+  records: readonly { readonly Data?: Uint8Array | undefined }[],
+): number {
+  const bytes = records.reduce((sum, { Data }) => sum + (Data?.length ?? 0), 0)
+  if (bytes > answerBytesMax) return Math.max(1, countMax >> 1)
+  const isFull = records.length === countMax
+  return isFull && 2 * bytes <= answerBytesMax ? Math.min(answerCountMax, 2 * countMax) : countMax
 }
 
 /**

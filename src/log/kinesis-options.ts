@@ -75,8 +75,12 @@ export const frameBytesMax = 1_000_000
 /** The service takes 5 MiB and 500 records in one request. */
 export const requestBytesMax = 4_500_000
 export const requestCountMax = 500
-/** Most records in one answer; fewer tell that there are no more. */
+/** The service gives no more records in one answer. */
 export const answerCountMax = 10_000
+/** Nor more bytes; a stand-in may know no such bound, and a record may have a megabyte. */
+export const answerBytesMax = 10_000_000
+/** What a cursor asks for at first; twice as much after each full answer, as the bytes allow. */
+export const answerCountFirst = 100
 /** The service's clock and ours may differ by so much. */
 export const skewMs = 60_000
 

@@ -40,6 +40,19 @@ async function readFrom(log: EventLog, partition: number, after: number) {
   return records.map(({ offset, keyId }) => ({ offset, keyId }))
 }
 
+/** Reads a partition whole by a log of its own, and tells how many records each answer might have. */
+async function readWith(t: TestContext, options: KinesisEventLogOptions, partition: number) {
+  const limits: number[] = []
+  const hand: WireHand = async ({ name, input }, send) => {
+    if (name === 'GetRecords') limits.push((input as { readonly Limit: number }).Limit)
+    return await send()
+  }
+  const log = await openLog(t, options, { hand })
+  const records = await readFrom(log, partition, 0)
+  await log.close()
+  return { records, limits }
+}
+
 const numbered = (from: number, to: number) =>
   Array.from({ length: to - from }, (_, n) => ({ offset: from + n + 1, keyId: from + n + 1 }))
 
@@ -123,6 +136,26 @@ function describeReader(): void {
     )
     assert.ok(recordCount < 240, `${recordCount} of 360 records were read for 4`)
     assert.deepEqual(await readFrom(log, 1, 0), numbered(0, 90))
+  })
+
+  it('asks for as many records as fit into the bytes of an answer', async (t) => {
+    const options = await world.makeStream({ partitionCount: 2, shardCount: 1 })
+    const writer = await openLog(t, options)
+    for (const { keyId } of numbered(0, 310)) {
+      await writer.append([aRecord({ partition: 0, keyId })])
+    }
+    const small = await readWith(t, options, 0)
+    assert.deepEqual(small.records, numbered(0, 310))
+    assert.deepEqual(small.limits.slice(0, 3), [100, 200, 400])
+
+    const body = Buffer.alloc(900_000)
+    for (const { keyId } of numbered(0, 12)) {
+      await writer.append([aRecord({ partition: 1, keyId, body })])
+    }
+    const large = await readWith(t, options, 1)
+    assert.deepEqual(large.records, numbered(0, 12))
+    const most = Math.max(...large.limits)
+    assert.equal(large.limits[large.limits.indexOf(most) + 1], most / 2)
   })
 
   it('says that records are older than the stream keeps, and goes on from a place', async (t) => {

@@ -16,6 +16,7 @@ import {
   isWorldMissing,
   type KinesisWorld,
   openLog,
+  serviceError,
   startKinesisWorld,
   type WireHand,
 } from './kinesis-world.fixture.ts'
@@ -156,6 +157,23 @@ function describeReader(): void {
     assert.deepEqual(large.records, numbered(0, 12))
     const most = Math.max(...large.limits)
     assert.equal(large.limits[large.limits.indexOf(most) + 1], most / 2)
+  })
+
+  it('asks again for the answer that failed, not for those before it', async (t) => {
+    const options = await world.makeStream({ partitionCount: 1, shardCount: 1 })
+    const writer = await openLog(t, options)
+    for (const { keyId } of numbered(0, 250)) await writer.append([aRecord({ keyId })])
+    let iteratorCount = 0
+    let answerCount = 0
+    const hand: WireHand = async ({ name }, send) => {
+      if (name === 'GetShardIterator') iteratorCount++
+      if (name === 'GetRecords' && ++answerCount === 2) throw serviceError('InternalFailure')
+      return await send()
+    }
+    const log = await openLog(t, options, { hand })
+    assert.equal((await log.read(0, 200, 3)).length, 3)
+    assert.equal(iteratorCount, 1)
+    assert.equal(answerCount, 3)
   })
 
   it('says that records are older than the stream keeps, and goes on from a place', async (t) => {

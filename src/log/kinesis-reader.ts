@@ -271,7 +271,8 @@ export class KinesisReader {
     const attempted = `read partition ${partition} behind ${after}`
     const records = await retrying(deps, this.#options, attempted, async () => {
       const place = await loadPlace(this.#deps, this.#stream, { partition, after })
-      return await scanPartition(deps, this.#stream, { partition, place, after, countMax })
+      const wish = { partition, place, after, countMax, readMsMax: this.#options.readMsMax }
+      return await scanPartition(deps, this.#stream, wish)
     })
     this.#scanEnds.set(partition, records.at(-1)?.offset ?? after)
     return records

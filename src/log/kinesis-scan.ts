@@ -1,5 +1,6 @@
 /** Reads a few records of one partition, wherever they are, beside those who follow it. */
 
+import { retrying } from './kinesis-client.ts'
 import { type CountPlace, PartitionCount } from './kinesis-count.ts'
 import { countAnswer, ShardCursor } from './kinesis-cursor.ts'
 import type { KinesisLogDeps } from './kinesis-options.ts'
@@ -13,20 +14,26 @@ export interface ScanWish {
   readonly place: CountPlace
   readonly after: number
   readonly countMax: number
+  /** How long each answer may take, with all that is tried for it. */
+  readonly readMsMax?: number
 }
 
-/** Counts on from a place; throws LOG_OFFSET_LOST where the log ends before `after`. */
+/**
+ * Counts on from a place; throws LOG_OFFSET_LOST where the log ends before `after`. What fails is
+ * asked for again by itself: a scan of a long log does not begin anew.
+ */
 export async function scanPartition(
   deps: KinesisLogDeps,
   stream: KinesisStream,
-  { partition, place, after, countMax }: ScanWish,
+  { partition, place, after, countMax, ...options }: ScanWish,
 ): Promise<readonly LogRecord[]> {
   const count = new PartitionCount(place)
   const found: LogRecord[] = []
   let cursor = new ShardCursor(deps, stream, count)
   for (;;) {
     stream.check()
-    const answer = await cursor.ask()
+    const attempted = `read partition ${partition} behind ${after}`
+    const answer = await retrying(deps, options, attempted, () => cursor.ask())
     answer.pass()
     const records = answer.records.filter((each) => each.partition === partition)
     countAnswer(deps, stream.retentionMs, answer, {

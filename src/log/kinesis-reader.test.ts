@@ -147,7 +147,7 @@ function describeReader(): void {
     }
     const small = await readWith(t, options, 0)
     assert.deepEqual(small.records, numbered(0, 310))
-    assert.deepEqual(small.limits.slice(0, 3), [100, 200, 400])
+    assert.deepEqual(small.limits.slice(0, 3), [10, 20, 40])
 
     const body = Buffer.alloc(900_000)
     for (const { keyId } of numbered(0, 12)) {
@@ -173,7 +173,8 @@ function describeReader(): void {
     const log = await openLog(t, options, { hand })
     assert.equal((await log.read(0, 200, 3)).length, 3)
     assert.equal(iteratorCount, 1)
-    assert.equal(answerCount, 3)
+    // 10, 20, 40, 80 and then all that is left of 250; one of them failed once.
+    assert.equal(answerCount, 6)
   })
 
   it('says that records are older than the stream keeps, and goes on from a place', async (t) => {

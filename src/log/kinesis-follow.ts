@@ -6,10 +6,13 @@
 import type { OperatingError } from '../lib/errors.ts'
 import { Arrivals } from './arrivals.ts'
 import { FollowBuffer, type FollowEntry } from './follow-buffer.ts'
-import type { PartitionCount } from './kinesis-count.ts'
+import type { CountPlace, PartitionCount } from './kinesis-count.ts'
 
 /** One that was read so recently is taken for being read. */
 const activeMs = 2_000
+/** Places remembered, and the records that lie between two of them at least. */
+const placeCountMax = 128
+const placeStepCount = 32
 
 export class KinesisFollow {
   readonly partition: number
@@ -29,6 +32,8 @@ export class KinesisFollow {
   usedAtMs: number
   /** Those who wait for news, or for the end. */
   interestCount = 0
+  /** Where the count stood before, the newest at the end. */
+  readonly #places: CountPlace[] = []
 
   constructor(
     partition: number,
@@ -68,6 +73,20 @@ export class KinesisFollow {
 
   has(after: number): boolean {
     return !this.isCountOnly && after >= this.base && after <= this.next
+  }
+
+  /** Remembers where the count stands, now and then. */
+  notePlace(): void {
+    if (this.count === undefined || this.isCountOnly) return
+    const newest = this.#places.at(-1)?.offset ?? Number.NEGATIVE_INFINITY
+    if (this.count.offset - newest < placeStepCount) return
+    this.#places.push(this.count.place())
+    if (this.#places.length > placeCountMax) this.#places.shift()
+  }
+
+  /** Returns the nearest place at or before an offset; undefined where none is remembered. */
+  placeBefore(after: number): CountPlace | undefined {
+    return this.#places.findLast(({ offset }) => offset <= after)
   }
 
   add(entry: FollowEntry): void {

@@ -13,12 +13,21 @@ import type { KinesisStream } from './kinesis-stream.ts'
 export async function loadPlace(
   deps: KinesisLogDeps,
   stream: KinesisStream,
-  { partition, after }: { readonly partition: number; readonly after: number },
+  {
+    partition,
+    after,
+    recent,
+  }: {
+    readonly partition: number
+    readonly after: number
+    /** At or before `after`, where one is remembered: nearer than what was noted. */
+    readonly recent?: CountPlace | undefined
+  },
 ): Promise<CountPlace> {
   const { table, map, createdAtMs, retentionMs } = stream
   const [trimmed, noted] = await Promise.all([
     table.loadTrimmed(partition),
-    table.loadPlace(partition, after),
+    recent ?? table.loadPlace(partition, after),
   ])
   if (after < trimmed) throw lost(partition, after)
   const shardId = map.pathOf(partition)[0]?.id ?? ''

@@ -177,6 +177,35 @@ function describeReader(): void {
     assert.equal(answerCount, 6)
   })
 
+  it('finds one record near where its follow has been', async (t) => {
+    const options = await world.makeStream({ partitionCount: 1, shardCount: 1 })
+    const writer = await openLog(t, options)
+    // More than a follow keeps of what was read.
+    const body = Buffer.alloc(2_000)
+    let recordCount = 0
+    const hand: WireHand = async ({ name }, send) => {
+      const answer = await send()
+      if (name === 'GetRecords') {
+        recordCount += (answer as { readonly Records: readonly unknown[] }).Records.length
+      }
+      return answer
+    }
+    const log = await openLog(t, options, { hand })
+    for (const from of [0, 100, 200, 300]) {
+      for (const { keyId } of numbered(from, from + 100)) {
+        await writer.append([aRecord({ keyId, body })])
+      }
+      assert.deepEqual(await readFrom(log, 0, from), numbered(from, from + 100))
+    }
+    for (const after of [30, 130, 230, 330]) {
+      recordCount = 0
+      const [record] = await log.read(0, after, 1)
+      assert.equal(record?.keyId, after + 1)
+      // Up to 100 from the place before it, and what the last answer has beyond.
+      assert.ok(recordCount <= 150, `${recordCount} records were read for one`)
+    }
+  })
+
   it('says that records are older than the stream keeps, and goes on from a place', async (t) => {
     const own = await startKinesisWorld()
     t.after(() => own.stop())

@@ -270,7 +270,8 @@ export class KinesisReader {
     const deps = this.#deps
     const attempted = `read partition ${partition} behind ${after}`
     const records = await retrying(deps, this.#options, attempted, async () => {
-      const place = await loadPlace(this.#deps, this.#stream, { partition, after })
+      const recent = this.#follows.data.get(partition)?.placeBefore(after)
+      const place = await loadPlace(this.#deps, this.#stream, { partition, after, recent })
       const wish = { partition, place, after, countMax, readMsMax: this.#options.readMsMax }
       return await scanPartition(deps, this.#stream, wish)
     })

@@ -160,6 +160,7 @@ export class ShardLoop {
         records,
         take: (offset, value) => follow.add({ offset, value }),
       })
+      follow.notePlace()
       if (answer.isTip) follow.tipMs = answer.beganMs
       follow.arrivals.tell()
     } catch (error) {

@@ -79,7 +79,7 @@ export const requestCountMax = 500
 export const answerCountMax = 10_000
 /** Nor more bytes; a stand-in may know no such bound, and a record may have a megabyte. */
 export const answerBytesMax = 10_000_000
-/** What a cursor asks for at first, which fits; twice as much after each full answer that allows. */
+/** What a cursor asks for at first; twice as much after a full answer, as the bytes allow. */
 export const answerCountFirst = answerBytesMax / frameBytesMax
 /** The service's clock and ours may differ by so much. */
 export const skewMs = 60_000

@@ -41,7 +41,7 @@ async function readFrom(log: EventLog, partition: number, after: number) {
   return records.map(({ offset, keyId }) => ({ offset, keyId }))
 }
 
-/** Reads a partition whole by a log of its own, and tells how many records each answer might have. */
+/** Reads a partition whole by a log of its own; tells how many records were asked for each time. */
 async function readWith(t: TestContext, options: KinesisEventLogOptions, partition: number) {
   const limits: number[] = []
   const hand: WireHand = async ({ name, input }, send) => {

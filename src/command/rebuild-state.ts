@@ -13,6 +13,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defaultCollectorOptions } from '../collect/collect-options.ts'
+import { systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { EventLog, LogIdentity } from '../log/event-log.ts'
 import { openSqliteEventLogReader } from '../log/sqlite-event-log.ts'
@@ -135,7 +136,8 @@ async function rebuildAll(
       ...{ workspace, partition, onFolded },
       ...(rulesVersion === undefined ? {} : { rulesVersion }),
     }
-    partitions.push(await rebuildPartition({ ...stores, definitionsOf, listOf }, given))
+    const deps = { ...stores, clock: systemClock, definitionsOf, listOf }
+    partitions.push(await rebuildPartition(deps, given))
   }
   const outbox = await pruneOutbox(rebuilt, partitionCount)
   return { hasState, ...summaryOf(partitions), partitions, outbox }

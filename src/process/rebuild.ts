@@ -16,8 +16,10 @@
  */
 
 import { assert } from '../lib/assert.ts'
+import type { Clock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
+import { readKnown } from '../log/read-known.ts'
 import { hashPartition } from '../state/dump.ts'
 import {
   type Change,
@@ -38,6 +40,7 @@ export interface RebuildDeps extends FoldSources {
   readonly state: StateReader
   /** Empty or a base of the same log; the rebuilt partition is committed here. */
   readonly rebuilt: StateStore
+  readonly clock: Pick<Clock, 'sleep'>
 }
 
 export interface RebuildOptions {
@@ -107,7 +110,7 @@ export async function rebuildPartition(
   for (let look = 0; look < lookCountMax; look++) {
     const { offset: end } = head
     while (fold.cursor < end && fold.stopped === undefined) {
-      const page = await log.read(partition, fold.cursor, readCount)
+      const page = await readKnown(deps, { partition, after: fold.cursor }, readCount)
       const count = await fold.fold(
         page.filter(({ offset }) => offset <= end),
         never,

@@ -19,7 +19,7 @@ export interface KinesisStreamOptions {
   readonly tableEndpoint?: string
   /** For one attempt of one request. */
   readonly requestMsMax?: number
-  /** From the call to the rejection of `read`, `end` and `start`. */
+  /** From the call to the rejection of `read`, `end` and `start`; for each answer of a scan. */
   readonly readMsMax?: number
 }
 

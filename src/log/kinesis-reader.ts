@@ -13,7 +13,6 @@
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { glanceCountMax } from './event-log.ts'
-import { retrying } from './kinesis-client.ts'
 import { type CountPlace, PartitionCount } from './kinesis-count.ts'
 import { toOperatingError } from './kinesis-error.ts'
 import { KinesisFollow } from './kinesis-follow.ts'
@@ -268,13 +267,10 @@ export class KinesisReader {
 
   async #scan(partition: number, after: number, countMax: number): Promise<readonly LogRecord[]> {
     const deps = this.#deps
-    const attempted = `read partition ${partition} behind ${after}`
-    const records = await retrying(deps, this.#options, attempted, async () => {
-      const recent = this.#follows.data.get(partition)?.placeBefore(after)
-      const place = await loadPlace(this.#deps, this.#stream, { partition, after, recent })
-      const wish = { partition, place, after, countMax, readMsMax: this.#options.readMsMax }
-      return await scanPartition(deps, this.#stream, wish)
-    })
+    const recent = this.#follows.data.get(partition)?.placeBefore(after)
+    const place = await loadPlace(deps, this.#stream, { partition, after, recent })
+    const wish = { partition, place, after, countMax, readMsMax: this.#options.readMsMax }
+    const records = await scanPartition(deps, this.#stream, wish)
     this.#scanEnds.set(partition, records.at(-1)?.offset ?? after)
     return records
   }

@@ -9,7 +9,9 @@
 
 import { isValidCall, type SentCall } from '../../examples/shop/expected-messages.ts'
 import type { Event } from '../event/event.ts'
+import { systemClock } from '../lib/clock.ts'
 import type { EventLog } from '../log/event-log.ts'
+import { readKnown } from '../log/read-known.ts'
 import type { LogRecord } from '../log/record.ts'
 import { decodeJson } from '../process/meta.ts'
 
@@ -66,16 +68,15 @@ export async function placeInLog(
 async function readFirstRecords(log: EventLog): Promise<ReadonlyMap<string, LogRecord>> {
   const records = new Map<string, LogRecord>()
   for (let partition = 0; partition < log.identity.partitionCount; partition++) {
-    for (let after = 0; ; ) {
-      const page = await log.read(partition, after, readCount)
+    const end = await log.end(partition)
+    for (let after = 0; after < end; ) {
+      const page = await readKnown({ log, clock: systemClock }, { partition, after }, readCount)
       for (const record of page) {
+        after = record.offset
         if (record.kind !== 'event' || record.isBackfill) continue
         const { eventId } = decodeJson<Event>(record.body)
         if (!records.has(eventId)) records.set(eventId, record)
       }
-      const last = page.at(-1)
-      if (last === undefined) break
-      after = last.offset
     }
   }
   return records

@@ -158,8 +158,7 @@ export function decodeInForce(bytes: Uint8Array | undefined): ComputedInForce {
   const known = decoded.get(key)
   if (known !== undefined) return known
   const made = JSON.parse(stored.toString()) as ComputedInForce
-  const oldest = decoded.size < decodedCountMax ? undefined : decoded.keys().next().value
-  if (oldest !== undefined) decoded.delete(oldest)
+  if (decoded.size >= decodedCountMax) decoded.delete(decoded.keys().next().value ?? '')
   decoded.set(key, made)
   return made
 }

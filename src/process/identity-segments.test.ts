@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { defaultIdentityRules } from '../profile/identity-rules.ts'
-import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
+import { readMeta } from './meta.ts'
 import { event, minuteMs, PastWorld, recordOf } from './past-world.fixture.ts'
 
 /** With `vips`, who are on the list `vip`, and `quiet`, who added no product. */
@@ -64,7 +64,6 @@ async function worldOf(records: readonly ReturnType<typeof event>[]): Promise<Pa
 
 /** As the partition counts them. */
 async function membersOf({ state }: PastWorld): Promise<Readonly<Record<string, number>>> {
-  const [bytes] = await state.get(0, [metaKey])
-  const { members = {} } = decodeJson<PartitionMeta>(bytes ?? assert.fail('no meta'))
+  const { members = {} } = (await readMeta(state, 0)) ?? assert.fail('no meta')
   return { quiet: members['quiet'] ?? 0, viewers: members['viewers'] ?? 0 }
 }

@@ -3,6 +3,7 @@
  * arrives, a record of an outbox is forwarded, or once more, or a partition folds some records.
  */
 
+import assert from 'node:assert/strict'
 import { type Event, personKeyOf } from '../event/event.ts'
 import { sha256Bytes } from '../lib/hash.ts'
 import type { Random } from '../lib/random.ts'
@@ -18,7 +19,7 @@ import {
 import { decodePerson, type Person, type PersonTraits } from '../profile/person.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
-import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
+import { decodeJson, readMeta } from './meta.ts'
 import { PartitionFold } from './partition-fold.ts'
 import { outboxPrefix, parseOutboxKey } from './scope.ts'
 
@@ -178,8 +179,7 @@ export class Partitions {
   async findings(): Promise<Readonly<Record<string, number>>> {
     const sums: Record<string, number> = {}
     for (let partition = 0; partition < partitionCount; partition++) {
-      const [bytes] = await this.state.get(partition, [metaKey])
-      const { findings = {} } = decodeJson<PartitionMeta>(bytes ?? new Uint8Array())
+      const { findings = {} } = (await readMeta(this.state, partition)) ?? assert.fail('no meta')
       for (const [kind, count] of Object.entries(findings)) sums[kind] = (sums[kind] ?? 0) + count
     }
     return sums

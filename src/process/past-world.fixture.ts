@@ -9,9 +9,9 @@ import { decodePerson, type Person, personPrefix } from '../profile/person.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
 import type { KeyList } from './key-list.ts'
-import { metaKey, type PartitionMeta } from './meta.ts'
+import { type PartitionMeta, readMeta } from './meta.ts'
 import { PartitionFold } from './partition-fold.ts'
-import { metaCodec, outboxPrefix } from './scope.ts'
+import { outboxPrefix } from './scope.ts'
 
 export const startMs = 1_800_000_000_000
 export const minuteMs = 60_000
@@ -112,8 +112,7 @@ export class PastWorld {
   }
 
   async meta(): Promise<PartitionMeta> {
-    const [bytes] = await this.state.get(0, [metaKey])
-    return metaCodec.decode(bytes ?? assert.fail('something is folded'))
+    return (await readMeta(this.state, 0)) ?? assert.fail('something is folded')
   }
 
   async #look(key: string): Promise<void> {

@@ -17,7 +17,7 @@ import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore, type MemoryStateStore } from '../state/memory-state-store.ts'
 import { type CompiledDefinitions, compileDefinitions, emptyDocument } from './definitions.ts'
 import type { ClaimSkeleton } from './link-identity.ts'
-import { decodeJson, metaKey, type PartitionMeta } from './meta.ts'
+import { decodeJson, type PartitionMeta, readMeta } from './meta.ts'
 import { PartitionFold } from './partition-fold.ts'
 
 const startMs = 1_800_000_000_000
@@ -163,9 +163,9 @@ class World {
   }
 
   async meta(partition: number): Promise<PartitionMeta> {
-    const [bytes] = await this.state.get(partition, [metaKey])
-    assert.ok(bytes)
-    return decodeJson<PartitionMeta>(bytes)
+    const meta = await readMeta(this.state, partition)
+    assert.ok(meta)
+    return meta
   }
 }
 

@@ -15,7 +15,7 @@ import {
   createDefinitionsCache,
   type DefinitionsCache,
 } from '../../src/process/definitions-cache.ts'
-import { decodeJson, metaKey, type PartitionMeta } from '../../src/process/meta.ts'
+import { decodeJson, readMeta } from '../../src/process/meta.ts'
 import { PartitionFold } from '../../src/process/partition-fold.ts'
 import { hashPartition } from '../../src/state/dump.ts'
 import { createMemoryStateStore } from '../../src/state/memory-state-store.ts'
@@ -137,9 +137,9 @@ async function checkCounts(
   partition: number,
   eventCount: number,
 ): Promise<void> {
-  const [bytes] = await state.get(partition, [metaKey])
-  if (bytes === undefined) return
-  const { counts } = decodeJson<unknown>(bytes) as PartitionMeta
+  const meta = await readMeta(state, partition)
+  if (meta === undefined) return
+  const { counts } = meta
   if (counts.applied === eventCount) return
   findings.push(
     `partition ${partition}: ${counts.applied} of ${eventCount} different events applied`,

@@ -74,7 +74,7 @@ async function failDisk(
   await waitUntil(isKnown, endMsMax + 2000, server)
   const knownMs = Math.round(systemClock.monotonicMs() - startedAt)
   // strace holds back even threads that were killed while it makes them wait.
-  disk.end()
+  await disk.end()
   const end = await server.ended
   const endMs = Math.round(systemClock.monotonicMs() - startedAt)
   t.diagnostic(JSON.stringify({ how, knownMs, endMs, status: await status }))

@@ -77,7 +77,7 @@ describe('five times the load', { skip: hasStrace ? false : 'strace is not insta
     t.after(() => disk.end())
     const bytesPerSecond = (overloadFactor * queueBytesHigh * 1000) / syncMs
     const mostBytes = await sendAtRate({ server, agent, answers }, bytesPerSecond, overloadMs)
-    disk.end()
+    await disk.end()
     const capBytes = (busyBytes + queueBytesHigh + bodyBytesInFlightMax) * headroom
     t.diagnostic(
       JSON.stringify({

@@ -43,7 +43,7 @@ describe('the event loop', { skip: hasStrace ? false : 'strace is not installed'
     t.diagnostic(JSON.stringify({ longestMs, tookMs: Math.round(Math.max(...took)) }))
     assert.ok(Math.max(...took) >= delayMs, 'the events waited')
     assert.ok(longestMs < loopMsMax, `${longestMs} ms`)
-    disk.end()
+    await disk.end()
     assert.equal((await stopServerProcess(server)).code, 0, server.said())
   })
 
@@ -74,7 +74,7 @@ describe('the event loop', { skip: hasStrace ? false : 'strace is not installed'
     t.diagnostic(JSON.stringify({ longestMs, foldedMs, tookMs: Math.round(Math.max(...took)) }))
     assert.ok(foldedMs >= delayMs, 'the fold waited')
     assert.ok(longestMs < loopMsMax, `${longestMs} ms`)
-    disk.end()
+    await disk.end()
     assert.equal((await stopServerProcess(server)).code, 0, server.said())
   })
 })

@@ -139,13 +139,25 @@ export async function openServerProcess(options: ServerProcessOptions): Promise<
   throw new Error(`the server ended before it listened (${JSON.stringify(end)}):\n${server.said()}`)
 }
 
-/** Stops with SIGTERM; returns how it ended and how long that took. */
+/**
+ * Stops with SIGTERM; returns how it ended and how long that took. Throws with what it said last
+ * where it has not ended long after its own bound, and kills it.
+ */
 export async function stopServerProcess(
   server: ServerProcess,
 ): Promise<ProcessEnd & { readonly tookMs: number }> {
   const startedAt = systemClock.monotonicMs()
   server.signal('SIGTERM')
-  const end = await server.ended
+  const inTime = new AbortController()
+  const end = await Promise.race([
+    server.ended,
+    systemClock.sleep(2 * stopMsMax, inTime.signal).then(() => undefined),
+  ])
+  inTime.abort()
+  if (end === undefined) {
+    server.signal('SIGKILL')
+    throw new Error(`the server has not ended ${2 * stopMsMax} ms after SIGTERM:\n${server.said()}`)
+  }
   return { ...end, tookMs: systemClock.monotonicMs() - startedAt }
 }
 

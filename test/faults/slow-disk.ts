@@ -1,9 +1,13 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import type { ServerProcess } from './server-process.ts'
 
 export interface SlowDisk {
-  /** The disk is as fast as before. */
-  end(): void
+  /**
+   * Resolves when the disk is as fast as before and the server is by itself again. A signal that
+   * comes to the server before is lost where strace ends with it in its hands.
+   */
+  end(): Promise<void>
 }
 
 /** From now on every sync of the server takes `syncMs` longer; strace holds it back. */
@@ -45,8 +49,14 @@ async function inject(
     said += chunk.toString()
     if (said.includes('attached')) attached.resolve()
   })
+  const closed = once(strace, 'close')
   strace.on('close', () => attached.reject(new Error(`strace ended: ${said}`)))
   attached.promise.catch(() => undefined)
   await attached.promise
-  return { end: () => strace.kill('SIGKILL') }
+  return {
+    async end() {
+      strace.kill('SIGKILL')
+      await closed
+    },
+  }
 }

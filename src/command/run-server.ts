@@ -12,8 +12,10 @@ import { growHeapsLittle } from '../lib/heap-growth.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createMetrics } from '../lib/metrics.ts'
 import { systemRandom } from '../lib/random.ts'
+import { lowerHelperPriority } from '../lib/thread-niceness.ts'
 import { describeError } from './describe-error.ts'
 import { endProcess } from './end-process.ts'
+import { nicenessOf } from './recommend-thread.ts'
 import { openServer, type RunningServer, type ServerDeps, type ServerOptions } from './server.ts'
 
 /** EX_SOFTWARE of sysexits: the process cannot go on. */
@@ -66,6 +68,8 @@ export async function runServer(
   stop.signal.addEventListener('abort', onStop, { once: true })
   try {
     const server = await openServer(deps, { ...options, signal: stop.signal })
+    // Not before: the start takes all that the cores give.
+    lowerHelperPriority(nicenessOf(options.values))
     const failed = server.failed.then((error) => {
       // The store is gone: nothing can be committed any more, so nothing is waited for.
       process.stderr.write(describeError(error))

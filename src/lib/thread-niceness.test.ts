@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { getPriority } from 'node:os'
 import { it } from 'node:test'
@@ -27,6 +28,36 @@ if (isMainThread) {
     const { isLowered, before, after } = await askWorker(0)
     assert.equal(isLowered, false)
     assert.equal(after, before)
+  })
+
+  it('lowers the priority of the helpers of V8, and of no other', {
+    skip: isLinux ? false : 'Linux alone has it',
+  }, () => {
+    const module = new URL('./thread-niceness.ts', import.meta.url)
+    const program = `
+      const { lowerHelperPriority } = await import('${module}')
+      const { readdirSync, readFileSync } = await import('node:fs')
+      const { getPriority } = await import('node:os')
+      const look = () => Object.fromEntries(readdirSync('/proc/self/task').map((thread) => [
+        thread, [readFileSync('/proc/self/task/' + thread + '/comm', 'utf8').trim(),
+        getPriority(Number(thread))]]))
+      const before = look()
+      const count = lowerHelperPriority(${niceness})
+      console.log(JSON.stringify({ before, count, after: look() }))`
+    const run = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    })
+    type Look = Readonly<Record<string, readonly [name: string, priority: number]>>
+    const told = JSON.parse(run.stdout) as { before: Look; count: number; after: Look }
+    const { before, count, after } = told
+    const lowered = Object.entries(after).filter(([, [name]]) => name === 'V8Worker')
+    assert.ok(count > 0, 'Node has helpers')
+    assert.equal(count, lowered.length)
+    for (const [thread, [name, priority]] of Object.entries(after)) {
+      const [, earlier = priority] = before[thread] ?? []
+      const more = name === 'V8Worker' ? Math.min(niceness, 19 - earlier) : 0
+      assert.equal(priority - earlier, more, name)
+    }
   })
 } else {
   const thread = ownThreadId()

@@ -6,11 +6,14 @@
  * the start of a thread.
  */
 
-import { readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { getPriority, setPriority } from 'node:os'
 
 /** Names the calling thread, as `<process>/task/<thread>`. */
 const ownPath = '/proc/thread-self'
+const threadsPath = '/proc/self/task'
+/** V8 has a few of them, for all threads of the process: they collect, mark and compile. */
+const helperName = 'V8Worker'
 
 /**
  * Lowers the priority of the calling thread by `niceness` (0 to 19). Answers false, and does
@@ -26,6 +29,28 @@ export function lowerOwnPriority(niceness: number): boolean {
     // A sandbox may refuse the call. The thread works as before.
     return false
   }
+}
+
+/**
+ * Does the same for V8's helpers of this process. Most of what they do is to collect what the
+ * threads with the largest heaps drop, so they give way as those do: otherwise a fold that is nice
+ * takes cores from the others all the same. Returns how many were lowered.
+ */
+export function lowerHelperPriority(niceness: number): number {
+  if (niceness === 0 || ownThreadId() === undefined) return 0
+  try {
+    const helpers = readdirSync(threadsPath).filter((thread) => nameOf(thread) === helperName)
+    for (const thread of helpers.map(Number)) {
+      setPriority(thread, Math.min(19, getPriority(thread) + niceness))
+    }
+    return helpers.length
+  } catch {
+    return 0
+  }
+}
+
+function nameOf(thread: string): string {
+  return readFileSync(`${threadsPath}/${thread}/comm`, 'utf8').trim()
 }
 
 /** Returns the system's id of the calling thread; undefined where it has none that can be used. */

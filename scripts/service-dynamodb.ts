@@ -11,17 +11,17 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type JavaServiceOptions, javaFlags } from './java-flags.ts'
 import { createNode, freePorts, type Service } from './service.ts'
 import { fetchLibraries, hasProgram, serviceCacheFolder } from './service-cache.ts'
 
-export interface DynamodbServiceOptions {
+export interface DynamodbServiceOptions extends JavaServiceOptions {
   /** Tables are kept in a folder, so that they are there again after a stop. */
   readonly isOnDisk?: boolean
 }
 
 const pomPath = fileURLToPath(new URL('dynamodb/pom.xml', import.meta.url))
 const serverClass = 'software.amazon.dynamodb.services.local.main.ServerRunner'
-const heapParameter = '-Xmx256m'
 const host = '127.0.0.1'
 
 /** Skip reason for tests where the files of DynamoDB Local are missing. */
@@ -54,7 +54,7 @@ export async function startDynamodb(options: DynamodbServiceOptions = {}): Promi
     name: 'dynamodb',
     program: 'java',
     parameters: [
-      ...[heapParameter, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
+      ...javaFlags(options),
       ...[`-Djava.library.path=${library}`, '-cp', join(library, '*'), serverClass],
       ...['-port', String(port), '-disableTelemetry', ...tables],
     ],

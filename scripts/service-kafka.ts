@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Certificates, joinPem } from './certificate.ts'
+import { type JavaServiceOptions, javaFlags } from './java-flags.ts'
 import { createNode, freePorts, type Service, type ServiceNode } from './service.ts'
 import { fetchLibraries, hasProgram, serviceCacheFolder } from './service-cache.ts'
 
@@ -25,7 +26,7 @@ export interface KafkaServiceUser {
   readonly mechanism?: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'
 }
 
-export interface KafkaServiceOptions {
+export interface KafkaServiceOptions extends JavaServiceOptions {
   /** 1 unless said. */
   readonly brokers?: 1 | 3
   /** Clients must sign in as this user; by PLAIN unless said. */
@@ -39,7 +40,6 @@ export interface KafkaServiceOptions {
 }
 
 const pomPath = fileURLToPath(new URL('kafka/pom.xml', import.meta.url))
-const heapParameter = '-Xmx256m'
 /** Any fixed cluster id will do: a cluster lives in folders of its own. */
 const clusterId = 'YXR0dW5lLWthZmthLXRlcw'
 const host = '127.0.0.1'
@@ -69,7 +69,7 @@ export async function startKafka(
     const [broker = 0, controller = 0, client = 0] = ports.slice(index * 3)
     return { id: index + 1, folder: join(folder, `node-${index + 1}`), broker, controller, client }
   })
-  const nodes = places.map((place) => createKafkaNode(place))
+  const nodes = places.map((place) => createKafkaNode(place, options))
   const service: Service = {
     name: 'kafka',
     folder,
@@ -103,11 +103,15 @@ interface NodePlace {
   readonly client: number
 }
 
-function createKafkaNode(place: NodePlace): ServiceNode {
+function createKafkaNode(place: NodePlace, options: JavaServiceOptions): ServiceNode {
   return createNode({
     name: `kafka ${place.id}`,
     program: 'java',
-    parameters: [...javaParameters(), 'kafka.Kafka', join(place.folder, 'server.properties')],
+    parameters: [
+      ...javaParameters(options),
+      'kafka.Kafka',
+      join(place.folder, 'server.properties'),
+    ],
     folder: place.folder,
     ports: [place.broker],
   })
@@ -129,7 +133,9 @@ async function formatStorage(
   )
   const format = ['format', '--cluster-id', clusterId, '--config', path]
   const tool = ['kafka.tools.StorageTool', ...format, ...scramFlags(options)]
-  const child = spawn('java', [...javaParameters(), ...tool], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('java', [...javaParameters({}), ...tool], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const said: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => said.push(String(chunk)))
@@ -232,11 +238,8 @@ function tlsSettings(
   }
 }
 
-function javaParameters(): readonly string[] {
-  return [
-    ...[heapParameter, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dlog4j2.level=WARN'],
-    ...['-cp', join(libraryFolder(), '*')],
-  ]
+function javaParameters(options: JavaServiceOptions): readonly string[] {
+  return [...[...javaFlags(options), '-Dlog4j2.level=WARN'], ...['-cp', join(libraryFolder(), '*')]]
 }
 
 function libraryFolder(): string {

@@ -136,12 +136,15 @@ async function hold(wanted: Wanted): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => told.resolve())
   const services: Service[] = []
   try {
-    if (wanted.kafka) services.push(await startKafka(undefined, { brokers: wanted.kafka }))
+    if (wanted.kafka) {
+      const options = { brokers: wanted.kafka, isLongLived: true }
+      services.push(await startKafka(undefined, options))
+    }
     if (wanted.redis) services.push(await startRedis())
     if (wanted.redisCluster) {
       services.push(await startRedis({ clusterNodes: redisClusterNodeCount }))
     }
-    if (wanted.dynamodb) services.push(await startDynamodb())
+    if (wanted.dynamodb) services.push(await startDynamodb({ isLongLived: true }))
     const held: Held = {
       holder: { pid: process.pid, command: commandOf(process.pid) },
       services: services.map(({ name, addresses, nodes, folder }) => {

@@ -88,7 +88,7 @@ export async function openDemoStores(
 async function startKafkaService(): Promise<StartedService> {
   const { hasKafka, kafkaIsMissing, startKafka } = await import('../../scripts/service-kafka.ts')
   if (!hasKafka()) throw new OperatingError('STORE_UNREACHABLE', kafkaIsMissing)
-  return await startKafka()
+  return await startKafka(undefined, { isLongLived: true })
 }
 
 async function startRedisService(): Promise<StartedService> {
@@ -103,7 +103,7 @@ async function startDynamodbService(): Promise<StartedService> {
   )
   if (!hasDynamodb()) throw new OperatingError('STORE_UNREACHABLE', dynamodbIsMissing)
   addToEnvironment(dynamodbEnvironment)
-  return await startDynamodb()
+  return await startDynamodb({ isLongLived: true })
 }
 
 async function startKinesisService(): Promise<StartedService> {

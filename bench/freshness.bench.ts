@@ -23,7 +23,7 @@ const userCount = 100_000
 const heldShare = 0.98
 const probeEveryMs = 20
 const probeMsMax = 10_000
-/** Without a pause the probe alone would keep the HTTP thread busy, for which the fold gives way. */
+/** Without a pause the probe alone keeps the HTTP thread busy, for which the fold gives way. */
 const askAgainMs = 1
 const settleMs = 3000
 

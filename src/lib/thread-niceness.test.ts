@@ -43,7 +43,7 @@ if (isMainThread) {
         getPriority(Number(thread))]]))
       const before = look()
       const count = lowerHelperPriority(${niceness})
-      console.log(JSON.stringify({ before, count, after: look() }))`
+      process.stdout.write(JSON.stringify({ before, count, after: look() }))`
     const run = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       encoding: 'utf8',
     })

@@ -23,7 +23,7 @@ export function lowerOwnPriority(niceness: number): boolean {
   const thread = ownThreadId()
   if (niceness === 0 || thread === undefined) return false
   try {
-    setPriority(thread, Math.min(19, getPriority(thread) + niceness))
+    lower(thread, niceness)
     return true
   } catch {
     // A sandbox may refuse the call. The thread works as before.
@@ -40,13 +40,15 @@ export function lowerHelperPriority(niceness: number): number {
   if (niceness === 0 || ownThreadId() === undefined) return 0
   try {
     const helpers = readdirSync(threadsPath).filter((thread) => nameOf(thread) === helperName)
-    for (const thread of helpers.map(Number)) {
-      setPriority(thread, Math.min(19, getPriority(thread) + niceness))
-    }
+    for (const thread of helpers) lower(Number(thread), niceness)
     return helpers.length
   } catch {
     return 0
   }
+}
+
+function lower(thread: number, niceness: number): void {
+  setPriority(thread, Math.min(19, getPriority(thread) + niceness))
 }
 
 function nameOf(thread: string): string {

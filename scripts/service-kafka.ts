@@ -239,7 +239,7 @@ function tlsSettings(
 }
 
 function javaParameters(options: JavaServiceOptions): readonly string[] {
-  return [...[...javaFlags(options), '-Dlog4j2.level=WARN'], ...['-cp', join(libraryFolder(), '*')]]
+  return [...javaFlags(options), '-Dlog4j2.level=WARN', '-cp', join(libraryFolder(), '*')]
 }
 
 function libraryFolder(): string {

@@ -60,8 +60,12 @@ export function createFreshnessProbe(deps: {
 async function isVisible(target: DemoTarget, id: string, call: AcknowledgedCall): Promise<boolean> {
   const path = `/api/v1/profiles/${encodeURIComponent(id)}/events?count=100`
   const headers = { authorization: `Bearer ${target.apiKey}` }
-  const response = await fetch(target.url + path, { headers }).catch(() => undefined)
-  const text = (await response?.text().catch(() => undefined)) ?? ''
-  // The event carries the time it was sent at, to the ms: no other event of this person has it.
-  return response?.ok === true && text.includes(new Date(call.sentAtMs).toISOString())
+  try {
+    const response = await fetch(target.url + path, { headers })
+    const text = await response.text()
+    // The event carries the time it was sent at, to the ms: no other of this person has it.
+    return response.ok && text.includes(new Date(call.sentAtMs).toISOString())
+  } catch {
+    return false
+  }
 }

@@ -50,7 +50,7 @@ async function inject(
     if (said.includes('attached')) attached.resolve()
   })
   const closed = once(strace, 'close')
-  strace.on('close', () => attached.reject(new Error(`strace ended: ${said}`)))
+  closed.then(() => attached.reject(new Error(`strace ended: ${said}`)), attached.reject)
   attached.promise.catch(() => undefined)
   await attached.promise
   return {

@@ -8,7 +8,7 @@ import type { ApiKeys, Scope } from './api-keys.ts'
 import type { ApiProblem } from './problem.ts'
 
 /** `public` takes no key: health, and links in emails, which carry a signature of their own. */
-export const routeScopes: Readonly<Record<string, Scope | 'public'>> = {
+export const routeScopes: Readonly<Record<string, RouteScope>> = {
   'GET /healthz': 'public',
   'GET /readyz': 'public',
   'GET /metrics': 'public',
@@ -57,10 +57,16 @@ export const routeScopes: Readonly<Record<string, Scope | 'public'>> = {
   'DELETE /api/v1/suppressions': 'write',
 }
 
+export type RouteScope = Scope | 'public'
+
+/** Returns what a route asks for, by the pattern with which it was declared. */
+export function scopeOf(method: string, route: string): RouteScope | undefined {
+  const name = `${method} ${route}`
+  return Object.hasOwn(routeScopes, name) ? routeScopes[name] : undefined
+}
+
 export interface Access {
-  readonly method: string
-  /** The pattern of the route, as it was declared. */
-  readonly route: string
+  readonly scope: RouteScope | undefined
   readonly authorization: string | undefined
 }
 
@@ -69,13 +75,11 @@ export interface Access {
  */
 export function authorize(
   apiKeys: ApiKeys,
-  access: Access,
+  { scope, authorization }: Access,
 ): ApiProblem | undefined | Promise<ApiProblem | undefined> {
-  const name = `${access.method} ${access.route}`
-  const scope = Object.hasOwn(routeScopes, name) ? routeScopes[name] : undefined
   if (scope === 'public') return undefined
   if (scope === undefined) return undeclared
-  const key = tokenOf(access.authorization, bearer) ?? passwordOf(access.authorization, scope)
+  const key = tokenOf(authorization, bearer) ?? passwordOf(authorization, scope)
   if (key === undefined) return scope === 'read' ? missingToRead : missing
   const found = apiKeys.find(key)
   if (found instanceof Promise) return found.then((late) => check(late?.scopes, scope))

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { OperatingError } from '../lib/errors.ts'
 import { apiDefaults } from './api-options.ts'
-import { authorize, routeScopes } from './authorize.ts'
+import { authorize, routeScopes, scopeOf } from './authorize.ts'
 import { createApi } from './create-api.ts'
 import { adaShops, openWorld } from './world.fixture.ts'
 
@@ -26,7 +26,7 @@ describe('authorization', () => {
 
   it('refuses everybody where a route has no scope', async (t) => {
     const world = await openWorld(t)
-    const access = { method: 'GET', route: '/api/v1/forgotten', ...world.keys.admin }
+    const access = { scope: scopeOf('GET', '/api/v1/forgotten'), ...world.keys.admin }
     const problem = await authorize(world.deps.apiKeys, access)
     equal(problem?.status, 403)
     equal(problem?.code, 'route-closed')

@@ -14,7 +14,7 @@
 import { type FastifyInstance, type FastifyServerFactory, fastify } from 'fastify'
 import type { ApiDeps } from './api-deps.ts'
 import type { ApiOptions } from './api-options.ts'
-import { authorize } from './authorize.ts'
+import { authorize, scopeOf } from './authorize.ts'
 import { addEventRoutes } from './event-routes.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { addIdentityRoutes } from './identity-routes.ts'
@@ -90,10 +90,9 @@ export function createApi(
 function addAuthorization(app: FastifyInstance, deps: ApiDeps): void {
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return
-    const { method } = request
-    const route = request.routeOptions.url ?? ''
+    const scope = scopeOf(request.method, request.routeOptions.url ?? '')
     const { authorization } = request.headers
-    const problem = await authorize(deps.apiKeys, { method, route, authorization })
+    const problem = await authorize(deps.apiKeys, { scope, authorization })
     if (problem !== undefined) return sendProblem(reply, problem)
   })
 }

@@ -4,6 +4,7 @@
  * reference pages are printed from `serverTable`.
  */
 
+import { apiTable } from './api/api-options.ts'
 import { collectTable } from './collect/collect-options.ts'
 import { findStoreFaults, storeTable } from './config-stores.ts'
 import { parseAddressList } from './lib/address-list.ts'
@@ -106,6 +107,7 @@ export const serverTable = {
   },
   ...storeTable,
   ...collectTable,
+  ...apiTable,
   ...historyTable,
   'process.batchCountMax': {
     kind: 'integer',

@@ -28,7 +28,7 @@ export interface ApiDeps {
   readonly metrics: Metrics
   readonly freshness: Pick<Freshness, 'confirmedAtMs'>
   /** Of the keys of people and items; absent where other processes write the state too. */
-  readonly changes?: Pick<ChangeBoard, 'countOf'>
+  readonly changes?: Omit<ChangeBoard, 'noteChange'>
   readonly apiKeys: ApiKeys
   readonly signingKeys: SigningKeys
   readonly addressSecret: Uint8Array

@@ -1,3 +1,29 @@
+import { totalmem } from 'node:os'
+import type { OptionTable } from '../lib/option.ts'
+
+/** The operator's options of the API; `config.ts` joins them with the others. */
+export const apiTable = {
+  'api.profileCacheBytesMax': {
+    kind: 'integer',
+    min: 0,
+    max: 17_179_869_184,
+    unit: 'bytes',
+    says:
+      'Profiles kept as they were answered, until they change. By default a 32nd of the memory ' +
+      'of the machine or container, and at most 268435456.',
+  },
+} as const satisfies OptionTable
+
+const profileCacheBytesMax = 256 * 1024 * 1024
+const profileCacheShare = 1 / 32
+
+/** Returns the bound where none is set: what a small machine can spare; a large one has enough. */
+export function profileCacheBytesDefault(): number {
+  const limitBytes = process.constrainedMemory()
+  const memoryBytes = Math.min(totalmem(), limitBytes === 0 ? Infinity : limitBytes)
+  return Math.min(profileCacheBytesMax, Math.floor(memoryBytes * profileCacheShare))
+}
+
 /** Limits of the API, each with its unit. */
 export interface ApiOptions {
   /** Whether only whoever watches the process is answered. */

@@ -223,7 +223,7 @@ describe('the past of a profile', () => {
       match(String(answer.body.code), new RegExp(code), path)
     }
     // The fast path leaves the past to the route.
-    const fast = createProfileFastPath(world.deps)
+    const fast = createProfileFastPath(world.deps, 0)
     const request = { method: 'GET', url: '/api/v1/profiles/ada?version=1', headers: {} }
     equal(fast(request as never, {} as never), false)
     for (const partition of [0, 1, 2, 3]) world.log.trim(partition, 1000)

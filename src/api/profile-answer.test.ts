@@ -18,12 +18,13 @@ function openPeople(given: { readonly hasBoard: boolean; readonly keptBytesMax?:
   const inner = createMemoryStateStore()
   const store = withChangeBoard(inner, board, [personPrefix])
   const offsets = new Map<number, number>()
-  const world = { reads: 0, confirmedAtMs: 1000 }
+  const world = { reads: 0, confirmedAtMs: 1000, onRead: async () => {} }
   const state = {
     ...store,
-    get(partition: number, keys: readonly string[]) {
+    async get(partition: number, keys: readonly string[]) {
       world.reads += 1
-      return store.get(partition, keys)
+      await world.onRead()
+      return await store.get(partition, keys)
     },
   }
   const freshness = {
@@ -33,7 +34,7 @@ function openPeople(given: { readonly hasBoard: boolean; readonly keptBytesMax?:
     ...{ place: { state, workspace, partitionCount }, clock: systemClock, freshness },
     ...(given.hasBoard ? { changes: board } : {}),
   }
-  const answers = createProfileAnswers(deps, given.keptBytesMax)
+  const answers = createProfileAnswers(deps, given.keptBytesMax ?? 1_000_000)
   const commitOf = (key: string, version: number): PartitionCommit => {
     const partition = partitionOf(workspace, key, partitionCount)
     const previousOffset = offsets.get(partition) ?? 0
@@ -105,7 +106,7 @@ describe('profile answers', () => {
   })
 
   it('forget what was made first where too much is kept', async () => {
-    const { world, answers, save } = openPeople({ hasBoard: true, keptBytesMax: 20_000 })
+    const { world, answers, save } = openPeople({ hasBoard: true, keptBytesMax: 96_000 })
     const people = Array.from({ length: 100 }, (_, index) => `user:${index}`)
     for (const [index, key] of people.entries()) await save(key, index + 1)
     for (let round = 0; round < 3; round++) {
@@ -118,5 +119,20 @@ describe('profile answers', () => {
     equal(world.reads, 300)
     await answers('user:0', undefined)
     equal(world.reads, 301)
+  })
+
+  it('show nobody else where what was kept is given up during the look at it', async () => {
+    const people = Array.from({ length: 100 }, (_, index) => `user:${index}`)
+    const { world, answers, save } = openPeople({ hasBoard: false, keptBytesMax: 100_000 })
+    for (const [index, key] of people.entries()) await save(key, index + 1)
+    await answers('user:0', undefined)
+    let isDone = false
+    world.onRead = async () => {
+      if (isDone) return
+      isDone = true
+      for (const key of people) await answers(key, undefined)
+    }
+    const { body } = await answers('user:0', undefined)
+    deepStrictEqual([isDone, JSON.parse(body).id], [true, 'user:0'])
   })
 })

@@ -6,6 +6,7 @@
  */
 
 import { type FoundPerson, findPerson, type StatePlace } from '../delivery/read-state.ts'
+import { createTextRing, type KeptText } from '../lib/text-ring.ts'
 import { timeText } from '../lib/time-text.ts'
 import { partitionOf } from '../log/record.ts'
 import { emptyPack } from '../profile/activity-pack.ts'
@@ -28,6 +29,8 @@ export interface Answer {
   readonly status: number
   readonly headers: Record<string, string>
   readonly body: string
+  /** Known without a look at the body: each of its characters is one byte. */
+  readonly isAscii: boolean
 }
 
 export interface Age {
@@ -66,9 +69,14 @@ export type ProfileAnswers = (
   ifNoneMatch: string | undefined,
 ) => Answer | Promise<Answer>
 
-/** A profile as JSON, kept with what tells whether it is still the person's. */
+/**
+ * What tells of a profile that was made whether it is still the person's. The text beside it is its
+ * JSON without the age, and so without the closing brace.
+ */
 interface Made {
-  /** What the board said before the state was read; undefined where there is no board. */
+  /** Where the board counts the person's changes; undefined where there is no board. */
+  readonly place: number | undefined
+  /** What the board said before the state was read. */
   readonly changeCount: number | undefined
   /**
    * The stored bytes that it was made from, where there is no board. They hold the version, which
@@ -83,41 +91,39 @@ interface Made {
   readonly untilMs: number
   readonly etag: string
   readonly partitions: readonly number[]
-  /** Without the age, and so without the closing brace. */
-  readonly json: string
 }
 
-/** Most bytes kept of profiles made before; the oldest goes first. */
-const madeBytesMax = 64 * 1024 * 1024
-/** What one costs besides its JSON and its bytes. */
-const madeHeadBytes = 300
+/** What one takes in the heap besides its bytes: itself, its tag, its key and their places. */
+const madeHeadBytes = 400
 /** A person that changes with every look is shown as last seen. */
 const lookCountMax = 3
 
 /**
- * Returns what answers for profiles. An answer is never older than a commit that was answered
- * before it was asked for: it reads the state each time, unless the board of changes says that
- * nothing has happened to the person.
+ * Returns what answers for profiles, and keeps what it made within `keptBytesMax`. An answer is
+ * never older than a commit that was answered before it was asked for: it reads the state each
+ * time, unless the board of changes says that nothing has happened to the person.
  *
  * The board is looked at before the state and again behind the age: an age that was confirmed for a
  * newer state never stands beside an older one.
  */
-export function createProfileAnswers(
-  deps: ProfileDeps,
-  keptBytesMax: number = madeBytesMax,
-): ProfileAnswers {
+export function createProfileAnswers(deps: ProfileDeps, keptBytesMax: number): ProfileAnswers {
   const { place, changes } = deps
-  const kept = createKept(keptBytesMax)
-  const countOf = (key: string): number | undefined => changes?.countOf(personPrefix + key)
+  const kept = createTextRing<Made>(keptBytesMax)
+  const computedPlace = changes?.placeOf(computedKey) ?? 0
 
-  const isCurrent = ({ changeCount, computedCount, untilMs }: Made, key: string): boolean =>
-    changeCount === countOf(key) &&
-    computedCount === changes?.countOf(computedKey) &&
+  const isCurrent = ({ place, changeCount, computedCount, untilMs }: Made): boolean =>
+    (changes === undefined ||
+      (changeCount === changes.countAt(place ?? 0) &&
+        computedCount === changes.countAt(computedPlace))) &&
     (untilMs === Infinity || deps.clock.nowMs() < untilMs)
 
-  const makeAgain = async (key: string, known: Made | undefined): Promise<Made | undefined> => {
-    const changeCount = countOf(key)
-    const computedCount = changes?.countOf(computedKey)
+  const makeAgain = async (
+    key: string,
+    known: KeptText<Made> | undefined,
+  ): Promise<KeptText<Made> | undefined> => {
+    const changePlace = changes?.placeOf(personPrefix + key)
+    const changeCount = changes?.countAt(changePlace ?? 0)
+    const computedCount = changes?.countAt(computedPlace)
     const partition = partitionOf(place.workspace, key, place.partitionCount)
     // Traits are shown only where the JSON is made; what was made before mostly needs one read.
     const keys = [personPrefix + key, computedKey, traitPrefix + key]
@@ -126,10 +132,10 @@ export function createProfileAnswers(
     let [bytes, computed = emptyPack, traitBytes] = read
     if (bytes === undefined) return undefined
     if (isLook) {
+      const { personBytes, computedBytes, untilMs } = known.head
       const isSame =
-        Buffer.compare(known.personBytes, bytes) === 0 &&
-        Buffer.compare(known.computedBytes, computed) === 0
-      if (isSame && deps.clock.nowMs() < known.untilMs) return known
+        Buffer.compare(personBytes, bytes) === 0 && Buffer.compare(computedBytes, computed) === 0
+      if (isSame && deps.clock.nowMs() < untilMs) return known
       ;[bytes = bytes, computed = emptyPack, traitBytes] = await place.state.get(partition, keys)
     }
     const person = decodePerson(bytes)
@@ -139,11 +145,14 @@ export function createProfileAnswers(
     if (found === undefined) return undefined
     const personBytes = changes === undefined ? bytes : emptyPack
     const computedBytes = changes === undefined ? computed : emptyPack
+    const { json, ...shown } = makeProfile(deps, key, found)
     const from = { changeCount, personBytes, computedCount, computedBytes }
-    const made = { ...makeProfile(deps, key, found), ...from }
+    const head: Made = { place: changePlace, ...shown, ...from }
     // What a device points to changes without the device: it is made again each time.
-    if (found === own) kept.set(key, made)
-    return made
+    if (found === own) {
+      kept.set(key, head, json, madeHeadBytes + personBytes.length + computedBytes.length)
+    }
+    return { head, isAscii: false, read: () => json }
   }
 
   const answerAgain = async (key: string, ifNoneMatch: string | undefined): Promise<Answer> => {
@@ -157,7 +166,8 @@ export function createProfileAnswers(
           : await answerAgain(external, ifNoneMatch)
       }
       const answer = answerMade(deps, made, ifNoneMatch)
-      if (isCurrent(made, key) || look === lookCountMax) return answer
+      if (answer === undefined) continue
+      if (isCurrent(made.head) || look >= lookCountMax) return answer
     }
   }
 
@@ -167,40 +177,9 @@ export function createProfileAnswers(
     const known = changes === undefined ? undefined : kept.get(key)
     if (known !== undefined) {
       const answer = answerMade(deps, known, ifNoneMatch)
-      if (isCurrent(known, key)) return answer
+      if (answer !== undefined && isCurrent(known.head)) return answer
     }
     return answerAgain(key, ifNoneMatch)
-  }
-}
-
-/** Keeps what was made, within `bytesMax`. */
-function createKept(bytesMax: number): {
-  get(key: string): Made | undefined
-  set(key: string, made: Made): void
-} {
-  const kept = new Map<string, Made>()
-  // It goes on from where it stood: from the start it would pass all that was deleted before.
-  let oldest = kept.keys()
-  let keptBytes = 0
-  const forget = (key: string): void => {
-    const made = kept.get(key)
-    if (made === undefined) return
-    kept.delete(key)
-    keptBytes -= bytesOf(made)
-  }
-  const forgetOldest = (): void => {
-    const next = oldest.next()
-    if (next.done === true) oldest = kept.keys()
-    else forget(next.value)
-  }
-  return {
-    get: (key) => kept.get(key),
-    set(key, made) {
-      forget(key)
-      kept.set(key, made)
-      keptBytes += bytesOf(made)
-      while (keptBytes > bytesMax) forgetOldest()
-    },
   }
 }
 
@@ -208,15 +187,11 @@ function decodeTraits(bytes: Uint8Array | undefined): PersonTraits {
   return bytes === undefined ? {} : (JSON.parse(Buffer.from(bytes).toString()) as PersonTraits)
 }
 
-function bytesOf({ personBytes, computedBytes, json }: Made): number {
-  return madeHeadBytes + personBytes.length + computedBytes.length + json.length
-}
-
 function makeProfile(
   { place, clock }: ProfileDeps,
   key: string,
   found: FoundPerson,
-): Pick<Made, 'etag' | 'json' | 'partitions' | 'untilMs'> {
+): Pick<Made, 'etag' | 'partitions' | 'untilMs'> & { readonly json: string } {
   const { person } = found
   // A device that became a user's counts in the user's versions from then on: they must not meet
   // its own.
@@ -227,17 +202,25 @@ function makeProfile(
   return { etag, json, partitions: partitionsOf(place, found), untilMs: shown.untilMs }
 }
 
-function answerMade(deps: ProfileDeps, made: Made, ifNoneMatch: string | undefined): Answer {
-  const { etag } = made
-  const age = ageOfPartitions(deps, made.partitions)
+/** Answers nothing where what was kept was given up meanwhile. */
+function answerMade(
+  deps: ProfileDeps,
+  made: KeptText<Made>,
+  ifNoneMatch: string | undefined,
+): Answer | undefined {
+  const { etag, partitions } = made.head
+  const age = ageOfPartitions(deps, partitions)
   const headers: Record<string, string> = { etag, 'cache-control': 'private, no-cache' }
   if (age.asOf !== null) headers['attune-as-of'] = age.asOf
   if (ifNoneMatch !== undefined && hasTag(ifNoneMatch, etag)) {
-    return { status: 304, headers, body: '' }
+    return { status: 304, headers, body: '', isAscii: true }
   }
+  const json = made.read()
+  if (json === undefined) return undefined
   headers['content-type'] = 'application/json; charset=utf-8'
   const asOf = age.asOf === null ? 'null' : `"${age.asOf}"`
-  return { status: 200, headers, body: `${made.json},"asOf":${asOf},"ageMs":${age.ageMs}}` }
+  const body = `${json},"asOf":${asOf},"ageMs":${age.ageMs}}`
+  return { status: 200, headers, body, isAscii: made.isAscii }
 }
 
 export const profileIdProblem: ApiProblem = {
@@ -252,7 +235,8 @@ export const profileUnknown: ApiProblem = {
 }
 
 export function answerProblem(problem: ApiProblem): Answer {
-  return { status: problem.status, headers: problemHeaders(problem), body: encodeProblem(problem) }
+  const body = encodeProblem(problem)
+  return { status: problem.status, headers: problemHeaders(problem), body, isAscii: false }
 }
 
 /** Returns how old what `found` shows may be. */

@@ -6,12 +6,13 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiDeps } from './api-deps.ts'
-import { authorize } from './authorize.ts'
+import { authorize, scopeOf } from './authorize.ts'
 import { type ApiProblem, problemOfError } from './problem.ts'
 import { type Answer, answerProblem, createProfileAnswers } from './profile-answer.ts'
 
 const prefix = '/api/v1/profiles/'
 const route = '/api/v1/profiles/:id'
+const scope = scopeOf('GET', route)
 /** What asks for the past is the route's. */
 const pastPattern = /[?&](at|version)=/
 
@@ -20,18 +21,22 @@ export type ProfileFastPathDeps = Pick<
   'place' | 'clock' | 'freshness' | 'changes' | 'apiKeys' | 'logger' | 'metrics'
 >
 
-/** Returns a function that answers and returns true where the request is a GET of a profile. */
+/**
+ * Returns a function that answers and returns true where the request is a GET of a profile. It
+ * keeps what it made within `keptBytesMax`.
+ */
 export function createProfileFastPath(
   deps: ProfileFastPathDeps,
+  keptBytesMax: number,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const { clock, logger } = deps
-  const answerProfile = createProfileAnswers(deps)
+  const answerProfile = createProfileAnswers(deps, keptBytesMax)
   const observe = deps.metrics.histogram('attune_http_request_seconds')
   const answer = (request: IncomingMessage, id: string): Answer | Promise<Answer> => {
     const { authorization, 'if-none-match': ifNoneMatch } = request.headers
     const answerChecked = (problem: ApiProblem | undefined): Answer | Promise<Answer> =>
       problem === undefined ? answerProfile(id, ifNoneMatch) : answerProblem(problem)
-    const checked = authorize(deps.apiKeys, { method: 'GET', route, authorization })
+    const checked = authorize(deps.apiKeys, { scope, authorization })
     return checked instanceof Promise ? checked.then(answerChecked) : answerChecked(checked)
   }
   return (request, response) => {
@@ -40,10 +45,12 @@ export function createProfileFastPath(
     const id = idOf(url)
     if (id === undefined) return false
     const startedAt = clock.monotonicMs()
-    const send = ({ status, headers, body }: Answer): void => {
-      if (status !== 304) headers['content-length'] = String(Buffer.byteLength(body))
+    const send = ({ status, headers, body, isAscii }: Answer): void => {
+      const bytes = isAscii ? body.length : Buffer.byteLength(body)
+      if (status !== 304) headers['content-length'] = String(bytes)
       response.writeHead(status, headers)
-      response.end(body)
+      // The same bytes where all is ASCII, and nobody counts or turns its characters.
+      response.end(body, isAscii ? 'latin1' : 'utf8')
       observe({ route, status: String(status) }, (clock.monotonicMs() - startedAt) / 1000)
     }
     const fail = (error: unknown): void => send(answerProblem(problemOfError(error, logger)))

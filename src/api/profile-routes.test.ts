@@ -2,15 +2,20 @@ import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
+import { changeBoardBytes, createChangeBoard } from '../state/change-board.ts'
 import { createProfileFastPath } from './profile-fast-path.ts'
 import { adaShops, openWorld, until, viewOf, type World } from './world.fixture.ts'
+
+const keptBytesMax = 1_000_000
 
 async function get(world: World, url: string, headers: Record<string, string> = {}) {
   return await world.app.inject({ url, headers: { ...world.keys.read, ...headers } })
 }
 
 async function listenFast(t: TestContext, world: World): Promise<string> {
-  const fast = createProfileFastPath(world.deps)
+  // Nobody tells this board of a change: what was made once is kept.
+  const changes = createChangeBoard(new SharedArrayBuffer(changeBoardBytes))
+  const fast = createProfileFastPath({ ...world.deps, changes }, keptBytesMax)
   const server = createServer((request, response) => {
     if (!fast(request, response)) response.writeHead(418).end()
   })
@@ -105,12 +110,18 @@ describe('GET /api/v1/profiles/:id', () => {
 
   it('answers the same on the fast path, byte for byte but for the age', async (t) => {
     const world = await openWorld(t)
-    await world.happen(adaShops())
+    const traits = { first_name: 'Zo\u00eb', city: '\u6771\u4eac \u{1f5fc}' }
+    const identify = { type: 'identify', name: 'identify', userId: 'zoe', traits } as const
+    await world.happen([...adaShops(), identify])
     await world.acceptedMessage('user:ada')
     const origin = await listenFast(t, world)
     const version = String((await get(world, '/api/v1/profiles/ada')).headers.etag)
     const cases: [string, Record<string, string>][] = [
+      // Made, then kept.
       ['/api/v1/profiles/ada', { ...world.keys.read }],
+      ['/api/v1/profiles/ada', { ...world.keys.read }],
+      ['/api/v1/profiles/zoe', { ...world.keys.read }],
+      ['/api/v1/profiles/zoe', { ...world.keys.read }],
       ['/api/v1/profiles/user%3Aada?x=1', { ...world.keys.read }],
       ['/api/v1/profiles/ada', { ...world.keys.read, 'if-none-match': version }],
       ['/api/v1/profiles/nobody', { ...world.keys.read }],

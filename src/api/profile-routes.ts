@@ -26,7 +26,8 @@ const activityCountMax = 1000
 
 /** What is known of one person: profile and retained activity. */
 export function addProfileRoutes(app: FastifyInstance, deps: ApiDeps): void {
-  const answerProfile = createProfileAnswers(deps)
+  // The server answers nearly all of these before its router, and keeps what it made there.
+  const answerProfile = createProfileAnswers(deps, 0)
   const past = createPastProfiles(deps)
   app.get<{ Params: IdParams; Querystring: PastQuery }>(
     '/api/v1/profiles/:id',

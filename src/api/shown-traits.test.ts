@@ -15,6 +15,7 @@ import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { aCommit } from '../state/state-store.contract.ts'
 import { type Answer, createProfileAnswers } from './profile-answer.ts'
 
+const keptBytesMax = 1_000_000
 const startMs = 1_700_000_000_000
 const partitionCount = 4
 const partition = partitionOf('default', 'user:ada', partitionCount)
@@ -34,12 +35,13 @@ async function openProfile(hasBoard: boolean) {
   const state = withChangeBoard(createMemoryStateStore(), board, [personPrefix, computedKey])
   const world = { nowMs: startMs + 1000 }
   const clock = { ...systemClock, nowMs: () => world.nowMs }
-  const answers = createProfileAnswers({
+  const deps = {
     place: { state, workspace: 'default', partitionCount },
     clock,
     freshness: { confirmedAtMs: () => startMs },
     ...(hasBoard ? { changes: board } : {}),
-  })
+  }
+  const answers = createProfileAnswers(deps, keptBytesMax)
   let offset = 0
   const save = async (changes: readonly { key: string; value: Uint8Array }[]): Promise<void> => {
     await state.acquire(partition, 1, 'n1')

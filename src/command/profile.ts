@@ -46,7 +46,7 @@ export function addProfileCommand(program: Command, exit: (code: number) => void
     const answer = await withDataReader(flags, async ({ place }) => {
       // Only the owner knows how fresh the state is; read from its files the age is unknown.
       const freshness = createFreshness(createFreshnessBuffer(place.partitionCount))
-      const answers = createProfileAnswers({ place, clock: systemClock, freshness })
+      const answers = createProfileAnswers({ place, clock: systemClock, freshness }, 0)
       return await answers(id, undefined)
     })
     const value = decodeJson(Buffer.from(answer.body))

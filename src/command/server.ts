@@ -14,7 +14,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import type { ApiDeps } from '../api/api-deps.ts'
 import { type ApiKeys, openApiKeys } from '../api/api-keys.ts'
-import { apiDefaults } from '../api/api-options.ts'
+import { apiDefaults, profileCacheBytesDefault } from '../api/api-options.ts'
 import { createApi } from '../api/create-api.ts'
 import { createProfileFastPath } from '../api/profile-fast-path.ts'
 import { createAdaptedRoutes } from '../collect/adapted-routes.ts'
@@ -285,13 +285,15 @@ function routesOf(
     metrics: { refused: (status, code) => refused({ status: String(status), code }) },
   })
   const sdk = createSdkRoutes()
-  const profile = createProfileFastPath(given.apiDeps)
+  const keptBytesMax = values['api.profileCacheBytesMax'] ?? profileCacheBytesDefault()
+  const profile = createProfileFastPath(given.apiDeps, keptBytesMax)
   const role = values['server.role']
   const isCollector = role === 'all' || role === 'collect'
+  const isApi = role === 'all' || role === 'api'
   return (request, response) =>
+    (isApi && profile(request, response)) ||
     (isCollector &&
       (collect(request, response) || browser(request, response) || sdk(request, response))) ||
-    ((role === 'all' || role === 'api') && profile(request, response)) ||
     options.extraRoutes?.(request, response) === true
 }
 

@@ -14,6 +14,9 @@ import { withCommit } from './with-commit.ts'
 export interface ChangeBoard {
   /** Returns a number that differs after each commit that changes `key`. */
   countOf(key: string): number
+  /** Where the count of `key` lies, for those who look again and again. */
+  placeOf(key: string): number
+  countAt(place: number): number
   noteChange(key: string): void
 }
 
@@ -27,6 +30,8 @@ export function createChangeBoard(shared: SharedArrayBuffer): ChangeBoard {
   const placeOf = (key: string): number => murmur3(key) % placeCount
   return {
     countOf: (key) => Atomics.load(counts, placeOf(key)),
+    placeOf,
+    countAt: (place) => Atomics.load(counts, place),
     noteChange: (key) => void Atomics.add(counts, placeOf(key), 1),
   }
 }

@@ -87,6 +87,8 @@ export class BenchWorld {
   }
 
   async #close(): Promise<void> {
+    // A process that is killed leaves no profile.
+    if (this.settings.profileDir !== undefined) await this.filled?.stop()
     await Promise.all([...this.#children].map((child) => endChild(child, 'SIGKILL')))
     for (const stores of this.#stores.splice(0)) await stores.close()
     for (const folder of this.#folders.splice(0)) await this.removeFolder(folder)

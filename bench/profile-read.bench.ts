@@ -1,16 +1,22 @@
 /**
  * `GET` of a profile with an API key, of a person drawn uniformly; against a bare server that
- * answers the same bytes, made beforehand. Then open loop at half that rate.
+ * answers the same bytes, made beforehand. First the reads that make what is kept, then, once
+ * nearly all that fits is kept, the rate beside the bare server, and open loop at half of it.
  */
 
+import { describeCpu } from './attune-server.ts'
 import type { BenchWorld } from './bench-world.ts'
 import { filledServer, peopleCount } from './collect-batch.bench.ts'
 import { itemCount, profileRequests, userIdOf } from './event-load.ts'
 import { printFigure } from './figure.ts'
 import { measureBeside } from './measure-beside.ts'
-import { describeLoad, startBare } from './run-load.ts'
+import { describeLoad, ratePerSecond, runCosted, runLoad, startBare } from './run-load.ts'
 
 const connectionCount = 64
+/** Of as many draws as there are people: 1 - 1/e. */
+const firstShare = 1 - 1 / Math.E
+/** 98% of the people are drawn at least once in four draws each. */
+const keptReadsEach = 4
 
 export async function benchProfileRead(world: BenchWorld): Promise<void> {
   const attune = await filledServer(world)
@@ -20,9 +26,20 @@ export async function benchProfileRead(world: BenchWorld): Promise<void> {
   const userCount = peopleCount(world)
   const durationMs = world.settings.isFull ? 15_000 : 3000
   const requests = profileRequests(attune.apiKey)
-  const plan = { connectionCount, requests, userCount, itemCount, durationMs }
+  const plan = { connectionCount, requests, userCount, itemCount }
   const bare = await startBare(world, body)
-  const beside = await measureBeside(world, plan, { attune, bare })
+  const firstPlan = { ...plan, port: attune.port, firstEvent: 0, warmUpMs: 0 }
+  const first = await runCosted(world, { ...firstPlan, requestCountMax: userCount }, attune)
+  printFigure({
+    bench: 'profile-read-first',
+    value: ratePerSecond(first),
+    unit: 'requests/s',
+    note:
+      `the first ${userCount} reads, ${Math.round(100 * firstShare)}% of them of a person not ` +
+      `read before; ${describeLoad(first)}; ${describeCpu(first.cpu, first.sentCount)}`,
+  })
+  await runLoad(world, { ...firstPlan, requestCountMax: userCount * keptReadsEach })
+  const beside = await measureBeside(world, { ...plan, durationMs }, { attune, bare })
   const { value, baseline, half, halfRate } = beside
   printFigure({
     bench: 'profile-read',

@@ -20,6 +20,7 @@ import { errorOfName, toOperatingError } from './kafka-error.ts'
 import { KafkaFollow } from './kafka-follow.ts'
 import { createOffsetAsker } from './kafka-offsets.ts'
 import type { KafkaLogDeps } from './kafka-options.ts'
+import { paceKafkaPoll } from './kafka-pace.ts'
 import { type FetchedPartition, type FetchWish, sendFetch } from './kafka-request.ts'
 import { decodeRecord, type LogRecord } from './record.ts'
 
@@ -37,9 +38,6 @@ interface Fetched {
 
 /** A long poll ends so soon, so that newly followed partitions join it. */
 const pollMsMax = 100
-/** Pause after a poll that brought little, so that a trickle is not one request per record. */
-const paceMs = 3
-const paceBytesMax = 64 * 1024
 const retryMs = 100
 /** How soon a loop looks again whether there is room. */
 const fullMs = 10
@@ -282,6 +280,7 @@ export class KafkaReader {
   async #runLoop(node: number): Promise<void> {
     const { clock } = this.#deps
     const { signal } = this.#closing
+    const unreadBytes = (): number => this.#unreadBytes()
     let failedCount = 0
     while (!signal.aborted && this.#cluster.ended === undefined) {
       const led = [...this.#follows.values()].filter(
@@ -294,10 +293,10 @@ export class KafkaReader {
         continue
       }
       try {
-        const bytes = await this.#poll(node, room)
+        const broughtBytes = await this.#poll(node, room)
         if (failedCount > 0) this.#deps.logger.info({ node, failedCount }, 'log poll goes on')
         failedCount = 0
-        if (bytes < paceBytesMax) await clock.sleep(paceMs, signal)
+        await paceKafkaPoll(clock, { broughtBytes, unreadBytes }, signal)
       } catch (error) {
         if (signal.aborted) return
         failedCount++
@@ -311,10 +310,12 @@ export class KafkaReader {
     }
   }
 
+  #unreadBytes(): number {
+    return [...this.#follows.values()].reduce((sum, { records }) => sum + records.unreadBytes, 0)
+  }
+
   #withRoom(follows: readonly KafkaFollow[]): readonly KafkaFollow[] {
-    let unreadBytes = 0
-    for (const follow of this.#follows.values()) unreadBytes += follow.records.unreadBytes
-    const isFull = unreadBytes >= this.#options.bufferBytesHigh
+    const isFull = this.#unreadBytes() >= this.#options.bufferBytesHigh
     return follows.filter((follow) =>
       isFull ? follow.records.unreadBytes === 0 : follow.records.unreadBytes < partitionUnreadHigh,
     )

@@ -178,6 +178,11 @@ function failureOf(error: unknown): { readonly code: ErrorCode; readonly says: s
   }
 }
 
+function ownCpuMs(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
+
 /** Lets the fold give way to the thread of this process that takes requests. */
 function openGiveWay(
   { yieldLagMsMax }: WorkWorkerData,
@@ -194,6 +199,7 @@ function openGiveWay(
     {
       clock: systemClock,
       readIntake: () => intake.read(),
+      ranMs: ownCpuMs,
       lagMs: () => lagMsOf(freshness, owned, { nowMs: systemClock.nowMs(), startedAtMs }),
       paused: (ms) => meter.yielded(ms),
     },

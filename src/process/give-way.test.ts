@@ -7,12 +7,15 @@ import { createGiveWay, type GiveWay } from './give-way.ts'
 const lagMsMax = 10_000
 const roundMs = 20
 const pauseMsHighest = 100
+const pauseMsLongest = 1000
 const signal = new AbortController().signal
 
 /** Time that passes by hand, and a thread of requests that runs and waits by given shares of it. */
 class World implements Clock {
   readonly giveWay: GiveWay
   nowAtMs = 0
+  /** CPU time of the fold. */
+  foldMs = 0
   lagMs = 0
   runShare = 0
   waitShare = 0
@@ -25,6 +28,7 @@ class World implements Clock {
       {
         clock: this,
         readIntake: () => this.#read(),
+        ranMs: () => this.foldMs,
         lagMs: () => this.lagMs,
         paused: (ms) => this.pauses.push(ms),
       },
@@ -52,10 +56,11 @@ class World implements Clock {
     this.waitShare = 0.2
   }
   /** Folds so many rounds; answers how long the fold stood still between them. */
-  async fold(roundCount: number): Promise<number> {
+  async fold(roundCount: number, ms = roundMs): Promise<number> {
     const before = this.pauses.length
     for (let round = 0; round < roundCount; round++) {
-      this.pass(roundMs)
+      this.pass(ms)
+      this.foldMs += ms
       await this.giveWay.pause(signal)
     }
     return this.pauses.slice(before).reduce((sum, ms) => sum + ms, 0)
@@ -78,6 +83,20 @@ describe('the fold giving way to intake', () => {
       'pauses grow while the burst lasts',
     )
     assert(Math.max(...world.pauses) <= pauseMsHighest, 'a round follows soon')
+  })
+
+  it('leaves the fold a sixth of a core, however long its rounds are', async () => {
+    for (const ms of [roundMs, 100, 180]) {
+      const world = new World()
+      world.press()
+      await world.fold(100, ms)
+      const pausedMs = await world.fold(20, ms)
+      assert.equal(pausedMs, 20 * 5 * ms, `rounds of ${ms} ms`)
+    }
+    const world = new World()
+    world.press()
+    await world.fold(100, 5000)
+    assert.equal(await world.fold(1, 5000), pauseMsLongest)
   })
 
   it('folds on where intake has a core of its own, or rests', async () => {

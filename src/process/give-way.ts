@@ -21,6 +21,8 @@ export interface GiveWayDeps {
   readonly clock: Clock
   /** Reads the load of the thread that takes requests; undefined where the system does not tell. */
   readIntake(): ThreadLoad | undefined
+  /** CPU time of the fold's own thread since its start, in ms. */
+  ranMs(): number
   /** How far the slowest partition lies behind, in ms. */
   lagMs(): number
   /** Told how long the fold stood still. */
@@ -41,6 +43,12 @@ const waitShareHigh = 0.03
 const pauseMsMin = 5
 /** Beside rounds of 20 ms it leaves the fold a sixth of a core. */
 const pauseMsMax = 100
+/**
+ * What a round takes of a core where the state is in a file. Where it is elsewhere, the commits of
+ * many partitions and what comes with them make a round longer, and a pause longer with it.
+ */
+const roundMs = 20
+const longPauseMsMax = 1000
 
 /** `lagMsMax` 0: the fold never stands still. */
 export function createGiveWay(
@@ -51,6 +59,7 @@ export function createGiveWay(
   let lookedAtMs = clock.monotonicMs()
   let before = deps.readIntake()
   let pauseMs = 0
+  let ranMs = deps.ranMs()
 
   const look = (): void => {
     const nowMs = clock.monotonicMs()
@@ -68,9 +77,11 @@ export function createGiveWay(
     async pause(signal) {
       if (lagMsMax === 0) return
       look()
+      const roundsRan = (deps.ranMs() - ranMs) / roundMs
+      ranMs = deps.ranMs()
       if (pauseMs === 0 || signal.aborted || deps.lagMs() >= lagMsMax) return
       const startedAtMs = clock.monotonicMs()
-      await clock.sleep(pauseMs, signal)
+      await clock.sleep(Math.min(longPauseMsMax, pauseMs * Math.max(1, roundsRan)), signal)
       deps.paused(clock.monotonicMs() - startedAtMs)
     },
   }

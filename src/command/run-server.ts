@@ -8,7 +8,7 @@
 
 import pino from 'pino'
 import { systemClock } from '../lib/clock.ts'
-import { growHeapsLittle } from '../lib/heap-growth.ts'
+import { growHeapsLittle, makeObjectsYoung } from '../lib/heap-flags.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createMetrics } from '../lib/metrics.ts'
 import { systemRandom } from '../lib/random.ts'
@@ -52,6 +52,7 @@ export async function runServer(
   work: (server: RunningServer, signal: AbortSignal) => Promise<number>,
 ): Promise<number> {
   growHeapsLittle()
+  makeObjectsYoung()
   const stop = new AbortController()
   const ended = new AbortController()
   const forget = onStopSignal(deps, stop)

@@ -3,11 +3,13 @@ import { execFileSync } from 'node:child_process'
 import { it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
+const path = fileURLToPath(new URL('./heap-flags.ts', import.meta.url))
+
 /**
  * Holds some MB, makes much that lives for a while beside it, and prints how large the heap was on
  * average, in bytes.
  */
-const program = `
+const growthProgram = `
   const { setImmediate: nextTurn } = require('node:timers/promises')
   const { getHeapStatistics } = require('node:v8')
   const make = (count) => Array.from({ length: count }, (_, at) => [at, { at }])
@@ -26,14 +28,46 @@ const program = `
   run()
 `
 
+/**
+ * Lets all that one function makes live long, then drops what it makes at once, 160 MB of it, and
+ * prints by how much the old generation grew, in bytes.
+ */
+const youngProgram = `
+  const { getHeapSpaceStatistics } = require('node:v8')
+  const isOld = ({ space_name }) => space_name === 'old_space'
+  const oldBytes = () => getHeapSpaceStatistics().find(isOld).space_used_size
+  const make = (at) => [at, { at, next: [at] }]
+  let held = []
+  for (let at = 0; at < 8_000_000; at++) {
+    held.push(make(at))
+    if (held.length > 400_000) held = []
+  }
+  held = []
+  let bytes = 0
+  let before = oldBytes()
+  for (let turn = 0; turn < 1000; turn++) {
+    for (let at = 0; at < 1000; at++) held[at % 10] = make(at)
+    const now = oldBytes()
+    bytes += Math.max(0, now - before)
+    before = now
+  }
+  process.stdout.write(String(bytes))
+`
+const youngBytesMax = 8_000_000
+
 it('has less garbage than V8 leaves by itself', () => {
-  const path = fileURLToPath(new URL('./heap-growth.ts', import.meta.url))
-  const byItself = meanOf(program)
-  const little = meanOf(`require('${path}').growHeapsLittle(20);${program}`)
+  const byItself = bytesOf(growthProgram)
+  const little = bytesOf(`require('${path}').growHeapsLittle(20);${growthProgram}`)
   assert.ok(little < 0.75 * byItself, `${little} of ${byItself} bytes`)
 })
 
-function meanOf(script: string): number {
+// By itself V8 makes 28 to 160 MB of it old, another share in each run.
+it('makes what is dropped at once young, whatever lived long before', () => {
+  const bytes = bytesOf(`require('${path}').makeObjectsYoung();${youngProgram}`)
+  assert.ok(bytes < youngBytesMax, `${bytes} bytes`)
+})
+
+function bytesOf(script: string): number {
   const flags = ['--max-semi-space-size=2', '--expose-gc', '--input-type=commonjs']
   return Number(execFileSync(process.execPath, [...flags, '-e', script], { encoding: 'utf8' }))
 }

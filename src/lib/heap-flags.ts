@@ -1,10 +1,6 @@
 /**
- * Keeps the heaps of all threads near to what they need.
- *
- * After a full collection V8 lets a heap of some tens of MB grow up to four times before it looks
- * again, so a server of six threads holds several hundred MB of garbage. By how much is a flag of
- * V8 that it reads at each collection, for all threads of the process; Node does not take it in
- * NODE_OPTIONS.
+ * Flags of V8 for the heaps of all threads of a process, to be called once at the start of a
+ * server, before its threads. Node takes neither of them in NODE_OPTIONS.
  */
 
 import { setFlagsFromString } from 'node:v8'
@@ -12,7 +8,22 @@ import { setFlagsFromString } from 'node:v8'
 /** Twice: with 50 in place of 100 the server holds 30 MiB less and collects more often. */
 const growingPercent = 100
 
-/** Called once at the start of a server, before its threads. */
+/**
+ * Keeps heaps near to what they need. After a full collection V8 lets a heap of some tens of MB
+ * grow up to four times before it looks again, so a server of six threads holds several hundred MB
+ * of garbage. By how much is a flag that V8 reads at each collection.
+ */
 export function growHeapsLittle(percent = growingPercent): void {
   setFlagsFromString(`--heap-growing-percent=${percent}`)
+}
+
+/**
+ * Has each object begin in the young generation. Where V8 finds that nearly all objects of one
+ * place in the code outlive it, as those of requests do when a log is slow for a moment, it makes
+ * them in the old one from then on, for good. There they stay until a full collection, and with
+ * them the young ones that they name: a server that had come into this kept ten times as much at
+ * each scavenge as one that had not, and answered a third less.
+ */
+export function makeObjectsYoung(): void {
+  setFlagsFromString('--no-allocation-site-pretenuring')
 }

@@ -12,6 +12,7 @@ import type { BenchWorld } from './bench-world.ts'
 import { drain } from './drain.ts'
 import { batchRequests, itemCount } from './event-load.ts'
 import { percentile, printFigure } from './figure.ts'
+import { serviceWarmMs } from './measure-beside.ts'
 import { describeLoad, ratePerSecond, runLoad } from './run-load.ts'
 
 const batchCount = 10
@@ -33,19 +34,21 @@ export async function benchFreshness(world: BenchWorld): Promise<void> {
   const durationMs = world.settings.isFull ? 60_000 : 12_000
   let firstEvent = 0
   const rates = world.settings.stores === undefined ? eventRates : sharedEventRates
+  const load = { connectionCount: 32, requests: batchRequests(batchCount), userCount, itemCount }
+  if (world.settings.stores !== undefined) {
+    const ratePerSecond = rates[0] / batchCount
+    const plan = { ...load, port: attune.port, firstEvent, ratePerSecond, warmUpMs: 0 }
+    const warm = await runLoad(world, { ...plan, durationMs: serviceWarmMs })
+    firstEvent = warm.nextEvent
+    await drain(attune)
+  }
   for (const rate of rates) {
     const before = await attune.cpuUsed()
     const stop = new AbortController()
     const probing = probe(attune, firstEvent, stop.signal)
     const report = await runLoad(world, {
-      ...{ port: attune.port, connectionCount: 32, requests: batchRequests(batchCount), userCount },
-      ...{
-        itemCount,
-        firstEvent,
-        ratePerSecond: rate / batchCount,
-        warmUpMs: settleMs,
-        durationMs,
-      },
+      ...{ ...load, port: attune.port, firstEvent },
+      ...{ ratePerSecond: rate / batchCount, warmUpMs: settleMs, durationMs },
     })
     firstEvent = report.nextEvent
     stop.abort()

@@ -18,8 +18,8 @@ import {
 
 const roundCount = 3
 const warmUpMs = 1000
-/** A service of Java that was started for the run compiles what it does for some 15 s of load. */
-const serviceWarmMs = 20_000
+/** A service of Java that was started for the run compiles what it does for some 30 s of load. */
+export const serviceWarmMs = 30_000
 
 export interface Loaded {
   readonly port: number

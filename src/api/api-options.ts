@@ -18,10 +18,14 @@ const profileCacheBytesMax = 256 * 1024 * 1024
 const profileCacheShare = 1 / 32
 
 /** Returns the bound where none is set: what a small machine can spare; a large one has enough. */
-export function profileCacheBytesDefault(): number {
-  const limitBytes = process.constrainedMemory()
-  const memoryBytes = Math.min(totalmem(), limitBytes === 0 ? Infinity : limitBytes)
+export function profileCacheBytesDefault(memoryBytes: number = usableMemoryBytes()): number {
   return Math.min(profileCacheBytesMax, Math.floor(memoryBytes * profileCacheShare))
+}
+
+/** Of the container, where it has a limit below what the machine has. */
+function usableMemoryBytes(): number {
+  const limitBytes = process.constrainedMemory()
+  return limitBytes === 0 ? totalmem() : Math.min(totalmem(), limitBytes)
 }
 
 /** Limits of the API, each with its unit. */

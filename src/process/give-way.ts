@@ -77,8 +77,9 @@ export function createGiveWay(
     async pause(signal) {
       if (lagMsMax === 0) return
       look()
-      const roundsRan = (deps.ranMs() - ranMs) / roundMs
-      ranMs = deps.ranMs()
+      const nowRanMs = deps.ranMs()
+      const roundsRan = (nowRanMs - ranMs) / roundMs
+      ranMs = nowRanMs
       if (pauseMs === 0 || signal.aborted || deps.lagMs() >= lagMsMax) return
       const startedAtMs = clock.monotonicMs()
       await clock.sleep(Math.min(longPauseMsMax, pauseMs * Math.max(1, roundsRan)), signal)

@@ -74,7 +74,8 @@ const identityTypes: ReadonlySet<string> = new Set(['identify', 'alias', 'group'
 
 /** Folds an event that a collector appended. */
 export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<void> {
-  await scope.view.load(keysOfEvent(record.key))
+  const loading = scope.view.load(keysOfEvent(record.key))
+  if (loading !== undefined) await loading
   const person = readPerson(scope, record.key)
   const { contentHash = 0, name } = record.skeleton as EventSkeleton
   const acquaintance = meet(scope, person, { id: record.id, contentHash })
@@ -92,7 +93,8 @@ export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<vo
     forward(scope, person.pointer, record, { partKey: record.key, hopCount: 1, ...known })
     return
   }
-  await linkStated(scope, person, event, { record, partKey: record.key })
+  const linking = linkStated(scope, person, event, { record, partKey: record.key })
+  if (linking !== undefined) await linking
   await applyEvent(scope, person, record, event, record.key, true)
 }
 

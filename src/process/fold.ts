@@ -94,16 +94,31 @@ export interface TimerLimits {
 /**
  * Moves fold time to that of `record` and fires due timers, within the limits. Answers false where
  * more are due: commit with the offset unchanged and call again. The record itself is not applied.
- * `wordMs` is the time of the owner's next word, where the record is bounded by it.
+ * `wordMs` is the time of the owner's next word, where the record is bounded by it, else 0. At once
+ * where no timer is due, as mostly.
  */
-export async function foldTimers(
+export function foldTimers(
   scope: FoldScope,
   record: LogRecord,
-  { timerCountMax, changeCountMax, wordMs = 0 }: TimerLimits & { readonly wordMs?: number },
-): Promise<boolean> {
+  wordMs: number,
+  limits: TimerLimits,
+): boolean | Promise<boolean> {
   const { meta, view } = scope
   const targetMs = foldTimeOf(meta, record, wordMs)
   scope.offset = record.offset
+  if (!view.knowsFirstTimer()) return fireTimers(scope, targetMs, limits)
+  const key = view.earliestTimer()
+  if (key !== undefined && dueMsOf(key) <= targetMs) return fireTimers(scope, targetMs, limits)
+  moveTime(scope, targetMs)
+  return true
+}
+
+async function fireTimers(
+  scope: FoldScope,
+  targetMs: number,
+  { timerCountMax, changeCountMax }: TimerLimits,
+): Promise<boolean> {
+  const { meta, view } = scope
   for (let fired = 0; ; fired++) {
     const key = view.knowsFirstTimer() ? view.earliestTimer() : await view.firstTimer()
     if (key === undefined || dueMsOf(key) > targetMs) break
@@ -117,9 +132,13 @@ export async function foldTimers(
     await fireTimer(scope, timer.personKey, timer.what)
     writeMeta(scope)
   }
-  meta.foldMs = targetMs
-  scope.nowMs = targetMs
+  moveTime(scope, targetMs)
   return true
+}
+
+function moveTime(scope: FoldScope, targetMs: number): void {
+  scope.meta.foldMs = targetMs
+  scope.nowMs = targetMs
 }
 
 async function loadPeopleOf(scope: FoldScope, timers: readonly TimerParts[]): Promise<void> {
@@ -136,8 +155,11 @@ export async function foldRecord(
   assert(scope.offset === record.offset, 'timers before a record fire first')
   writeMeta(scope)
   if (!isNextOfSource(scope, record)) return
-  await applyRecord(scope, record, sources)
-  await keepHistory(scope, isOfMany(record) ? record.kind : undefined)
+  // Most of this is done at once, and a wait for nothing costs each event a turn of the microtasks.
+  const applying = applyRecord(scope, record, sources)
+  if (applying !== undefined) await applying
+  const keeping = keepHistory(scope, isOfMany(record) ? record.kind : undefined)
+  if (keeping !== undefined) await keeping
 }
 
 /** Its key says nothing of whom it reaches. */
@@ -145,58 +167,60 @@ function isOfMany({ kind }: LogRecord): boolean {
   return kind === 'continue' || kind === 'filled'
 }
 
-async function applyRecord(
+function applyRecord(
   scope: FoldScope,
   record: LogRecord,
   sources: FoldSources,
-): Promise<void> {
+): Promise<void> | undefined {
   switch (record.kind) {
     case 'event':
-      return await foldEvent(scope, record)
+      return foldEvent(scope, record)
     case 'forwarded':
-      return await foldForwarded(scope, record)
+      return foldForwarded(scope, record)
     case 'identity-claim':
-      return await foldIdentityClaim(scope, record)
+      return foldIdentityClaim(scope, record)
     case 'identity-part':
-      return await foldIdentityPart(scope, record)
+      return foldIdentityPart(scope, record)
     case 'identity-refused':
-      return await foldIdentityRefused(scope, record)
+      return foldIdentityRefused(scope, record)
     case 'identity-ask':
-      return await foldIdentityAsk(scope, record)
+      return foldIdentityAsk(scope, record)
     case 'identity-moved':
-      return await foldIdentityMoved(scope, record)
+      return foldIdentityMoved(scope, record)
     case 'identity-split':
-      return await foldIdentitySplit(scope, record)
+      return foldIdentitySplit(scope, record)
     case 'identity-taken-out':
-      return await foldIdentityTakenOut(scope, record)
+      return foldIdentityTakenOut(scope, record)
     case 'identity-join':
-      return await foldIdentityJoin(scope, record)
+      return foldIdentityJoin(scope, record)
     case 'claim':
-      return await foldClaim(scope, record)
+      return foldClaim(scope, record)
     case 'result':
-      return await foldResult(scope, record)
+      return foldResult(scope, record)
     case 'outcome':
-      return await foldOutcome(scope, record)
+      return foldOutcome(scope, record)
     case 'item':
-      return await foldItem(scope, record)
+      return foldItem(scope, record)
     case 'suppress':
-      return await foldSuppress(scope, record)
+      return foldSuppress(scope, record)
     case 'owner':
-      return await foldOwner(scope, record)
+      return foldOwner(scope, record)
     case 'apply':
-      return foldApply(scope, record)
+      foldApply(scope, record)
+      return undefined
     case 'definitions':
-      return await noteInForce(scope, () => foldDefinitions(scope, record, sources))
+      return noteInForce(scope, () => foldDefinitions(scope, record, sources))
     case 'continue':
-      return await noteInForce(scope, () => foldContinue(scope, record))
+      return noteInForce(scope, () => foldContinue(scope, record))
     case 'tick':
     case 'skip':
     case 'membership':
-      return
+      return undefined
     case 'rules':
-      return foldRules(scope.meta, record)
+      foldRules(scope.meta, record)
+      return undefined
     case 'filled':
-      return await noteInForce(scope, () => foldFilled(scope, record))
+      return noteInForce(scope, () => foldFilled(scope, record))
     case 'resolution':
       throw new Error(`records of kind ${record.kind} are not folded by this version`)
   }

@@ -60,18 +60,30 @@ const layoutVersion = 1
 const absent = 0xffffffff
 
 /**
- * Puts aside what is due after a record or a timer. `what` names it where no record's key tells
- * whom it changed.
+ * Puts aside what is due after a record or a timer; there is nothing to wait for where nothing is.
+ * `what` names it where no record's key tells whom it changed.
  */
-export async function keepHistory(scope: FoldScope, what?: string): Promise<void> {
+export function keepHistory(scope: FoldScope, what?: string): Promise<void> | undefined {
   const { noted } = scope
-  if (noted.size === 0) return
+  if (noted.size === 0) return undefined
+  let isDue = what !== undefined
+  for (const [person, hasBefore] of noted) isDue ||= isAsideDue(person, hasBefore)
+  if (isDue) return keepNoted(scope, what)
+  noted.clear()
+  return undefined
+}
+
+async function keepNoted(scope: FoldScope, what: string | undefined): Promise<void> {
+  const { noted } = scope
   for (const [person, hasBefore] of noted) {
     if (what !== undefined) noteFired(scope, person, what)
-    if (hasBefore && countSteps(person.steps) < stepCountMax) continue
-    await putAside(scope, person, hasBefore)
+    if (isAsideDue(person, hasBefore)) await putAside(scope, person, hasBefore)
   }
   noted.clear()
+}
+
+function isAsideDue({ steps }: Person, hasBefore: boolean): boolean {
+  return !hasBefore || countSteps(steps) >= stepCountMax
 }
 
 /**

@@ -59,20 +59,20 @@ export interface MovedSkeleton {
   readonly leaderKey: string
 }
 
-/** Ties a person to all that an event names. */
-export async function linkStated(
+/** Ties a person to all that an event names; mostly nothing more, so nothing to wait for. */
+export function linkStated(
   scope: FoldScope,
   person: Person,
   event: Event,
   from: { readonly record: LogRecord; readonly partKey: string },
-): Promise<void> {
+): Promise<void> | undefined {
   const stated = statedKeys(scope.definitions.identity, event, from.partKey)
   const keys = person.version === 0 ? [...stated, ...takeClaimants(person)] : stated
-  if (keys.length === 0) return
+  if (keys.length === 0) return undefined
   const { previousId, anonymousId } = event
   const isGuess = event.type === 'alias' && previousId !== anonymousId
   const guesses = isGuess ? [`user:${previousId}`, `anonymous:${previousId}`] : []
-  await linkKeys(scope, person, keys, { ...from, atMs: event.receivedAtMs, guesses })
+  return linkKeys(scope, person, keys, { ...from, atMs: event.receivedAtMs, guesses })
 }
 
 /** Returns whoever named a user before the user was seen, and forgets them: they join now. */

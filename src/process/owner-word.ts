@@ -45,13 +45,14 @@ export class OwnerWord {
 
   /**
    * Returns the time of the word that bounds `record`, 0 where the last one does; undefined where
-   * the log does not have it yet. `given` holds some records, itself among them.
+   * the log does not have it yet. `given` holds some records, itself among them. At once where the
+   * log need not be asked, as mostly: it is looked for before each record.
    */
-  async find(
+  find(
     meta: PartitionMeta,
     record: LogRecord,
     given: readonly LogRecord[],
-  ): Promise<number | undefined> {
+  ): number | undefined | Promise<number | undefined> {
     const waiting = this.#waiting
     this.#waiting = undefined
     if (!isFarAhead(meta, record)) return 0
@@ -60,7 +61,16 @@ export class OwnerWord {
       return known.atMs
     }
     const isAgain = waiting?.offset === record.offset
-    let at = isAgain ? waiting.scannedTo : record.offset
+    return this.#search(meta, record, given, isAgain ? waiting.scannedTo : record.offset)
+  }
+
+  async #search(
+    meta: PartitionMeta,
+    record: LogRecord,
+    given: readonly LogRecord[],
+    after: number,
+  ): Promise<number | undefined> {
+    let at = after
     let countMax = scanCountMin
     for (let page = given; ; page = await this.#log.read(this.#partition, at, countMax)) {
       if (page !== given) countMax = Math.min(2 * countMax, scanCountMax)

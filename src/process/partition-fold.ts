@@ -268,9 +268,11 @@ export class PartitionFold {
    */
   async #foldOne(record: LogRecord, page: readonly LogRecord[]): Promise<boolean> {
     assert(record.offset > this.#cursor, 'records come in the order of their offsets')
-    const wordMs = await this.#word.find(this.scope.meta, record, page)
+    const word = this.#word.find(this.scope.meta, record, page)
+    const wordMs = word instanceof Promise ? await word : word
     if (wordMs === undefined) return false
-    if (!(await foldTimers(this.scope, record, { ...timerLimits, wordMs }))) return false
+    const timers = foldTimers(this.scope, record, wordMs, timerLimits)
+    if (!(timers instanceof Promise ? await timers : timers)) return false
     if (this.#skips.has(record.offset)) {
       this.scope.meta.counts.skipped++
       this.#view.write(metaKey, this.scope.meta, metaCodec)

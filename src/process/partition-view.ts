@@ -100,10 +100,16 @@ export class PartitionView {
     this.partition = partition
   }
 
-  /** Makes `keys` readable. Keys that are already here keep what the fold did to them. */
-  async load(keys: readonly string[]): Promise<void> {
+  /**
+   * Makes `keys` readable; there is nothing to wait for where all of them are here. These keep what
+   * the fold did to them.
+   */
+  load(keys: readonly string[]): Promise<void> | undefined {
     const missing = keys.filter((key) => !this.#has(key))
-    if (missing.length === 0) return
+    return missing.length === 0 ? undefined : this.#load(missing)
+  }
+
+  async #load(missing: readonly string[]): Promise<void> {
     const values = await this.#state.get(this.partition, missing)
     missing.forEach((key, index) => {
       this.#cache.set(key, { bytes: values[index], value: undefined, isDecoded: false })

@@ -10,8 +10,6 @@
  * is one.
  */
 
-import { type ClaimSkeleton, messagePrefix } from '../campaign/message.ts'
-import { suppressionPrefix } from '../delivery/suppression.ts'
 import { assert } from '../lib/assert.ts'
 import { isRetryable, OperatingError } from '../lib/errors.ts'
 import type { EventLog } from '../log/event-log.ts'
@@ -30,19 +28,11 @@ import { noDefinitions } from './definitions.ts'
 import { createFillState, fillKey } from './fill-state.ts'
 import { type FoldSources, foldRecord, foldTimers, readLists } from './fold.ts'
 import { checkRules, foldRulesVersion } from './fold-rules.ts'
+import { keysToLoad } from './keys-to-load.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { OwnerWord } from './owner-word.ts'
 import { PartitionView } from './partition-view.ts'
-import {
-  computedCodec,
-  type Effect,
-  type FoldScope,
-  fillCodec,
-  itemPrefix,
-  keysOfEvent,
-  keysOfPerson,
-  metaCodec,
-} from './scope.ts'
+import { computedCodec, type Effect, type FoldScope, fillCodec, metaCodec } from './scope.ts'
 
 /** Timers fired between two looks at the clock and the size of the commit. */
 const timerCountMax = 200
@@ -55,7 +45,6 @@ const timerLimits = { timerCountMax, changeCountMax: changeCountHigh } as const
 const skipScanCount = 1000
 /** Records whose keys are read in one call of the store; a pause comes after them. */
 export const loadCount = 64
-const itemKeyPrefix = 'item:'
 
 export interface FoldDeps extends FoldSources {
   readonly log: EventLog
@@ -352,33 +341,5 @@ export async function checkBelongs(log: EventLog, partition: number, head: Head)
   const id = record?.offset === head.offset ? Buffer.from(record.id).toString('hex') : undefined
   if (id !== head.lastRecordId) {
     throw new OperatingError('LOG_MISMATCH', `${where}: the log has another record there`)
-  }
-}
-
-/** Names what a record will surely read, so that one call of the store brings it for many. */
-function keysToLoad({ kind, key, skeleton }: LogRecord): readonly string[] {
-  switch (kind) {
-    case 'event':
-    case 'forwarded':
-      return keysOfEvent(key)
-    case 'identity-claim':
-    case 'identity-part':
-    case 'identity-refused':
-    case 'identity-ask':
-    case 'identity-moved':
-    case 'identity-split':
-    case 'identity-taken-out':
-    case 'identity-join':
-      return keysOfPerson(key)
-    case 'claim':
-    case 'result':
-    case 'outcome':
-      return [messagePrefix + (skeleton as ClaimSkeleton).messageId, ...keysOfPerson(key)]
-    case 'item':
-      return [itemPrefix + key.slice(itemKeyPrefix.length)]
-    case 'suppress':
-      return [suppressionPrefix + key]
-    default:
-      return []
   }
 }

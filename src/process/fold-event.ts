@@ -22,6 +22,7 @@ import {
   type ProfilePart,
   partCountMax,
   partOf,
+  personPrefix,
   setTraits,
   traitPrefix,
   withdrawnCountMax,
@@ -35,6 +36,7 @@ import { type Crossing, updateAllMemberships, updateMemberships } from './evalua
 import { feedInteractions } from './feed.ts'
 import { findOddities, noteFindings } from './finding.ts'
 import { applyHabits } from './habit-stage.ts'
+import { beginsHistory } from './history.ts'
 import { linkStated } from './link-identity.ts'
 import { decodeJson } from './meta.ts'
 import { isStale } from './pending.ts'
@@ -44,6 +46,7 @@ import {
   keysOfEvent,
   keysOfPerson,
   partIdAt,
+  personCodec,
   readPerson,
   readTraits,
   send,
@@ -71,6 +74,22 @@ export interface ForwardedSkeleton {
 
 /** Calls that say who somebody is; they are no activity. */
 const identityTypes: ReadonlySet<string> = new Set(['identify', 'alias', 'group'])
+
+/**
+ * Names what an event will read beyond its person, who is loaded; as far as its name tells, which
+ * is nearly always. What is missing is read when it is asked for, by a call of its own.
+ */
+export function moreKeysOfEvent(scope: FoldScope, { key, skeleton }: LogRecord): readonly string[] {
+  const person = scope.view.read(personPrefix + key, personCodec)
+  // Who has no profile yet has no traits, and a device that joined somebody is not looked at.
+  if (person === undefined || person.version === 0 || person.pointer !== undefined) return []
+  const { name } = skeleton as EventSkeleton
+  const isAsked =
+    identityTypes.has(name) ||
+    beginsHistory(scope, person) ||
+    seesTraits(scope, key, { name, events: [name], consents: [] })
+  return isAsked ? [traitPrefix + key] : []
+}
 
 /** Folds an event that a collector appended. */
 export async function foldEvent(scope: FoldScope, record: LogRecord): Promise<void> {
@@ -143,13 +162,26 @@ function needsTraits(
   event: Event,
   events: readonly string[],
 ): boolean {
-  if (statesTraits(event)) return true
-  if (isStale(scope, person.key)) return true
+  const { name } = event
+  const touching = { name, events, consents: leftBy(person, event) }
+  return statesTraits(event) || seesTraits(scope, person.key, touching)
+}
+
+interface Touching {
+  /** Of the event itself. */
+  readonly name: string
+  /** Names of all that rules see otherwise. */
+  readonly events: readonly string[]
+  readonly consents: readonly string[]
+}
+
+/** Tells whether a rule that an event touches could see what somebody stated. */
+function seesTraits(scope: FoldScope, personKey: string, { name, ...touching }: Touching): boolean {
+  if (isStale(scope, personKey)) return true
   const { plan } = scope.computed
   const { evaluation, seesStated } = plan
   if (seesStated.size === 0) return false
-  const traits = namesChangedBy(plan, event.name)
-  const change = { events, traits, consents: leftBy(person, event) }
+  const change = { ...touching, traits: namesChangedBy(plan, name) }
   return evaluation.touched(change).some((place) => seesStated.has(place))
 }
 

@@ -82,6 +82,11 @@ async function keepNoted(scope: FoldScope, what: string | undefined): Promise<vo
   noted.clear()
 }
 
+/** Tells whether the next version of a person will be put aside with all keys of the person. */
+export function beginsHistory({ meta }: FoldScope, { steps, version }: Person): boolean {
+  return (meta.historyMs ?? 0) > 0 && steps.length === 0 && version > 0
+}
+
 function isAsideDue({ steps }: Person, hasBefore: boolean): boolean {
   return !hasBefore || countSteps(steps) >= stepCountMax
 }

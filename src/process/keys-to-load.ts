@@ -6,7 +6,8 @@
 import { type ClaimSkeleton, messagePrefix } from '../campaign/message.ts'
 import { suppressionPrefix } from '../delivery/suppression.ts'
 import type { LogRecord } from '../log/record.ts'
-import { itemPrefix, keysOfEvent, keysOfPerson } from './scope.ts'
+import { moreKeysOfEvent } from './fold-event.ts'
+import { type FoldScope, itemPrefix, keysOfEvent, keysOfPerson } from './scope.ts'
 
 const itemKeyPrefix = 'item:'
 
@@ -35,5 +36,16 @@ export function keysToLoad({ kind, key, skeleton }: LogRecord): readonly string[
       return [suppressionPrefix + key]
     default:
       return []
+  }
+}
+
+/** Names what it will read beyond that, by what is known of its person once that is loaded. */
+export function moreKeysToLoad(scope: FoldScope, record: LogRecord): readonly string[] {
+  if (record.kind !== 'event') return []
+  try {
+    return moreKeysOfEvent(scope, record)
+  } catch {
+    // A person that cannot be read is found by the record itself, which then stops its partition.
+    return []
   }
 }

@@ -28,7 +28,7 @@ import { noDefinitions } from './definitions.ts'
 import { createFillState, fillKey } from './fill-state.ts'
 import { type FoldSources, foldRecord, foldTimers, readLists } from './fold.ts'
 import { checkRules, foldRulesVersion } from './fold-rules.ts'
-import { keysToLoad } from './keys-to-load.ts'
+import { keysToLoad, moreKeysToLoad } from './keys-to-load.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { OwnerWord } from './owner-word.ts'
 import { PartitionView } from './partition-view.ts'
@@ -189,6 +189,7 @@ export class PartitionFold {
       if (from > 0 && shouldPause()) return from
       const step = records.slice(from, from + loadCount)
       await this.#view.load(step.flatMap(keysToLoad))
+      await this.#view.load(step.flatMap((record) => moreKeysToLoad(this.scope, record)))
       for (const [index, record] of step.entries()) {
         const done = from + index
         const isFull = this.#view.changeCount >= changeCountHigh

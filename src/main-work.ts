@@ -133,7 +133,7 @@ async function run(data: WorkWorkerData): Promise<void> {
       renderer,
       advisor: connectAdvisor(deps, data.advisorPort, stores.log.kind === 'sqlite'),
       ...fillPortsOf(stores, log, logger),
-      nextTurn: () => nextTurn().then(() => giveWay.pause(stop.signal)),
+      ...turnsOf(giveWay, stop.signal),
       ...deps,
       random: systemRandom,
       freshness,
@@ -169,6 +169,10 @@ async function run(data: WorkWorkerData): Promise<void> {
     },
   })
   main.tell('opened')
+}
+
+function turnsOf(giveWay: GiveWay, signal: AbortSignal): Pick<WorkerDeps, 'nextTurn' | 'handOver'> {
+  return { nextTurn: () => nextTurn().then(() => giveWay.pause(signal)), handOver: nextTurn }
 }
 
 function failureOf(error: unknown): { readonly code: ErrorCode; readonly says: string } {

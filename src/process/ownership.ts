@@ -18,6 +18,7 @@ import type { NewRecord } from '../log/record.ts'
 import type { StateStore } from '../state/state-store.ts'
 import { controlRecord } from './control-record.ts'
 import type { FoldSources } from './fold.ts'
+import type { FoldTurns } from './fold-turns.ts'
 import { checkBelongs, PartitionFold } from './partition-fold.ts'
 
 /** A partition in the hands of this processor. */
@@ -49,6 +50,7 @@ export interface OwnershipDeps extends FoldSources {
   readonly state: StateStore
   readonly clock: Clock
   readonly random: Random
+  readonly turns?: FoldTurns | undefined
 }
 
 export interface OwnershipOptions {

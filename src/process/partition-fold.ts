@@ -28,6 +28,7 @@ import { noDefinitions } from './definitions.ts'
 import { createFillState, fillKey } from './fill-state.ts'
 import { type FoldSources, foldRecord, foldTimers, readLists } from './fold.ts'
 import { checkRules, foldRulesVersion } from './fold-rules.ts'
+import { type FoldTurns, TurnReader } from './fold-turns.ts'
 import { keysToLoad, moreKeysToLoad } from './keys-to-load.ts'
 import { createMeta, metaKey } from './meta.ts'
 import { OwnerWord } from './owner-word.ts'
@@ -49,6 +50,8 @@ export const loadCount = 64
 export interface FoldDeps extends FoldSources {
   readonly log: EventLog
   readonly state: StateReader
+  /** Where several partitions are folded side by side. */
+  readonly turns?: FoldTurns | undefined
 }
 
 export interface FoldOptions {
@@ -79,6 +82,7 @@ export class PartitionFold {
   stopped: Stopped | undefined
   readonly #deps: FoldDeps
   readonly #options: FoldOptions
+  readonly #turn: TurnReader | undefined
   readonly #view: PartitionView
   readonly #word: OwnerWord
   #scope: FoldScope | undefined
@@ -98,7 +102,8 @@ export class PartitionFold {
     this.#deps = deps
     this.#options = options
     this.partition = options.partition
-    this.#view = new PartitionView(deps.state, options.partition)
+    this.#turn = deps.turns && new TurnReader(deps.turns, deps.state)
+    this.#view = new PartitionView(this.#turn ?? deps.state, options.partition)
     this.#word = new OwnerWord(deps.log, options.partition)
   }
 
@@ -190,27 +195,35 @@ export class PartitionFold {
       const step = records.slice(from, from + loadCount)
       await this.#view.load(step.flatMap(keysToLoad))
       await this.#view.load(step.flatMap((record) => moreKeysToLoad(this.scope, record)))
-      for (const [index, record] of step.entries()) {
-        const done = from + index
-        const isFull = this.#view.changeCount >= changeCountHigh
-        if (done > 0 && isFull) return done
-        if (record.offset === this.#refused?.offset && !(await this.#stopBefore(this.#refused))) {
-          return done
-        }
-        try {
-          if (!(await this.#foldOne(record, records))) return done
-        } catch (error) {
-          const isAlone = this.#cursor === this.committedOffset
-          this.#forget()
-          if (isRetryable(error)) throw error
-          this.#refused = { offset: record.offset, cause: error }
-          // Where nothing was folded before it, nothing has to be folded again.
-          if (isAlone) await this.#stopBefore(this.#refused)
-          return 0
-        }
-      }
+      const foldLoaded = (): Promise<number | undefined> => this.#foldLoaded(records, from)
+      const ended = await (this.#turn === undefined ? foldLoaded() : this.#turn.run(foldLoaded))
+      if (ended !== undefined) return ended
     }
     return records.length
+  }
+
+  /** Folds what is loaded; where it does not come to the end of that, answers as `fold` does. */
+  async #foldLoaded(records: readonly LogRecord[], from: number): Promise<number | undefined> {
+    for (const [index, record] of records.slice(from, from + loadCount).entries()) {
+      const done = from + index
+      const isFull = this.#view.changeCount >= changeCountHigh
+      if (done > 0 && isFull) return done
+      if (record.offset === this.#refused?.offset && !(await this.#stopBefore(this.#refused))) {
+        return done
+      }
+      try {
+        if (!(await this.#foldOne(record, records))) return done
+      } catch (error) {
+        const isAlone = this.#cursor === this.committedOffset
+        this.#forget()
+        if (isRetryable(error)) throw error
+        this.#refused = { offset: record.offset, cause: error }
+        // Where nothing was folded before it, nothing has to be folded again.
+        if (isAlone) await this.#stopBefore(this.#refused)
+        return 0
+      }
+    }
+    return undefined
   }
 
   hasChanges(): boolean {

@@ -26,6 +26,7 @@ import { appendContinue } from './continuer.ts'
 import type { OpenFillBase } from './fill-start.ts'
 import { Filler } from './filler.ts'
 import type { FoldSources } from './fold.ts'
+import { FoldTurns } from './fold-turns.ts'
 import { Forwarder } from './forwarder.ts'
 import type { Freshness } from './freshness.ts'
 import { NotOwned } from './not-owned.ts'
@@ -51,6 +52,8 @@ export interface ProcessorDeps extends FoldSources {
   readonly openFillBase?: OpenFillBase
   /** Gives other work of this thread its turn, between two rounds. */
   nextTurn?(): Promise<void>
+  /** Lets what a partition has written leave, before the next one side by side is folded. */
+  handOver?(): Promise<void>
   /** Told what a commit made true, after it. */
   publish(published: Published): void
   /** Ends what goes on for a partition that will be given up; the fold goes on meanwhile. */
@@ -124,7 +127,9 @@ class Processor {
     this.#deps = deps
     this.#options = options
     this.#assignment = assignment
-    this.#ownership = new Ownership(deps, options)
+    const handOver = async (): Promise<void> => await deps.handOver?.()
+    const turns = options.sideBySideCount > 1 ? new FoldTurns(handOver) : undefined
+    this.#ownership = new Ownership({ ...deps, turns }, options)
     this.#notOwned = new NotOwned(deps)
     this.#forwarder = new Forwarder(deps.log)
     this.#commitWaiting = createWaitingCommit(deps, retryMs)

@@ -62,6 +62,8 @@ export interface WorkerDeps {
   readonly openFillBase?: OpenFillBase
   /** Gives other work of this thread its turn; absent where nothing else runs on it. */
   nextTurn?(): Promise<void>
+  /** Lets what a partition has written leave, before the next one side by side is folded. */
+  handOver?(): Promise<void>
   /** Told after each commit of a partition; for those who wait for a record to be folded. */
   onCommitted(published: Published): void
   /** Told when a partition is given up, or another owner has it. */

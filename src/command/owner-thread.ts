@@ -28,6 +28,7 @@ import { createAdvise, pageAnswerMsMax } from './advise-port.ts'
 import type { Secrets } from './data-dir.ts'
 import { nicenessOf, startRecommendThread } from './recommend-thread.ts'
 import { isShared, lookMsOf, type StoreOptions } from './store-options.ts'
+import { workYoungMbOf } from './thread-heaps.ts'
 import type { ThreadLine } from './thread-logger.ts'
 
 export interface Owner
@@ -59,7 +60,6 @@ export interface OwnerOptions {
   readonly failpoint: string | undefined
 }
 
-const nurseryMb = 64
 const dayMs = 86_400_000
 /** Few more than the connections: all of them are unclear after a crash. */
 const attemptCountMax = 32
@@ -98,7 +98,7 @@ export async function openOwner(
     workerData: data,
     transferList: [workAdvisor.port2, ...(logPort === undefined ? [] : [logPort])],
     // The fold makes much that lives for one batch: a small nursery would promote it.
-    resourceLimits: { maxYoungGenerationSizeMb: nurseryMb },
+    resourceLimits: { maxYoungGenerationSizeMb: workYoungMbOf(values) },
   })
   const told = listenTo(work, deps.logger)
   const watch = commitMark && openStuckWatch(() => runningCommit(commitMark), told.callStuck)

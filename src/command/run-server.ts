@@ -8,7 +8,6 @@
 
 import pino from 'pino'
 import { systemClock } from '../lib/clock.ts'
-import { growHeapsLittle, makeObjectsYoung } from '../lib/heap-flags.ts'
 import type { Logger } from '../lib/logger.ts'
 import { createMetrics } from '../lib/metrics.ts'
 import { systemRandom } from '../lib/random.ts'
@@ -17,6 +16,7 @@ import { describeError } from './describe-error.ts'
 import { endProcess } from './end-process.ts'
 import { nicenessOf } from './recommend-thread.ts'
 import { openServer, type RunningServer, type ServerDeps, type ServerOptions } from './server.ts'
+import { limitHeaps } from './thread-heaps.ts'
 
 /** EX_SOFTWARE of sysexits: the process cannot go on. */
 export const exitFailed = 70
@@ -51,8 +51,7 @@ export async function runServer(
   options: ServerOptions,
   work: (server: RunningServer, signal: AbortSignal) => Promise<number>,
 ): Promise<number> {
-  growHeapsLittle()
-  makeObjectsYoung()
+  limitHeaps(options.values)
   const stop = new AbortController()
   const ended = new AbortController()
   const forget = onStopSignal(deps, stop)

@@ -67,6 +67,35 @@ it('makes what is dropped at once young, whatever lived long before', () => {
   assert.ok(bytes < youngBytesMax, `${bytes} bytes`)
 })
 
+/**
+ * Prints how large the young generation of a thread became that was allowed 48 MB, a third of which
+ * is allocated at a time, in bytes.
+ */
+const threadProgram = `
+  const { Worker } = require('node:worker_threads')
+  const churn = \`
+    const { getHeapSpaceStatistics } = require('node:v8')
+    const isNew = ({ space_name }) => space_name === 'new_space'
+    let held = []
+    let bytes = 0
+    for (let at = 0; at < 3_000_000; at++) {
+      held.push([at, { at }])
+      if (held.length > 200_000) held = []
+      if (at % 1000 > 0) continue
+      bytes = Math.max(bytes, getHeapSpaceStatistics().find(isNew).space_used_size)
+    }
+    process.stdout.write(String(bytes))
+  \`
+  new Worker(churn, { eval: true, resourceLimits: { maxYoungGenerationSizeMb: 48 } })
+`
+
+// The flag of the process allows 2 MB of young objects, and Node itself has some more.
+it('lets threads have young generations of their own size', () => {
+  const ofFlag = bytesOf(threadProgram)
+  const heeded = bytesOf(`require('${path}').heedThreadLimits();${threadProgram}`)
+  assert.ok(ofFlag < 8_000_000 && heeded > 12_000_000, `${ofFlag} and ${heeded} bytes`)
+})
+
 function bytesOf(script: string): number {
   const flags = ['--max-semi-space-size=2', '--expose-gc', '--input-type=commonjs']
   return Number(execFileSync(process.execPath, [...flags, '-e', script], { encoding: 'utf8' }))

@@ -23,6 +23,8 @@ import type { RenderAnswer, Renderer, RenderInput, Template } from './template.t
  * out again.
  */
 const heldCountMax = 64
+/** A third of it is allocated at a time: a message makes some hundred KB and drops them. */
+const youngMbMax = 48
 /** A thread that cannot even start (memory, a broken installation) is not tried for ever. */
 const startCountMax = 5
 /** Templates that a thread keeps; the oldest makes room. */
@@ -207,7 +209,7 @@ class RenderPool implements RenderThreads {
       env: {},
       resourceLimits: {
         maxOldGenerationSizeMb: this.#options.heapMb,
-        maxYoungGenerationSizeMb: 16,
+        maxYoungGenerationSizeMb: youngMbMax,
         stackSizeMb: 2,
       },
     })

@@ -49,7 +49,7 @@ local putCount, memberFrom = tonumber(ARGV[9]), tonumber(ARGV[10]) + 1
 local puts, scored, deleted = {}, {}, {}
 for i = 1, putCount do
   puts[2 * i - 1], puts[2 * i] = KEYS[i + 2], ARGV[i + 10]
-  scored[2 * i - 1], scored[2 * i] = 0, string.sub(KEYS[i + 2], memberFrom)
+  scored[2 * i - 1], scored[2 * i] = '0', string.sub(KEYS[i + 2], memberFrom)
 end
 for i = putCount + 3, #KEYS do deleted[#deleted + 1] = string.sub(KEYS[i], memberFrom) end
 

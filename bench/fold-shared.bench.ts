@@ -34,7 +34,6 @@ const lookMs = 50
 /** The rate is taken between these shares of the way. */
 const fromShare = 0.4
 const toShare = 0.9
-const options = { isSkewed: false, hasShop: false }
 const partitions = Array.from({ length: partitionCount }, (_, partition) => partition)
 const deps = { clock: systemClock, logger: silentLogger }
 
@@ -128,7 +127,10 @@ async function readOffsets(state: StateStore): Promise<number> {
   return (await readHeads(state)).reduce((sum, { offset }) => sum + offset, 0)
 }
 
+/** Events of the last minutes: one that is late triggers nothing, and each is noted as such. */
 async function appendAll(log: EventLog): Promise<void> {
+  const firstAtMs = systemClock.nowMs() - eventCount
+  const options = { isSkewed: false, hasShop: false, firstAtMs }
   for (let at = 0; at < eventCount; at += appendCount) {
     const records = Array.from({ length: appendCount }, (_, index) =>
       anEventRecord(at + index, options, partitionCount),

@@ -46,11 +46,14 @@ const partitionCount = 8
 const activityCount = 32
 const readCount = 256
 const batchMsMax = 20
+const longAgoMs = 1_700_000_000_000
 
 export interface FoldBenchOptions {
   readonly isSkewed: boolean
   /** With the segments and campaigns of examples/shop, and its mix of events. */
   readonly hasShop: boolean
+  /** When the first event came; a long time ago where it is absent. */
+  readonly firstAtMs?: number
 }
 
 interface Measured {
@@ -314,7 +317,7 @@ function definitionsRecord(partition: number, hash: string): NewRecord {
     key: `control:${partition}`,
     kind: 'definitions',
     id: sha256Bytes(`definitions:${partition}`, 16),
-    recordedAtMs: 1_700_000_000_000,
+    recordedAtMs: longAgoMs,
     isBackfill: false,
     keyId: 0,
     skeleton: { hash, version: 1 },
@@ -335,6 +338,7 @@ export function anEventRecord(
   partitionCount: number,
 ): NewRecord {
   const random = createSeededRandom(index + 7)
+  const atMs = (options.firstAtMs ?? longAgoMs) + index
   const userId = `customer-${pickPerson(random.unit(), options.isSkewed)}`
   const eventId = `bench-${index}`
   const line = {
@@ -349,8 +353,8 @@ export function anEventRecord(
     type: 'track',
     name: nameOf(index, options.hasShop),
     userId,
-    occurredAtMs: 1_700_000_000_000 + index,
-    receivedAtMs: 1_700_000_000_000 + index,
+    occurredAtMs: atMs,
+    receivedAtMs: atMs,
     properties: {
       ...line,
       ...(nameOf(index, options.hasShop) === 'Order Completed' ? { products: [line] } : {}),

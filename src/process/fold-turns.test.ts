@@ -58,12 +58,7 @@ describe('partitions folded side by side', () => {
     const log = createMemoryEventLog({ identity: { incarnation: 'test', partitionCount } })
     const memory = createMemoryStateStore()
     const store: StateStore = {
-      head: (partition) => memory.head(partition),
-      get: (partition, keys) => memory.get(partition, keys),
-      scan: (...scanned) => memory.scan(...scanned),
-      acquire: (...given) => memory.acquire(...given),
-      release: (...given) => memory.release(...given),
-      close: () => memory.close(),
+      ...memory,
       async commit(commits) {
         for (const { changes } of commits) if (changes.length > suppressionCount) committed++
         return await memory.commit(commits)
@@ -126,12 +121,7 @@ function folding(get: StateReader['get'] = async () => [undefined]): {
 } {
   const seen: string[] = []
   const turns = new FoldTurns(async () => {})
-  const memory = createMemoryStateStore()
-  const state: StateReader = {
-    get,
-    head: (partition) => memory.head(partition),
-    scan: (...scanned) => memory.scan(...scanned),
-  }
+  const state: StateReader = { ...createMemoryStateStore(), get }
   const fold = async (
     name: string,
     between = async (_reader: StateReader): Promise<void> => {},

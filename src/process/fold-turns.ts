@@ -14,16 +14,14 @@
 import { assert } from '../lib/assert.ts'
 import type { StateReader } from '../state/state-store.ts'
 
-/** Lets what was written so far leave, before the next one begins. */
-export type HandOver = () => Promise<void>
-
 export class FoldTurns {
-  readonly #handOver: HandOver
+  readonly #handOver: () => Promise<void>
   /** In the order in which they came; as many as are folded side by side at most. */
   readonly #waiting: (() => void)[] = []
   #isTaken = false
 
-  constructor(handOver: HandOver) {
+  /** `handOver` lets what was written so far leave, before the next one begins. */
+  constructor(handOver: () => Promise<void>) {
     this.#handOver = handOver
   }
 

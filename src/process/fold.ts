@@ -106,9 +106,8 @@ export function foldTimers(
   const { meta, view } = scope
   const targetMs = foldTimeOf(meta, record, wordMs)
   scope.offset = record.offset
-  if (!view.knowsFirstTimer()) return fireTimers(scope, targetMs, limits)
-  const key = view.earliestTimer()
-  if (key !== undefined && dueMsOf(key) <= targetMs) return fireTimers(scope, targetMs, limits)
+  const mayBeDue = !view.knowsFirstTimer() || isDue(view.earliestTimer(), targetMs)
+  if (mayBeDue) return fireTimers(scope, targetMs, limits)
   moveTime(scope, targetMs)
   return true
 }
@@ -121,7 +120,7 @@ async function fireTimers(
   const { meta, view } = scope
   for (let fired = 0; ; fired++) {
     const key = view.knowsFirstTimer() ? view.earliestTimer() : await view.firstTimer()
-    if (key === undefined || dueMsOf(key) > targetMs) break
+    if (!isDue(key, targetMs)) break
     const isFull = fired > 0 && view.changeCount >= changeCountMax
     if (fired >= timerCountMax || isFull) return false
     if (fired === 0) await loadPeopleOf(scope, view.timersUntil(targetMs, timerCountMax))
@@ -134,6 +133,10 @@ async function fireTimers(
   }
   moveTime(scope, targetMs)
   return true
+}
+
+function isDue(key: string | undefined, atMs: number): key is string {
+  return key !== undefined && dueMsOf(key) <= atMs
 }
 
 function moveTime(scope: FoldScope, targetMs: number): void {

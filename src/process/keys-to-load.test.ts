@@ -100,8 +100,7 @@ class World {
     await state.acquire(0, 1, 'n')
     const counts: number[] = []
     const counting: StateReader = {
-      head: (partition) => state.head(partition),
-      scan: (...scanned) => state.scan(...scanned),
+      ...state,
       async get(partition, keys) {
         if (keys.every((key) => /^(person|trait)\//.test(key))) counts.push(keys.length)
         return await state.get(partition, keys)

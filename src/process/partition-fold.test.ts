@@ -35,8 +35,7 @@ describe('a partition fold', () => {
     }
     let reads: readonly ('good' | 'bad')[] = []
     const faulty: StateReader = {
-      head: (partition) => state.head(partition),
-      scan: (...scanned) => state.scan(...scanned),
+      ...state,
       async get(partition, keys) {
         const [next] = reads
         reads = reads.slice(1)

@@ -195,7 +195,7 @@ export class PartitionFold {
       const step = records.slice(from, from + loadCount)
       await this.#view.load(step.flatMap(keysToLoad))
       await this.#view.load(step.flatMap((record) => moreKeysToLoad(this.scope, record)))
-      const foldLoaded = (): Promise<number | undefined> => this.#foldLoaded(records, from)
+      const foldLoaded = (): Promise<number | undefined> => this.#foldLoaded(step, from, records)
       const ended = await (this.#turn === undefined ? foldLoaded() : this.#turn.run(foldLoaded))
       if (ended !== undefined) return ended
     }
@@ -203,8 +203,12 @@ export class PartitionFold {
   }
 
   /** Folds what is loaded; where it does not come to the end of that, answers as `fold` does. */
-  async #foldLoaded(records: readonly LogRecord[], from: number): Promise<number | undefined> {
-    for (const [index, record] of records.slice(from, from + loadCount).entries()) {
+  async #foldLoaded(
+    step: readonly LogRecord[],
+    from: number,
+    page: readonly LogRecord[],
+  ): Promise<number | undefined> {
+    for (const [index, record] of step.entries()) {
       const done = from + index
       const isFull = this.#view.changeCount >= changeCountHigh
       if (done > 0 && isFull) return done
@@ -212,7 +216,7 @@ export class PartitionFold {
         return done
       }
       try {
-        if (!(await this.#foldOne(record, records))) return done
+        if (!(await this.#foldOne(record, page))) return done
       } catch (error) {
         const isAlone = this.#cursor === this.committedOffset
         this.#forget()

@@ -16,8 +16,7 @@ async function createViewed() {
   await state.acquire(0, 1, 'n')
   const reads: string[] = []
   const reader: StateReader = {
-    head: (partition) => state.head(partition),
-    scan: (...scanned) => state.scan(...scanned),
+    ...state,
     async get(partition, keys) {
       reads.push(...keys)
       return await state.get(partition, keys)

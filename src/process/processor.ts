@@ -127,7 +127,7 @@ class Processor {
     this.#deps = deps
     this.#options = options
     this.#assignment = assignment
-    const handOver = async (): Promise<void> => await deps.handOver?.()
+    const handOver = (): Promise<void> => deps.handOver?.() ?? Promise.resolve()
     const turns = options.sideBySideCount > 1 ? new FoldTurns(handOver) : undefined
     this.#ownership = new Ownership({ ...deps, turns }, options)
     this.#notOwned = new NotOwned(deps)

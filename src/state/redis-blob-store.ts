@@ -22,12 +22,7 @@ import {
 export interface RedisBlobStoreOptions extends RedisLinkOptions {
   /** Begins every key; letters, digits, `-`, `_` and `.`. */
   readonly keyPrefix?: string
-  /** Replicas, of every master, that must have a blob before `put` resolves. */
-  readonly replicaCountMin?: number
-  readonly replicaMsMax?: number
 }
-
-const replicaMsMaxDefault = 1000
 
 /** Connects, checks the server's settings, and warns where a blob would not be durable at once. */
 export async function openRedisBlobStore(
@@ -61,13 +56,9 @@ class RedisBlobStore implements BlobStore {
     const named = blobs.map((bytes) => ({ hash: sha256Hex(bytes), packed: packBlob(bytes) }))
     await Promise.all(
       named.map(({ hash, packed }) =>
-        this.#link.call('put a blob', 'set', [this.#keyOf(hash), packed, 'NX']),
+        this.#link.call('put a blob', 'set', [this.#keyOf(hash), packed, 'NX'], 'replicated'),
       ),
     )
-    if (named.length > 0) {
-      const { replicaCountMin = 0, replicaMsMax = replicaMsMaxDefault } = this.#options
-      await this.#link.waitForReplicas(replicaCountMin, replicaMsMax)
-    }
     return named.map(({ hash }) => hash)
   }
 

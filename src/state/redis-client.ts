@@ -5,7 +5,7 @@
  */
 
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
+import type { Cluster, ClusterOptions, Command, Redis, RedisOptions } from 'ioredis'
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 
@@ -22,6 +22,12 @@ export interface RedisConnection {
 
 export type RedisTls = Pick<TlsOptions, 'ca'>
 export type RedisClient = Redis | Cluster
+
+/** A command that knows over which connection it was written last: redirections change that. */
+export type RoutedCommand = Command & { readonly route: object | undefined }
+export type RoutedCommandClass = new (
+  ...parameters: ConstructorParameters<typeof Command>
+) => RoutedCommand
 
 const retryDelayMs = 50
 const retryDelayMsMax = 1000
@@ -80,6 +86,17 @@ export function createRedisClient(
     // After a failover the same name may lead to the new master.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   })
+}
+
+export function routedCommandOf(commandClass: typeof Command): RoutedCommandClass {
+  return class extends commandClass {
+    route: object | undefined
+
+    override toWritable(stream: object): string | Buffer {
+      this.route = stream
+      return super.toWritable(stream)
+    }
+  }
 }
 
 /** Connects to one node by itself; returns why that fails, or undefined where it does not. */

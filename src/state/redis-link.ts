@@ -23,6 +23,9 @@ import {
   type RedisClient,
   type RedisConnection,
   type RedisTls,
+  type RoutedCommand,
+  type RoutedCommandClass,
+  routedCommandOf,
 } from './redis-client.ts'
 
 export interface RedisLinkDeps {
@@ -37,6 +40,9 @@ export interface RedisLinkOptions {
   readonly tls?: RedisTls
   /** Whether the server may evict keys: only where they are a copy. */
   readonly mayEvict?: boolean
+  /** Replicas that must have what a replicated call wrote before it resolves. */
+  readonly replicaCountMin?: number
+  readonly replicaMsMax?: number
   /** For the first connection, and for each later attempt. */
   readonly connectMsMax?: number
   /** For one call, the wait for a connection included. */
@@ -51,13 +57,15 @@ export interface RedisScript {
 
 export type RedisArgument = string | Uint8Array
 
-type CommandClass = typeof Command
+/** Whether a call resolves at the master's answer, or when its replicas have what it wrote too. */
+export type Durability = 'local' | 'replicated'
 
 const connectMsMaxDefault = 5000
 const callMsMaxDefault = 5000
+const replicaMsMaxDefault = 1000
 const versionMajorMin = 7
 
-/** What an error reply of Redis means to us, by its first word. */
+/** What an error reply of Redis means to us, by how it begins. */
 const replyCodes: Readonly<Record<string, ErrorCode>> = {
   OOM: 'DISK_FULL',
   MISCONF: 'DISK_FULL',
@@ -74,6 +82,9 @@ const replyCodes: Readonly<Record<string, ErrorCode>> = {
   TRYAGAIN: 'STORE_UNREACHABLE',
   MOVED: 'STORE_UNREACHABLE',
   ASK: 'STORE_UNREACHABLE',
+  // The master became a replica, behind a write that it had answered.
+  UNBLOCKED: 'STORE_UNREACHABLE',
+  'ERR WAIT cannot be used with replica': 'STORE_UNREACHABLE',
 }
 
 export function createScript(source: string): RedisScript {
@@ -93,9 +104,11 @@ export async function openRedisLink(
     mayEvict: options.mayEvict ?? false,
     connectMsMax: options.connectMsMax ?? connectMsMaxDefault,
     callMsMax: options.callMsMax ?? callMsMaxDefault,
+    replicaCountMin: options.replicaCountMin ?? 0,
+    replicaMsMax: options.replicaMsMax ?? replicaMsMaxDefault,
   }
   const client = createRedisClient(ioredis, connection)
-  const link = new RedisLink(deps, client, ioredis.Command, connection)
+  const link = new RedisLink(deps, client, routedCommandOf(ioredis.Command), connection)
   try {
     await link.connect()
     return link
@@ -107,23 +120,28 @@ export async function openRedisLink(
   }
 }
 
+type LinkConnection = RedisConnection &
+  Required<Pick<RedisLinkOptions, 'replicaCountMin' | 'replicaMsMax'>>
+
 export class RedisLink {
   readonly #deps: RedisLinkDeps
   readonly #client: RedisClient
-  readonly #Command: CommandClass
-  readonly #connection: RedisConnection
+  readonly #Command: RoutedCommandClass
+  readonly #connection: LinkConnection
   /** The newest failure of the connection; told as the cause when a call finds none. */
   #lastError: unknown
   #isLost = false
   #isClosed = false
   #isCorked = false
   readonly #underWay = new Set<Promise<unknown>>()
+  /** The WAIT under way at a connection. */
+  readonly #waits = new Map<object, Promise<unknown>>()
 
   constructor(
     deps: RedisLinkDeps,
     client: RedisClient,
-    commandClass: CommandClass,
-    connection: RedisConnection,
+    commandClass: RoutedCommandClass,
+    connection: LinkConnection,
   ) {
     this.#deps = deps
     this.#client = client
@@ -138,14 +156,22 @@ export class RedisLink {
     client.on('ready', () => this.#noteReturn())
   }
 
-  /** Calls one command; replies are Buffers, numbers, null and arrays of them. */
+  /**
+   * Calls one command; replies are Buffers, numbers, null and arrays of them. A replicated one
+   * rejects with STORE_UNREACHABLE where fewer replicas than wanted have it in time; it is written
+   * all the same. Redis may still promote a replica that has not.
+   */
   async call(
     attempted: string,
     name: string,
     parameters: readonly RedisArgument[],
+    durability: Durability = 'local',
   ): Promise<unknown> {
     await this.#untilReady(attempted, this.#connection.callMsMax)
-    return await this.#send(attempted, this.#client, name, parameters)
+    const command = this.#commandOf(name, parameters)
+    const reply = await this.#send(attempted, this.#client, command)
+    if (durability === 'replicated') await this.#untilReplicated(command.route)
+    return reply
   }
 
   /** Runs a script; the keys must share a hash tag. */
@@ -154,14 +180,15 @@ export class RedisLink {
     script: RedisScript,
     keys: readonly string[],
     parameters: readonly RedisArgument[],
+    durability: Durability = 'local',
   ): Promise<unknown> {
     const rest = [`${keys.length}`, ...keys, ...parameters]
     try {
-      return await this.call(attempted, 'evalsha', [script.hash, ...rest])
+      return await this.call(attempted, 'evalsha', [script.hash, ...rest], durability)
     } catch (error) {
       // A script that the server does not know has not run.
       if (!isReply(causeOf(error), 'NOSCRIPT')) throw error
-      return await this.call(attempted, 'eval', [script.source, ...rest])
+      return await this.call(attempted, 'eval', [script.source, ...rest], durability)
     }
   }
 
@@ -172,20 +199,10 @@ export class RedisLink {
     parameters: readonly RedisArgument[],
   ): Promise<readonly unknown[]> {
     await this.#untilReady(attempted, this.#connection.callMsMax)
-    const masters = this.#masters()
-    return await Promise.all(masters.map((one) => this.#send(attempted, one, name, parameters)))
-  }
-
-  /**
-   * Waits until replicas of every master have what was written before; rejects with
-   * STORE_UNREACHABLE where fewer have it in time. Redis may still promote one that has not.
-   */
-  async waitForReplicas(countMin: number, msMax: number): Promise<void> {
-    if (countMin === 0) return
-    const attempted = `carry what was written to ${countMin} replicas`
-    const counts = await this.callMasters(attempted, 'wait', [`${countMin}`, `${msMax}`])
-    if (counts.every((count) => Number(count) >= countMin)) return
-    throw new OperatingError('STORE_UNREACHABLE', `${attempted}: ${counts.join(', ')} have it`)
+    const masters = this.#nodes('master')
+    return await Promise.all(
+      masters.map((one) => this.#send(attempted, one, this.#commandOf(name, parameters))),
+    )
   }
 
   async connect(): Promise<void> {
@@ -222,14 +239,39 @@ export class RedisLink {
     }
   }
 
-  async #send(
-    attempted: string,
-    client: RedisClient,
-    name: string,
-    parameters: readonly RedisArgument[],
-  ): Promise<unknown> {
+  /**
+   * Waits until replicas have what was answered over a connection. Only there does the server know
+   * what that was: where the connection is lost, nobody can tell. A WAIT that is under way comes
+   * behind all that is answered before it.
+   */
+  async #untilReplicated(route: object | undefined): Promise<void> {
+    const { replicaCountMin, replicaMsMax } = this.#connection
+    if (replicaCountMin === 0) return
+    const attempted = `carry what was written to ${replicaCountMin} replicas`
+    const master = this.#nodes('all').find(({ stream }) => stream === route)
+    if (route === undefined || master === undefined) {
+      throw new OperatingError('STORE_UNREACHABLE', `${attempted}: the connection is lost`)
+    }
+    let wait = this.#waits.get(route)
+    if (wait === undefined) {
+      const command = this.#commandOf('wait', [`${replicaCountMin}`, `${replicaMsMax}`])
+      wait = this.#send(attempted, master, command)
+      this.#waits.set(route, wait)
+      // First of all, before whoever was answered behind it can join.
+      const forget = (): boolean => this.#waits.delete(route)
+      command.promise.then(forget, forget)
+    }
+    const count = Number(await wait)
+    if (count >= replicaCountMin) return
+    throw new OperatingError('STORE_UNREACHABLE', `${attempted}: ${count} have it`)
+  }
+
+  #commandOf(name: string, parameters: readonly RedisArgument[]): RoutedCommand {
+    return new this.#Command(name, parameters.map(toWire), { replyEncoding: null })
+  }
+
+  async #send(attempted: string, client: RedisClient, command: Command): Promise<unknown> {
     this.#cork()
-    const command = new this.#Command(name, parameters.map(toWire), { replyEncoding: null })
     const answer = Promise.resolve(client.sendCommand(command))
     this.#underWay.add(answer)
     try {
@@ -245,7 +287,7 @@ export class RedisLink {
   #cork(): void {
     if (this.#isCorked) return
     this.#isCorked = true
-    const streams = this.#masters().flatMap(({ stream }) => (stream ? [stream] : []))
+    const streams = this.#nodes('master').flatMap(({ stream }) => (stream ? [stream] : []))
     for (const stream of streams) stream.cork()
     setImmediate(() => {
       this.#isCorked = false
@@ -253,8 +295,8 @@ export class RedisLink {
     })
   }
 
-  #masters(): readonly Redis[] {
-    return 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]
+  #nodes(role: 'master' | 'all'): readonly Redis[] {
+    return 'nodes' in this.#client ? this.#client.nodes(role) : [this.#client]
   }
 
   async #untilReady(attempted: string, msMax: number): Promise<void> {
@@ -318,12 +360,13 @@ function toWire(argument: RedisArgument): string | Buffer {
 
 function toOperatingError(error: unknown, attempted: string): OperatingError {
   const reply = deepest(error)
-  const first = reply instanceof Error ? (reply.message.split(' ')[0] ?? '') : ''
+  const text = reply instanceof Error ? reply.message : ''
   if (String(reply).includes('cluster support disabled')) {
     return new OperatingError('STORE_MISCONFIGURED', `${attempted}: it is no cluster`)
   }
   const isAnswer = reply instanceof Error && reply.name === 'ReplyError'
-  const code = replyCodes[first] ?? (isAnswer ? 'STORE_IO' : 'STORE_UNREACHABLE')
+  const known = Object.entries(replyCodes).find(([start]) => text.startsWith(start))?.[1]
+  const code = known ?? (isAnswer ? 'STORE_IO' : 'STORE_UNREACHABLE')
   return new OperatingError(code, attempted, withoutCommand(reply))
 }
 

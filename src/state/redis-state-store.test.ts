@@ -325,16 +325,3 @@ it('sends the calls of one turn of the event loop together', { skip }, async (t)
   const count = (await reads()) - before
   assert(count <= 6, `Redis read ${count} times for 64 commits and 64 gets`)
 })
-
-it('waits for replicas where it is told to, and rejects where they are too few', {
-  skip,
-}, async (t) => {
-  assert(cluster)
-  const store = await openStore(t, cluster, { replicaCountMin: 1, replicaMsMax: 5000 })
-  await store.acquire(0, 1, 'n1')
-  const commit = aCommit({ changes: [put('a', '1')] })
-  assert.deepEqual(await store.commit([commit]), ['committed'])
-  const strict = await openStore(t, theSingle(), { replicaCountMin: 1, replicaMsMax: 20 })
-  await strict.acquire(0, 1, 'n1')
-  await assert.rejects(strict.commit([commit]), { code: 'STORE_UNREACHABLE' })
-})

@@ -51,15 +51,8 @@ import {
 export interface RedisStateStoreOptions extends RedisLinkOptions {
   /** Begins every key; letters, digits, `-`, `_` and `.`. */
   readonly keyPrefix?: string
-  /**
-   * Replicas that must have a commit before it is answered, of every master. Where fewer have it in
-   * time the commit is unclear, and rejects.
-   */
-  readonly replicaCountMin?: number
-  readonly replicaMsMax?: number
 }
 
-const replicaMsMaxDefault = 1000
 /** Bounds how long one scan holds up everybody else. */
 const scanCountMax = 1000
 /** Another committer under the same epoch and nonce is a test; one turn is enough for it. */
@@ -156,15 +149,10 @@ class RedisStateStore implements StateStore {
     for (const commit of commits) assertCommitFits(commit)
     // All are answered before one failure is told: none of this call is under way after it.
     const results = await Promise.allSettled(commits.map((commit) => this.#commitOne(commit)))
-    const answers = results.map((result) => {
+    return results.map((result) => {
       if (result.status === 'rejected') throw result.reason
       return result.value
     })
-    if (answers.includes('committed')) {
-      const { replicaCountMin = 0, replicaMsMax = replicaMsMaxDefault } = this.#options
-      await this.#link.waitForReplicas(replicaCountMin, replicaMsMax)
-    }
-    return answers
   }
 
   async close(): Promise<void> {
@@ -192,7 +180,8 @@ class RedisStateStore implements StateStore {
     for (let count = 0; count < renumberCountMax; count++) {
       const guard = guardOf(commit, this.#numbers.get(partition))
       const rest = [`${put.length}`, `${Buffer.byteLength(keys.common)}`, ...values]
-      const reply = await this.#link.run(attempted, commitScript, names, [...guard, ...rest])
+      const parameters = [...guard, ...rest]
+      const reply = await this.#link.run(attempted, commitScript, names, parameters, 'replicated')
       const { answer, number } = decodeAnswer(reply, attempted)
       this.#numbers.set(partition, number)
       if (answer === 'committed' || answer === 'fenced' || answer === 'moved') return answer

@@ -2,9 +2,10 @@
 
 import { clientAddressOf } from './client-address.ts'
 import { isOriginAllowed, type Problem } from './collect-answer.ts'
-import type { CollectAnswer, CollectCall } from './collect-batch.ts'
+import type { CollectAnswer } from './collect-batch.ts'
 import { originProblem, rateProblem } from './collect-problem.ts'
 import type { Exchange } from './exchange.ts'
+import type { CollectCall } from './read-request.ts'
 import type { CollectSource } from './source-directory.ts'
 
 /** Returns why the source may not send this request, or nothing. */

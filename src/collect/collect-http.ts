@@ -23,7 +23,7 @@ import {
   type Problem,
   settingsOf,
 } from './collect-answer.ts'
-import type { CollectAnswer, CollectCall } from './collect-batch.ts'
+import type { CollectAnswer } from './collect-batch.ts'
 import type { CollectHttpOptions } from './collect-options.ts'
 import {
   intakeProblem,
@@ -34,6 +34,7 @@ import {
 } from './collect-problem.ts'
 import type { CollectHttpDeps, Exchange } from './exchange.ts'
 import type { BodyBudget } from './parse-body.ts'
+import type { CollectCall } from './read-request.ts'
 import { type SegmentRoute, segmentRoutes } from './segment-routes.ts'
 import type { CollectSource, SourceDirectory } from './source-directory.ts'
 import { createAdaptedTable, takeAdapted } from './take-adapted.ts'

@@ -13,15 +13,9 @@ import type { EventType } from '../event/event.ts'
 import { applyRepair, type Repair, repairText } from '../event/repair.ts'
 import { isJsonObject } from '../lib/json.ts'
 import type { NewRecord } from '../log/record.ts'
-import {
-  type CollectCall,
-  type CollectorDeps,
-  type CollectorOptions,
-  type Judge,
-  judgeAll,
-  readRequest,
-} from './collect-batch.ts'
+import { type CollectorDeps, type CollectorOptions, type Judge, judgeAll } from './collect-batch.ts'
 import { inflateBody, parseBody } from './parse-body.ts'
+import { type CollectCall, readRequest } from './read-request.ts'
 import { type RejectedRecord, whyNotRepairable } from './rejected-record.ts'
 
 export type Judgement =

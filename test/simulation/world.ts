@@ -6,12 +6,9 @@
 
 import type { OutcomeKind, OutcomeSkeleton } from '../../src/campaign/message.ts'
 import { partitionOfMessage } from '../../src/campaign/message.ts'
-import {
-  type CollectCall,
-  type Collector,
-  createCollector,
-} from '../../src/collect/collect-batch.ts'
+import { type Collector, createCollector } from '../../src/collect/collect-batch.ts'
 import { defaultCollectorOptions } from '../../src/collect/collect-options.ts'
+import type { CollectCall } from '../../src/collect/read-request.ts'
 import { createSourceDirectory } from '../../src/collect/source-directory.ts'
 import type { HandOverRequest } from '../../src/delivery/mailer.ts'
 import { addressKeyOf, type SuppressSkeleton } from '../../src/delivery/suppression.ts'

@@ -153,7 +153,7 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
     }
     const stamping = deps.stamps?.load(request.items.map(sentOf))
     if (stamping !== undefined) await stamping
-    const judged = judgeAll(request.items, {
+    const outcome = appendJudged(request.items, {
       deps,
       options,
       requestBytes: call.bytes,
@@ -163,25 +163,37 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       parseDeps,
     })
     // A request in another format may hold nothing that is kept.
-    if (judged.results.length === 0) return { kind: 'taken', ...noneTaken }
-    if (judged.rejected.length === 0) await deps.log.append(judged.events)
-    else {
-      await Promise.all([
-        judged.events.length === 0 ? undefined : deps.log.append(judged.events),
-        deps.rejected.append(judged.rejected),
-      ])
-    }
-    if (judged.events.length > 0) metrics.accepted(sourceId, judged.events.length)
-    for (const reason of judged.reasons) metrics.rejected(sourceId, reason, 1)
-    for (const name of judged.marked) metrics.marked?.(sourceId, name)
-    return {
-      kind: 'taken',
-      acceptedCount: judged.events.length,
-      rejectedCount: judged.rejected.length,
-      results: judged.results,
-    }
+    if (outcome === undefined) return { kind: 'taken', ...noneTaken }
+    const { acceptedCount, rejectedCount, results } = outcome
+    await outcome.appending
+    if (acceptedCount > 0) metrics.accepted(sourceId, acceptedCount)
+    for (const reason of outcome.reasons) metrics.rejected(sourceId, reason, 1)
+    for (const name of outcome.marked) metrics.marked?.(sourceId, name)
+    return { kind: 'taken', acceptedCount, rejectedCount, results }
   }
   return { collect, rejectRequest }
+}
+
+interface Outcome extends Pick<Judged, 'reasons' | 'marked' | 'results'> {
+  readonly acceptedCount: number
+  readonly rejectedCount: number
+  readonly appending: Promise<unknown>
+}
+
+/**
+ * Judges all and appends them, where there are any. The records are the logs' alone from then on:
+ * held by the request while a log writes, they would be copied at each collection of garbage.
+ */
+function appendJudged(items: readonly Item[], judge: Judge): Outcome | undefined {
+  const { events, rejected, reasons, marked, results } = judgeAll(items, judge)
+  if (results.length === 0) return undefined
+  const { log, rejected: rejectedLog } = judge.deps
+  const accepting = events.length === 0 ? undefined : log.append(events)
+  const rejecting = rejected.length === 0 ? undefined : rejectedLog.append(rejected)
+  const appending = rejecting === undefined ? accepting : Promise.all([accepting, rejecting])
+  assert(appending, 'what is judged is kept')
+  const [acceptedCount, rejectedCount] = [events.length, rejected.length]
+  return { reasons, marked, results, acceptedCount, rejectedCount, appending }
 }
 
 /** Makes a record of each event, good or bad. Appends nothing. */

@@ -9,7 +9,12 @@
  */
 
 import type { ServerValues } from '../config.ts'
-import { growHeapsLittle, heedThreadLimits, makeObjectsYoung } from '../lib/heap-flags.ts'
+import {
+  collectYoungAlone,
+  growHeapsLittle,
+  heedThreadLimits,
+  makeObjectsYoung,
+} from '../lib/heap-flags.ts'
 
 /** Of the thread that folds, where the state is in a file and elsewhere; a third is allocated. */
 const workYoungMb = { file: 48, elsewhere: 192 } as const
@@ -19,6 +24,7 @@ const growingPercent = { file: 100, elsewhere: 200 } as const
 export function limitHeaps(values: ServerValues): void {
   growHeapsLittle(growingPercent[placeOf(values)])
   makeObjectsYoung()
+  collectYoungAlone()
   heedThreadLimits()
 }
 

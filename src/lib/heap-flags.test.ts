@@ -56,14 +56,14 @@ const youngProgram = `
 const youngBytesMax = 8_000_000
 
 it('has less garbage than V8 leaves by itself', () => {
-  const byItself = bytesOf(growthProgram)
-  const little = bytesOf(`require('${path}').growHeapsLittle(20);${growthProgram}`)
+  const byItself = numberOf(growthProgram)
+  const little = numberOf(`require('${path}').growHeapsLittle(20);${growthProgram}`)
   assert.ok(little < 0.75 * byItself, `${little} of ${byItself} bytes`)
 })
 
 // By itself V8 makes 28 to 160 MB of it old, another share in each run.
 it('makes what is dropped at once young, whatever lived long before', () => {
-  const bytes = bytesOf(`require('${path}').makeObjectsYoung();${youngProgram}`)
+  const bytes = numberOf(`require('${path}').makeObjectsYoung();${youngProgram}`)
   assert.ok(bytes < youngBytesMax, `${bytes} bytes`)
 })
 
@@ -91,12 +91,39 @@ const threadProgram = `
 
 // The flag of the process allows 2 MB of young objects, and Node itself has some more.
 it('lets threads have young generations of their own size', () => {
-  const ofFlag = bytesOf(threadProgram)
-  const heeded = bytesOf(`require('${path}').heedThreadLimits();${threadProgram}`)
+  const ofFlag = numberOf(threadProgram)
+  const heeded = numberOf(`require('${path}').heedThreadLimits();${threadProgram}`)
   assert.ok(ofFlag < 8_000_000 && heeded > 12_000_000, `${ofFlag} and ${heeded} bytes`)
 })
 
-function bytesOf(script: string): number {
+/**
+ * Makes much of which little lives, and prints the CPU time that V8's helpers took, in ns. More
+ * that lives would become old, and be marked by helpers.
+ */
+const helperProgram = `
+  const { readdirSync, readFileSync } = require('node:fs')
+  const folder = '/proc/self/task/'
+  const read = (id, name) => readFileSync(folder + id + '/' + name, 'utf8')
+  let held = []
+  for (let at = 0; at < 8_000_000; at++) {
+    held.push([at, { at, next: [at] }])
+    if (held.length > 3_000) held = []
+  }
+  const helpers = readdirSync(folder).filter((id) => read(id, 'comm').trim() === 'V8Worker')
+  const times = helpers.map((id) => Number(read(id, 'schedstat').split(' ')[0]))
+  process.stdout.write(String(times.reduce((sum, each) => sum + each, 0)))
+`
+
+// 90 to 100 ms by itself, 5 alone.
+it('collects what is young without helpers', {
+  skip: process.platform === 'linux' ? false : 'only Linux tells the time of a thread',
+}, () => {
+  const byItself = numberOf(helperProgram)
+  const alone = numberOf(`require('${path}').collectYoungAlone();${helperProgram}`)
+  assert.ok(alone < 0.4 * byItself, `${alone} of ${byItself} ns`)
+})
+
+function numberOf(script: string): number {
   const flags = ['--max-semi-space-size=2', '--expose-gc', '--input-type=commonjs']
   return Number(execFileSync(process.execPath, [...flags, '-e', script], { encoding: 'utf8' }))
 }

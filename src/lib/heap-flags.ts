@@ -27,6 +27,15 @@ export function makeObjectsYoung(): void {
 }
 
 /**
+ * Has each thread collect its own young generation alone. V8's helpers would take part, but where
+ * all cores are busy they wait for one, and the thread waits for them: what it takes to wake and to
+ * join them is more than what they save, since little of what is young lives.
+ */
+export function collectYoungAlone(): void {
+  setFlagsFromString('--no-parallel-scavenge')
+}
+
+/**
  * Has each thread that begins from here on heed its own `maxYoungGenerationSizeMb`. The flag
  * `--max-semi-space-size` of the process, which bounds the main thread, overrules it otherwise.
  */

@@ -27,9 +27,9 @@ export function makeObjectsYoung(): void {
 }
 
 /**
- * Has each thread collect its own young generation alone. V8's helpers would take part, but where
- * all cores are busy they wait for one, and the thread waits for them: what it takes to wake and to
- * join them is more than what they save, since little of what is young lives.
+ * Has each thread collect its own young generation alone. V8's helpers would take part, and the
+ * thread would wait for them; where all cores are busy that costs more than it saves, as
+ * `docs/benchmarks.md` shows.
  */
 export function collectYoungAlone(): void {
   setFlagsFromString('--no-parallel-scavenge')

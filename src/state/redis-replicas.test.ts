@@ -6,10 +6,9 @@ import {
   startRedis,
   untilRedisSays,
 } from '../../scripts/service-redis.ts'
-import { systemClock } from '../lib/clock.ts'
 import { isRetryable } from '../lib/errors.ts'
-import { silentLogger } from '../lib/logger.ts'
-import { openRedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts'
+import type { RedisStateStoreOptions } from './redis-state-store.ts'
+import { openRedisStore, untilAllGoOn } from './redis-store.fixture.ts'
 import { aCommit } from './state-store.contract.ts'
 import type { StateStore } from './state-store.ts'
 
@@ -26,12 +25,7 @@ async function openStore(
   service: RedisService,
   options: Partial<RedisStateStoreOptions>,
 ): Promise<StateStore> {
-  const urls = service.addresses.map((address) => `redis://${address}`)
-  const isCluster = service.nodes.length > 1
-  const deps = { clock: systemClock, logger: silentLogger }
-  const given = { urls, isCluster, replicaCountMin: 1, ...options }
-  const store = await openRedisStateStore(deps, given)
-  t.after(() => store.close())
+  const store = await openRedisStore(t, service.addresses, { replicaCountMin: 1, ...options })
   for (const partition of partitions) await store.acquire(partition, 1, 'n1')
   return store
 }
@@ -96,21 +90,13 @@ it('goes on over planned failovers, and loses nothing', { skip }, async (t) => {
       }
     }
   }
-  const untilAllGoOn = async (): Promise<void> => {
-    const before = [...answered]
-    const deadlineMs = systemClock.monotonicMs() + waitMsMax
-    while (!answered.every((offset, at) => offset > (before[at] ?? 0))) {
-      assert(systemClock.monotonicMs() < deadlineMs, `still at ${answered}`)
-      await systemClock.sleep(10)
-    }
-  }
   const committing = Promise.all(partitions.map(commitOn))
-  await Promise.race([committing, untilAllGoOn()])
+  await Promise.race([committing, untilAllGoOn(answered, waitMsMax)])
   // Masters vote once in four seconds for replicas of the same master: each master moves once.
   for (const replica of await replicasOf(cluster)) {
     await cluster.command(replica, 'CLUSTER', 'FAILOVER')
     await untilRedisSays(cluster, replica, ['ROLE'], (said) => said.startsWith('master'))
-    await Promise.race([committing, untilAllGoOn()])
+    await Promise.race([committing, untilAllGoOn(answered, waitMsMax)])
   }
   isOver = true
   await committing

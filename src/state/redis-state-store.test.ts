@@ -9,7 +9,8 @@ import {
 } from '../../scripts/service-redis.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { Logger } from '../lib/logger.ts'
-import { openRedisStateStore, type RedisStateStoreOptions } from './redis-state-store.ts'
+import type { RedisStateStoreOptions } from './redis-state-store.ts'
+import { openRedisStore } from './redis-store.fixture.ts'
 import { aCommit, describeStateStore } from './state-store.contract.ts'
 import type { Change, StateStore } from './state-store.ts'
 
@@ -33,17 +34,8 @@ async function openStore(
   service: RedisService,
   options: Partial<RedisStateStoreOptions> = {},
 ): Promise<StateStore> {
-  const store = await openRedisStateStore(
-    { clock: systemClock, logger },
-    {
-      urls: service.addresses.map((address) => `redis://${address}`),
-      isCluster: service.nodes.length > 1,
-      keyPrefix: `test-${openedCount++}`,
-      ...options,
-    },
-  )
-  t.after(() => store.close())
-  return store
+  const given = { keyPrefix: `test-${openedCount++}`, ...options }
+  return await openRedisStore(t, service.addresses, given, logger)
 }
 
 /** Starts a Redis that a test may break. */

@@ -16,12 +16,9 @@ import {
 } from '../../scripts/service-redis.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { isRetryable, OperatingError } from '../../src/lib/errors.ts'
-import { silentLogger } from '../../src/lib/logger.ts'
 import { createSeededRandom } from '../../src/lib/random.ts'
-import {
-  openRedisStateStore,
-  type RedisStateStoreOptions,
-} from '../../src/state/redis-state-store.ts'
+import type { RedisStateStoreOptions } from '../../src/state/redis-state-store.ts'
+import { openRedisStore, untilAllGoOn } from '../../src/state/redis-store.fixture.ts'
 import { aCommit } from '../../src/state/state-store.contract.ts'
 import type { Change, PartitionCommit, StateStore } from '../../src/state/state-store.ts'
 import { openRedisPair } from './redis-pair.ts'
@@ -38,11 +35,7 @@ async function openStore(
   addresses: readonly string[],
   options: Partial<RedisStateStoreOptions> = {},
 ): Promise<StateStore> {
-  const urls = addresses.map((address) => `redis://${address}`)
-  const given = { urls, callMsMax: 2000, ...options }
-  const store = await openRedisStateStore({ clock: systemClock, logger: silentLogger }, given)
-  t.after(() => store.close())
-  return store
+  return await openRedisStore(t, addresses, { callMsMax: 2000, ...options })
 }
 
 /** Record n counts, writes one of a few slots, and deletes what record n - slotCount left. */
@@ -150,8 +143,7 @@ for (const replicaCountMin of [0, 1]) {
   it(name, { skip }, async (t) => {
     const service = await startRedis({ clusterNodes: 6 })
     t.after(() => service.stop())
-    const options = { isCluster: true, replicaCountMin }
-    const store = await openStore(t, service.addresses, options)
+    const store = await openStore(t, service.addresses, { replicaCountMin })
     const answered = new Array<number>(partitionCount).fill(0)
     let isOver = false
     let unclearCount = 0
@@ -177,23 +169,15 @@ for (const replicaCountMin of [0, 1]) {
         }
       }
     }
-    const untilAllGoOn = async (): Promise<void> => {
-      const before = [...answered]
-      const deadlineMs = systemClock.monotonicMs() + goOnMsMax
-      while (!answered.every((offset, at) => offset > (before[at] ?? 0))) {
-        assert(systemClock.monotonicMs() < deadlineMs, `from ${before} only to ${answered}`)
-        await systemClock.sleep(50)
-      }
-    }
     const killOne = async (): Promise<number> => {
-      await untilAllGoOn()
+      await untilAllGoOn(answered, goOnMsMax)
       await service.nodes[0]?.stop('SIGKILL')
       const replica = await untilPromoted(service)
       await service.nodes[0]?.start()
       await untilRedisSays(service, 0, ['INFO', 'replication'], (said) =>
         /role:slave[\s\S]*master_link_status:up/.test(said),
       )
-      await untilAllGoOn()
+      await untilAllGoOn(answered, goOnMsMax)
       return replica
     }
     const folding = Promise.all(answered.map((_, partition) => foldOn(partition)))

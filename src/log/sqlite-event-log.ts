@@ -7,15 +7,11 @@
  * taken before the turn is over. Reading goes straight to the file, over a connection of this
  * thread; who reads on where it has read before gets the newest records from shared memory. A
  * waiting reader raises a flag there, and the writer tells it when records came.
- *
- * `openSqliteEventLogReader` is for another process: it has no writer to hear from, so it looks
- * every 50 ms.
  */
 
 import type { DatabaseSync } from 'node:sqlite'
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { assert } from '../lib/assert.ts'
-import { type Clock, systemClock } from '../lib/clock.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { assignAll } from './assign-all.ts'
 import type { EventLog, LogIdentity, Place } from './event-log.ts'
@@ -39,7 +35,6 @@ interface Call {
   reject(error: Error): void
 }
 
-const pollMs = 50
 /** Bytes of one message; some batches of a hundred events. Fewer would make commits too small. */
 const sendBytesHigh = 256 * 1024
 
@@ -65,74 +60,6 @@ export async function openSqliteEventLog(options: SqliteEventLogOptions): Promis
   } catch (error) {
     db.close()
     throw error
-  }
-}
-
-/** Opens the log of `dataDir` for reading only, also while a server writes to it. */
-export async function openSqliteEventLogReader(options: {
-  readonly dataDir: string
-  readonly stream: LogStream
-  readonly clock?: Clock
-}): Promise<EventLog> {
-  const db = openLogFile(options.dataDir, options.stream, true)
-  return new SqliteEventLogReader(db, options.clock ?? systemClock)
-}
-
-class SqliteEventLogReader implements EventLog {
-  readonly identity: LogIdentity
-  readonly #db: DatabaseSync
-  readonly #reader: LogFileReader
-  readonly #clock: Clock
-
-  constructor(db: DatabaseSync, clock: Clock) {
-    this.#db = db
-    this.#clock = clock
-    this.#reader = new LogFileReader(db)
-    this.identity = this.#reader.identity
-  }
-
-  async append(): Promise<readonly Place[]> {
-    throw new Error('broken belief: nobody appends to a log that is open for reading only')
-  }
-
-  async read(partition: number, after: number, countMax: number): Promise<readonly LogRecord[]> {
-    return this.#reader.read(partition, after, countMax)
-  }
-
-  hasMore(partition: number, after: number): boolean {
-    return this.#reader.end(partition) > after
-  }
-
-  async wait(
-    partitions: readonly number[],
-    after: readonly number[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    const isThere = (partition: number, index: number): boolean =>
-      this.#reader.end(partition) > (after[index] ?? 0)
-    while (!signal.aborted && !partitions.some(isThere)) await this.#clock.sleep(pollMs, signal)
-  }
-
-  async end(partition: number): Promise<number> {
-    return this.#reader.end(partition)
-  }
-
-  async start(partition: number): Promise<number> {
-    return this.#reader.start(partition)
-  }
-
-  assign(signal: AbortSignal): AsyncIterable<readonly number[]> {
-    return assignAll(this.identity.partitionCount, signal)
-  }
-
-  queueBytes(): number {
-    return 0
-  }
-
-  noteFolded(): void {}
-
-  async close(): Promise<void> {
-    this.#db.close()
   }
 }
 

@@ -6,7 +6,7 @@ import { cp, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, it } from 'node:test'
-import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
+import { openSqliteEventLogReader } from '../../src/log/sqlite-log-reader.ts'
 import { freePort, openServerProcess, stopServerProcess } from '../faults/server-process.ts'
 import {
   copyDataDir,

@@ -9,8 +9,8 @@ import { initDataDir } from '../../src/command/data-dir.ts'
 import type { Event } from '../../src/event/event.ts'
 import { createSeededRandom, systemRandom } from '../../src/lib/random.ts'
 import type { LogRecord } from '../../src/log/record.ts'
-import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
 import type { LogStream } from '../../src/log/sqlite-log-file.ts'
+import { openSqliteEventLogReader } from '../../src/log/sqlite-log-reader.ts'
 import type { Ran } from './run-command.ts'
 
 const mainPath = fileURLToPath(new URL('../../src/main.ts', import.meta.url))

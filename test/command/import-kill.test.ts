@@ -8,7 +8,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { systemClock } from '../../src/lib/clock.ts'
-import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
+import { openSqliteEventLogReader } from '../../src/log/sqlite-log-reader.ts'
 import {
   endOf,
   type ImportWorld,

@@ -14,7 +14,7 @@ import { type MailCatcher, openMailCatcher } from '../../src/catcher/mail-catche
 import { systemClock } from '../../src/lib/clock.ts'
 import { failpointNames } from '../../src/lib/failpoint.ts'
 import { createSeededRandom } from '../../src/lib/random.ts'
-import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
+import { openSqliteEventLogReader } from '../../src/log/sqlite-log-reader.ts'
 import { openSqliteStateStore } from '../../src/state/sqlite-state-store.ts'
 import { type LoadClient, startLoad } from './load-client.ts'
 import { findOpenWork } from './open-work.ts'

@@ -10,7 +10,7 @@ import { type Message, messagePrefix } from '../../src/campaign/message.ts'
 import { checkDataDir } from '../../src/command/check-data-dir.ts'
 import type { EventSkeleton } from '../../src/event/event.ts'
 import type { EventLog } from '../../src/log/event-log.ts'
-import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
+import { openSqliteEventLogReader } from '../../src/log/sqlite-log-reader.ts'
 import {
   createDefinitionsCache,
   type DefinitionsCache,

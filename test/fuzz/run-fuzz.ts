@@ -11,7 +11,7 @@ import { type ApiKey, keysPath } from '../../src/api/api-keys.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { sha256Hex } from '../../src/lib/hash.ts'
 import { createSeededRandom } from '../../src/lib/random.ts'
-import { openSqliteEventLogReader } from '../../src/log/sqlite-event-log.ts'
+import { openSqliteEventLogReader } from '../../src/log/sqlite-log-reader.ts'
 import {
   freePort,
   openServerProcess,

@@ -163,7 +163,7 @@ it('answers within a long turn what is durable by then, in order', async (t) => 
     log.append([aRecord({ keyId, body: new Uint8Array(bytes) })]).then(([place]) => {
       answered.push(place?.offset ?? 0)
     })
-  const calls = [append(1, 200_000), append(2, 200_000)]
+  const calls = [append(1, 600_000), append(2, 600_000)]
   const sleeper = new Int32Array(new SharedArrayBuffer(4))
   // Promises alone have their turn here: no message and no timer is taken from the event loop.
   for (let look = 0; answered.length < 2 && look < 60_000; look++) {

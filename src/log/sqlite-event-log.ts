@@ -35,8 +35,11 @@ interface Call {
   reject(error: Error): void
 }
 
-/** Bytes of one message; some batches of a hundred events. Fewer would make commits too small. */
-const sendBytesHigh = 256 * 1024
+/**
+ * Bytes of one message; some batches of a hundred events. Fewer would make commits small, and each
+ * commit writes the last page of every partition again.
+ */
+const sendBytesHigh = 1024 * 1024
 
 /** Opens the log for a thread of the server. Rejects if the writer refuses or has ended. */
 export async function openSqliteEventLog(options: SqliteEventLogOptions): Promise<EventLog> {

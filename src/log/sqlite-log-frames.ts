@@ -9,8 +9,8 @@ import { crcBytes } from './sqlite-log-file.ts'
 import { frameHeadBytes } from './sqlite-log-protocol.ts'
 
 const bytesMin = 64 * 1024
-/** A longer buffer, of a turn with much in it, is not kept. */
-const bytesKept = 1024 * 1024
+/** What a message of the most bytes makes it grow to. A longer one is not kept. */
+const bytesKept = 2 * 1024 * 1024
 
 export class FrameBuffer {
   #bytes = Buffer.allocUnsafeSlow(bytesMin)

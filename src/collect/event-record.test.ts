@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Event } from '../event/event.ts'
+import { decodeRecord, encodeRecord } from '../log/record.ts'
 import { eventRecord } from './event-record.ts'
 
 /** With every field that an event may have: one that is added must be added here. */
@@ -20,7 +21,7 @@ describe('eventRecord', () => {
     const stamps = { load: () => undefined, stampOf: () => whole.stamped }
     const place = { workspace: 'default', partitionCount: 4, isBackfill: false, stamps }
     const { stamped: _, ...event } = whole
-    const { body } = eventRecord(event, place)
+    const { body } = decodeRecord(0, 1, encodeRecord(eventRecord(event, place)))
     assert.deepEqual(JSON.parse(Buffer.from(body).toString()), whole)
   })
 })

@@ -1,11 +1,8 @@
 import { crc32 } from 'node:zlib'
 import type { Event, EventSkeleton } from '../event/event.ts'
 import { personKeyOf } from '../event/event.ts'
-import { sha256Bytes } from '../lib/hash.ts'
 import { type NewRecord, partitionOf } from '../log/record.ts'
 import type { ItemStamps } from './item-stamp.ts'
-
-const idBytes = 16
 
 /**
  * Makes the record of an accepted event. A repeat of the event makes the same id and the same hash
@@ -51,12 +48,12 @@ export function eventRecord(
     partition: partitionOf(place.workspace, key, place.partitionCount),
     key,
     kind: 'event',
-    id: sha256Bytes(`${sourceId}\0${eventId}`, idBytes),
+    id: { hashOf: `${sourceId}\0${eventId}` },
     recordedAtMs: receivedAtMs,
     isBackfill: place.isBackfill,
     keyId: 0,
     skeleton,
     // One value in two pieces, so that what is hashed is not written twice.
-    body: Buffer.from(`${around.slice(0, -1)},${said.slice(1)}`),
+    body: { first: around, second: said },
   }
 }

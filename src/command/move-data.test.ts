@@ -8,7 +8,7 @@ import { describe, it } from 'node:test'
 import { OperatingError } from '../lib/errors.ts'
 import { sha256Bytes } from '../lib/hash.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
-import { emptyBody, type NewRecord } from '../log/record.ts'
+import { emptyBody, type WholeRecord } from '../log/record.ts'
 import { createMemoryBlobStore } from '../state/memory-blob-store.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { type MovedPartition, type MoveStores, moveData } from './move-data.ts'
@@ -29,7 +29,7 @@ function createStores(incarnation: string): MoveStores {
   }
 }
 
-function aRecord(partition: number, index: number): NewRecord {
+function aRecord(partition: number, index: number): WholeRecord {
   return {
     partition,
     key: 'user:ada',

@@ -8,11 +8,16 @@ export function sha256Hex(input: string | Uint8Array): string {
 }
 
 /**
- * Returns the first `countBytes` bytes of the SHA-256 of `input`. The digest comes as a text of
- * one character a byte: a Buffer for it takes longer to make than the hash.
+ * Returns the SHA-256 of `input` as a text of one character a byte: a Buffer for it takes longer to
+ * make than the hash.
  */
+export function sha256Binary(input: string | Uint8Array): string {
+  return hash('sha256', input, 'binary')
+}
+
+/** Returns the first `countBytes` bytes of the SHA-256 of `input`. */
 export function sha256Bytes(input: string | Uint8Array, countBytes: number): Uint8Array {
-  const digest = hash('sha256', input, 'binary')
+  const digest = sha256Binary(input)
   const bytes = new Uint8Array(countBytes)
   for (let at = 0; at < countBytes; at++) bytes[at] = digest.charCodeAt(at)
   return bytes

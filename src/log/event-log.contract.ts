@@ -4,8 +4,9 @@ import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import fc from 'fast-check'
 import { systemClock } from '../lib/clock.ts'
+import { sha256Hex } from '../lib/hash.ts'
 import type { EventLog, Place } from './event-log.ts'
-import { type LogRecord, type NewRecord, recordBytesMax } from './record.ts'
+import { type LogRecord, recordBytesMax, type WholeRecord } from './record.ts'
 
 export interface LogUnderTest {
   /** Empty, of at least four partitions. */
@@ -27,7 +28,7 @@ export interface LogUnderTest {
 export type LogSite = 'this machine' | 'elsewhere'
 
 /** Makes a record for tests; what matters to a test is what it sets. */
-export function aRecord(given: Partial<NewRecord> = {}): NewRecord {
+export function aRecord(given: Partial<WholeRecord> = {}): WholeRecord {
   return {
     partition: 0,
     key: 'user:ada',
@@ -61,7 +62,7 @@ export function describeEventLog(
 function describeAppend(open: (t: TestContext) => Promise<LogUnderTest>): void {
   it('gives back what was appended, whole and in order, at the places it told', async (t) => {
     const { log, tellsOffsets = true } = await open(t)
-    const model: NewRecord[][] = [[], [], [], []]
+    const model: WholeRecord[][] = [[], [], [], []]
     const lastOffsets = [0, 0, 0, 0]
     await fc.assert(
       fc.asyncProperty(fc.array(recordsArbitrary, { maxLength: 4 }), async (calls) => {
@@ -138,6 +139,16 @@ function describeAppend(open: (t: TestContext) => Promise<LogUnderTest>): void {
     assert.equal(await log.end(0), 0)
     await log.append([largest])
     assert.equal((await readAll(log, 0, 1))[0]?.body.length, spare)
+  })
+
+  it('makes the ids that are hashes, also beside others, in one call and in several', async (t) => {
+    const { log } = await open(t)
+    const texts = ['web\0e1', 'ünï\0\u{1f6d2}', 'web\0e2']
+    const hashed = texts.map((hashOf) => ({ ...aRecord(), id: { hashOf } }))
+    await Promise.all([log.append([...hashed, aRecord()]), log.append(hashed)])
+    const ids = (await readAll(log, 0, 9)).map(({ id }) => Buffer.from(id).toString('hex'))
+    const expected = texts.map((text) => sha256Hex(text).slice(0, 32))
+    assert.deepEqual(ids, [...expected, '07'.repeat(16), ...expected])
   })
 
   it('keeps nothing of the buffers it was given', async (t) => {
@@ -275,7 +286,7 @@ function describeWait(open: (t: TestContext) => Promise<LogUnderTest>): void {
 function describeFaults(open: (t: TestContext) => Promise<LogUnderTest>): void {
   it('refuses on a full disk, keeps what is acknowledged, goes on when it can', async (t) => {
     const { log, setFault } = await openBreakable(t, open)
-    const large = (keyId: number): NewRecord => aRecord({ keyId, body: new Uint8Array(50_000) })
+    const large = (keyId: number): WholeRecord => aRecord({ keyId, body: new Uint8Array(50_000) })
     await log.append([large(1)])
     setFault('DISK_FULL')
     await assert.rejects(log.append([large(2), large(3)]), { code: 'DISK_FULL', retryable: true })
@@ -305,7 +316,7 @@ function describeFaults(open: (t: TestContext) => Promise<LogUnderTest>): void {
  */
 async function appendKnown(
   { log, again, tellsOffsets = true }: LogUnderTest,
-  records: readonly NewRecord[],
+  records: readonly WholeRecord[],
 ): Promise<readonly Place[]> {
   const places = await log.append(records)
   if (tellsOffsets) return places
@@ -334,7 +345,7 @@ const recordsArbitrary = fc.array(
     keyId: fc.nat(),
     skeleton: fc.jsonValue(),
     body: fc.uint8Array({ maxLength: 300 }),
-  }) satisfies fc.Arbitrary<NewRecord>,
+  }) satisfies fc.Arbitrary<WholeRecord>,
   { maxLength: 8 },
 )
 
@@ -365,7 +376,7 @@ export async function readToEnd(
   }
 }
 
-function withoutPlace(record: LogRecord): NewRecord {
+function withoutPlace(record: LogRecord): WholeRecord {
   const { offset: _, ...rest } = record
   return plain(rest)
 }
@@ -373,7 +384,7 @@ function withoutPlace(record: LogRecord): NewRecord {
 /**
  * Buffers become arrays, and JSON its own round trip (-0 is 0), so that records compare by value.
  */
-function plain(record: NewRecord): NewRecord {
+function plain(record: WholeRecord): WholeRecord {
   return {
     ...record,
     id: Uint8Array.from(record.id),

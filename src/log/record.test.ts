@@ -42,6 +42,25 @@ it('gives back every record that it encodes, with an outbox id and without', () 
   )
 })
 
+it('makes one object of two, whatever their texts', () => {
+  const objectArbitrary = (prefix: string) =>
+    fc
+      .dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), { minKeys: 1 })
+      .map((names) => Object.entries(names).map(([name, value]) => [prefix + name, value] as const))
+      .map((entries): Record<string, string> => Object.fromEntries(entries))
+  fc.assert(
+    fc.property(objectArbitrary('a'), objectArbitrary('b'), (first, second) => {
+      const body = { first: JSON.stringify(first), second: JSON.stringify(second) }
+      const decoded = decodeRecord(0, 1, encodeRecord({ ...aRecord(), body }))
+      assert.equal(Buffer.from(decoded.body).toString(), JSON.stringify({ ...first, ...second }))
+    }),
+  )
+})
+
+it('refuses to make an id of nothing', () => {
+  assert.throws(() => encodeRecord({ ...aRecord(), id: { hashOf: '' } }), /hash of something/)
+})
+
 it('refuses a version or a kind that it does not know', () => {
   for (const place of [0, 1]) {
     const bytes = encodeRecord(aRecord())

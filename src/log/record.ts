@@ -12,7 +12,7 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import { murmur3 } from '../lib/hash.ts'
+import { murmur3, sha256Binary } from '../lib/hash.ts'
 
 export const recordVersion = 1
 
@@ -68,7 +68,7 @@ export interface NewRecord {
   readonly key: string
   readonly kind: RecordKind
   /** 16 bytes. For an event, the hash of source and event id, so that a repeat has the same one. */
-  readonly id: Uint8Array
+  readonly id: Uint8Array | HashedId
   readonly recordedAtMs: number
   /** True for events of the past that must not trigger anything. */
   readonly isBackfill: boolean
@@ -78,10 +78,30 @@ export interface NewRecord {
   /** Clear JSON value. */
   readonly skeleton: unknown
   /** JSON text in UTF-8, or sealed bytes when `keyId` is not 0. */
+  readonly body: Uint8Array | TwoObjects
+}
+
+/** Stands for the first 16 bytes of the SHA-256 of a text: whoever writes the record hashes it. */
+export interface HashedId {
+  readonly hashOf: string
+}
+
+/**
+ * Stands for the JSON of one object that has the names of both. Each is the JSON of an object with
+ * at least one name, so the two become one where they are written, without a text of both.
+ */
+export interface TwoObjects {
+  readonly first: string
+  readonly second: string
+}
+
+/** A record whose bytes are all there. */
+export interface WholeRecord extends NewRecord {
+  readonly id: Uint8Array
   readonly body: Uint8Array
 }
 
-export interface LogRecord extends NewRecord {
+export interface LogRecord extends WholeRecord {
   readonly offset: number
 }
 
@@ -91,6 +111,9 @@ export interface LogRecord extends NewRecord {
  */
 export const recordBytesMax = 900 * 1024
 
+export const idBytes = 16
+/** From the beginning of a record to its id. */
+export const idPlace = 15
 const headBytes = 31
 const outboxBytes = 26
 const isBackfillFlag = 1
@@ -98,6 +121,7 @@ const hasOutboxFlag = 2
 
 const kindNumbers = new Map<RecordKind, number>(recordKinds.map((kind, index) => [kind, index]))
 export const emptyBody = new Uint8Array(0)
+const comma = 0x2c
 
 /**
  * Returns the partition that `key` of `workspace` belongs to; the same on every technology, for
@@ -115,26 +139,45 @@ export interface PreparedRecord {
 }
 
 /** Longest UTF-8 of one UTF-16 unit. */
-const bytesPerUnitMax = 3
+export const bytesPerUnitMax = 3
 
 export function prepareRecord(record: NewRecord): PreparedRecord {
   const skeleton = JSON.stringify(record.skeleton ?? null)
   const textBytesMax = (record.key.length + skeleton.length) * bytesPerUnitMax
   const headBytesMax = headBytes + outboxBytes + 2 + 4
-  return { record, skeleton, bytesMax: headBytesMax + textBytesMax + record.body.length }
+  return { record, skeleton, bytesMax: headBytesMax + textBytesMax + bodyBytesMax(record.body) }
+}
+
+function bodyBytesMax(body: NewRecord['body']): number {
+  if (body instanceof Uint8Array) return body.length
+  return (body.first.length + body.second.length) * bytesPerUnitMax
 }
 
 /** Returns the bytes of a record; its place (partition, offset) is kept by the log, not in them. */
 export function encodeRecord(record: NewRecord): Buffer {
   const prepared = prepareRecord(record)
   const bytes = Buffer.allocUnsafe(prepared.bytesMax)
-  return bytes.subarray(0, writeRecord(prepared, bytes, 0))
+  const end = writeRecord(prepared, bytes, 0)
+  if (!(record.id instanceof Uint8Array)) writeHashedId(hashedTextOf(record.id), bytes, 0)
+  return bytes.subarray(0, end)
 }
 
-/** Writes a record at `from`, where `bytesMax` bytes are free; answers where it ends. */
+export function hashedTextOf({ hashOf }: HashedId): string {
+  assert(hashOf !== '', 'an id is the hash of something')
+  return hashOf
+}
+
+/** Writes the id of the record at `from` that is the hash of a text, or of its UTF-8. */
+export function writeHashedId(hashOf: string | Uint8Array, bytes: Buffer, from: number): void {
+  bytes.write(sha256Binary(hashOf), from + idPlace, idBytes, 'latin1')
+}
+
+/**
+ * Writes a record at `from`, where `bytesMax` bytes are free, but for an id that is a hash; answers
+ * where it ends.
+ */
 export function writeRecord(prepared: PreparedRecord, bytes: Buffer, from: number): number {
   const { record, skeleton } = prepared
-  assert(record.id.length === 16, 'a record id has 16 bytes')
   const kind = kindNumbers.get(record.kind)
   assert(kind !== undefined, 'a record kind is a known one')
   const outbox = record.outbox
@@ -143,7 +186,10 @@ export function writeRecord(prepared: PreparedRecord, bytes: Buffer, from: numbe
   bytes[from + 2] = (record.isBackfill ? isBackfillFlag : 0) | (outbox ? hasOutboxFlag : 0)
   bytes.writeUInt32BE(record.keyId, from + 3)
   bytes.writeDoubleBE(record.recordedAtMs, from + 7)
-  bytes.set(record.id, from + 15)
+  if (record.id instanceof Uint8Array) {
+    assert(record.id.length === idBytes, 'a record id has 16 bytes')
+    bytes.set(record.id, from + idPlace)
+  }
   let at = from + headBytes
   if (outbox) {
     bytes.writeUInt16BE(outbox.source, at)
@@ -159,9 +205,19 @@ export function writeRecord(prepared: PreparedRecord, bytes: Buffer, from: numbe
   at += 2 + keyBytes
   const skeletonBytes = bytes.write(skeleton, at + 4)
   bytes.writeUInt32BE(skeletonBytes, at)
-  at += 4 + skeletonBytes
-  bytes.set(record.body, at)
-  return at + record.body.length
+  return writeBody(record.body, bytes, at + 4 + skeletonBytes)
+}
+
+function writeBody(body: NewRecord['body'], bytes: Buffer, from: number): number {
+  if (body instanceof Uint8Array) {
+    bytes.set(body, from)
+    return from + body.length
+  }
+  // The second begins on the brace that ends the first, and a comma takes the place of both.
+  const commaAt = from + bytes.write(body.first, from) - 1
+  const end = commaAt + bytes.write(body.second, commaAt)
+  bytes[commaAt] = comma
+  return end
 }
 
 /**
@@ -186,7 +242,7 @@ export function decodeRecord(partition: number, offset: number, source: Uint8Arr
     offset,
     key,
     kind,
-    id: bytes.subarray(15, 31),
+    id: bytes.subarray(idPlace, idPlace + idBytes),
     recordedAtMs: bytes.readDoubleBE(7),
     isBackfill: (flags & isBackfillFlag) !== 0,
     keyId: bytes.readUInt32BE(3),

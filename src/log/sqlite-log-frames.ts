@@ -4,7 +4,14 @@
  */
 
 import { assert } from '../lib/assert.ts'
-import { type NewRecord, prepareRecord, recordBytesMax, writeRecord } from './record.ts'
+import {
+  bytesPerUnitMax,
+  hashedTextOf,
+  type NewRecord,
+  prepareRecord,
+  recordBytesMax,
+  writeRecord,
+} from './record.ts'
 import { crcBytes } from './sqlite-log-file.ts'
 import { frameHeadBytes } from './sqlite-log-protocol.ts'
 
@@ -25,12 +32,15 @@ export class FrameBuffer {
     const prepared = prepareRecord(record)
     const headAt = this.#length
     const recordAt = headAt + frameHeadBytes + crcBytes
-    this.#makeRoom(recordAt + prepared.bytesMax)
+    const text = record.id instanceof Uint8Array ? '' : hashedTextOf(record.id)
+    this.#makeRoom(recordAt + prepared.bytesMax + text.length * bytesPerUnitMax)
     const end = writeRecord(prepared, this.#bytes, recordAt)
     assert(end - recordAt <= recordBytesMax, 'a record is at most recordBytesMax')
+    const textBytes = text === '' ? 0 : this.#bytes.write(text, end)
     this.#bytes.writeUInt32BE(record.partition, headAt)
     this.#bytes.writeUInt32BE(end - recordAt + crcBytes, headAt + 4)
-    this.#length = end
+    this.#bytes.writeUInt32BE(textBytes, headAt + 8)
+    this.#length = end + textBytes
   }
 
   /** Takes back what was added beyond `length`. */

@@ -24,8 +24,9 @@ export interface AppendMessage {
   readonly kind: 'append'
   readonly call: number
   /**
-   * Frames of u32 partition | u32 bytes | room for the CRC-32 of the record | record; `bytes`
-   * counts CRC and record. The writer sets the CRC: the thread that takes requests has less time.
+   * Frames of u32 partition | u32 stored bytes | u32 text bytes | room for the CRC-32 of the record
+   * | record | text. What is stored is CRC and record; a text is what the record's id is the hash
+   * of. The writer sets id and CRC: the thread that takes requests has less time.
    */
   readonly frames: ArrayBuffer
   readonly count: number
@@ -53,7 +54,7 @@ export type FromWriter =
     }
   | { readonly kind: 'grown' }
 
-export const frameHeadBytes = 8
+export const frameHeadBytes = 12
 
 export class SharedBlock {
   readonly buffer: SharedArrayBuffer

@@ -17,6 +17,7 @@ import { crc32 } from 'node:zlib'
 import { assert } from '../lib/assert.ts'
 import { OperatingError } from '../lib/errors.ts'
 import { createFailpoint, type Failpoint } from '../lib/failpoint.ts'
+import { writeHashedId } from './record.ts'
 import { inTransaction } from './sqlite-file.ts'
 import {
   crcBytes,
@@ -217,7 +218,7 @@ export class LogWriter {
         const storedAt = at + frameHeadBytes
         const end = storedAt + frames.readUInt32BE(at + 4)
         this.#tail.add(frames.readUInt32BE(at), offset, frames.subarray(storedAt, end))
-        at = end
+        at = end + frames.readUInt32BE(at + 8)
       }
     }
   }
@@ -308,11 +309,14 @@ class LogFileWriter {
       const storedAt = at + frameHeadBytes
       const end = storedAt + frames.readUInt32BE(at + 4)
       const offset = (ends[partition] ?? 0) + 1
-      frames.writeUInt32BE(crc32(frames.subarray(storedAt + crcBytes, end)), storedAt)
+      const next = end + frames.readUInt32BE(at + 8)
+      const recordAt = storedAt + crcBytes
+      if (next > end) writeHashedId(frames.subarray(end, next), frames, recordAt)
+      frames.writeUInt32BE(crc32(frames.subarray(recordAt, end)), storedAt)
       this.#inserts[partition]?.run(offset, frames.subarray(storedAt, end))
       ends[partition] = offset
       offsets[index] = offset
-      at = end
+      at = next
     }
     assert(at === frames.length, 'a message holds as many records as it says')
     return offsets

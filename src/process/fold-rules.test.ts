@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, it } from 'node:test'
 import { sha256Bytes } from '../lib/hash.ts'
 import { createMemoryEventLog } from '../log/memory-event-log.ts'
-import { emptyBody, type NewRecord } from '../log/record.ts'
+import { emptyBody, type LogRecord, type NewRecord } from '../log/record.ts'
 import { hashPartition } from '../state/dump.ts'
 import { createMemoryStateStore } from '../state/memory-state-store.ts'
 import { compileDefinitions, emptyDocument } from './definitions.ts'
@@ -122,7 +122,7 @@ function recordOf(
   atMs: number,
   skeleton: unknown,
   body?: unknown,
-): NewRecord & { readonly offset: number } {
+): LogRecord {
   return {
     partition: 0,
     offset: 0,

@@ -14,7 +14,7 @@ import { addressKeyOf, isSuppressed, type Suppression } from '../../src/delivery
 import { sha256Hex } from '../../src/lib/hash.ts'
 import { countThrough } from '../../src/log/count-through.ts'
 import type { Place } from '../../src/log/event-log.ts'
-import type { LogRecord, NewRecord } from '../../src/log/record.ts'
+import { decodeRecord, encodeRecord, type LogRecord, type NewRecord } from '../../src/log/record.ts'
 import { decodePerson } from '../../src/profile/person.ts'
 import type { CommitAnswer, Head, PartitionCommit } from '../../src/state/state-store.ts'
 import type { Timeline } from './virtual-clock.ts'
@@ -119,7 +119,8 @@ export class Observer {
       if (place === undefined) return
       const { partition, offset } = place
       this.note(process, `append ${record.kind} ${partition}:${offset} ${record.key}`)
-      this.log[partition]?.push({ ...record, offset, appendedAtMs: this.#timeline.nowMs })
+      const written = decodeRecord(partition, offset, encodeRecord(record))
+      this.log[partition]?.push({ ...written, appendedAtMs: this.#timeline.nowMs })
       if (record.outbox === undefined) return
       const { source, offset: from, index: at } = record.outbox
       const id = `${source}:${from}:${at}`

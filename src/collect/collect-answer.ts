@@ -68,9 +68,9 @@ const takenHead = {
 export function answerTaken(
   response: ServerResponse,
   taken: TakenAnswer,
-  asked: { readonly prefer: unknown; readonly query: string },
+  asked: AskedAnswer,
 ): void {
-  if (isVerbose(asked.prefer, asked.query)) answerEach(response, taken)
+  if (asksForEach(asked)) answerEach(response, taken)
   else answerTakenAll(response)
 }
 
@@ -85,7 +85,15 @@ export function answerEach(response: ServerResponse, taken: TakenAnswer): void {
   answerJson(response, { success: true, accepted, rejected, results }, 'no-store')
 }
 
-function isVerbose(prefer: unknown, query: string): boolean {
+export interface AskedAnswer {
+  /** The header `Prefer`. */
+  readonly prefer: unknown
+  /** Of the address, without its question mark. */
+  readonly query: string
+}
+
+/** Tells whether a request asks what became of each of its events. */
+export function asksForEach({ prefer, query }: AskedAnswer): boolean {
   if (typeof prefer === 'string' && /\breturn=representation\b/.test(prefer)) return true
   return /(?:^|&)verbose=1(?:&|$)/.test(query)
 }

@@ -55,7 +55,11 @@ async function readAll(log: MemoryEventLog): Promise<readonly LogRecord[]> {
   return (await Promise.all(partitions)).flat()
 }
 
-function sendBatch(stage: Stage, body: object | string): Promise<CollectAnswer> {
+function sendBatch(
+  stage: Stage,
+  body: object | string,
+  asked: { readonly tellsEach?: boolean } = {},
+): Promise<CollectAnswer> {
   const json = typeof body === 'string' ? body : JSON.stringify(body)
   const bytes = Buffer.from(json)
   const call = {
@@ -63,6 +67,7 @@ function sendBatch(stage: Stage, body: object | string): Promise<CollectAnswer> 
     body: JSON.parse(json) as unknown,
     bytes,
     isBackfill: false,
+    ...asked,
   } as const
   return stage.collector.collect('web', call)
 }
@@ -132,6 +137,18 @@ describe('createCollector', () => {
     })
     assert.deepEqual(JSON.parse(textOf(kept[0])), bad)
     assert.deepEqual(stage.counts, { accepted: 1, rejected: 3 })
+  })
+
+  it('counts the same, and tells of no event, where nobody asks what became of each', async () => {
+    const stage = createStage()
+    const batch = [view, { ...view, userId: 'null' }, { ...view, messageId: 'm2' }]
+    const asked = await sendBatch(stage, { batch })
+    const unasked = await sendBatch(stage, { batch }, { tellsEach: false })
+    assert.ok(asked.kind === 'taken')
+    assert.equal(asked.results.length, 3)
+    assert.deepEqual(unasked, { ...asked, results: [] })
+    assert.equal((await readAll(stage.log)).length, 4)
+    assert.equal((await readAll(stage.rejected)).length, 2)
   })
 
   it('takes and marks an event that its schema refuses where the plan is lenient', async () => {

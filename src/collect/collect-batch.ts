@@ -46,7 +46,7 @@ export type CollectAnswer =
       readonly kind: 'taken'
       readonly acceptedCount: number
       readonly rejectedCount: number
-      /** One for each event, in the order of the request. */
+      /** One for each event, in the order of the request; none where the call asks for none. */
       readonly results: readonly EventResult[]
     }
   | { readonly kind: 'refused'; readonly reason: RequestReason; readonly says: string }
@@ -119,6 +119,8 @@ export interface Judge {
   readonly isBackfill: boolean
   readonly plan: TrackingPlan | undefined
   readonly parseDeps: ParseEventDeps
+  /** Whether `results` are asked for. */
+  readonly tellsEach: boolean
 }
 
 export function createCollector(deps: CollectorDeps, options: CollectorOptions): Collector {
@@ -161,6 +163,7 @@ export function createCollector(deps: CollectorDeps, options: CollectorOptions):
       isBackfill: call.isBackfill || request.isBackfill,
       plan: deps.sources.byId(sourceId)?.plan,
       parseDeps,
+      tellsEach: call.tellsEach !== false,
     })
     // A request in another format may hold nothing that is kept.
     if (outcome === undefined) return { kind: 'taken', ...noneTaken }
@@ -186,7 +189,7 @@ interface Outcome extends Pick<Judged, 'reasons' | 'marked' | 'results'> {
  */
 function appendJudged(items: readonly Item[], judge: Judge): Outcome | undefined {
   const { events, rejected, reasons, marked, results } = judgeAll(items, judge)
-  if (results.length === 0) return undefined
+  if (events.length + rejected.length === 0) return undefined
   const { log, rejected: rejectedLog } = judge.deps
   const accepting = events.length === 0 ? undefined : log.append(events)
   const rejecting = rejected.length === 0 ? undefined : rejectedLog.append(rejected)
@@ -199,7 +202,7 @@ function appendJudged(items: readonly Item[], judge: Judge): Outcome | undefined
 /** Makes a record of each event, good or bad. Appends nothing. */
 export function judgeAll(items: readonly Item[], judge: Judge): Judged {
   const judged: Judged = { events: [], rejected: [], reasons: [], marked: [], results: [] }
-  const { deps, options, isBackfill } = judge
+  const { deps, options, isBackfill, tellsEach } = judge
   const { workspace } = options
   const { partitionCount } = deps.log.identity
   const place = { workspace, partitionCount, isBackfill, stamps: deps.stamps }
@@ -209,16 +212,16 @@ export function judgeAll(items: readonly Item[], judge: Judge): Judged {
       const { event } = judgement
       judged.events.push(eventRecord(event, place))
       if (event.planFault !== undefined) judged.marked.push(event.name)
-      judged.results.push({ status: 'accepted', eventId: event.eventId })
+      if (tellsEach) judged.results.push({ status: 'accepted', eventId: event.eventId })
     } else if (judgement.kind === 'item') {
       judged.events.push(judgement.record)
-      judged.results.push({ status: 'accepted', eventId: judgement.itemId })
+      if (tellsEach) judged.results.push({ status: 'accepted', eventId: judgement.itemId })
     } else {
       const { reason, path, says } = judgement
       const rejection = rejectionOf(item, { reason, path }, judge)
       judged.rejected.push(rejectedRecord(rejection, deps, options))
       judged.reasons.push(reason)
-      judged.results.push({ status: 'rejected', reason, path, says })
+      if (tellsEach) judged.results.push({ status: 'rejected', reason, path, says })
     }
   }
   return judged

@@ -15,11 +15,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isJsonObject } from '../lib/json.ts'
 import { collectFrom, findBarrier } from './admit.ts'
 import {
+  type AskedAnswer,
   addCorsHeaders,
   answerJson,
   answerPreflight,
   answerProblem,
   answerTaken,
+  asksForEach,
   type Problem,
   settingsOf,
 } from './collect-answer.ts'
@@ -144,7 +146,8 @@ async function takeBody(
   const barrier = known.found === undefined ? findBarrier(exchange, found) : undefined
   if (barrier !== undefined) return refuse(barrier)
   const { body, bytes, hasEscapes } = parsed
-  const call: CollectCall = { ...route, body, bytes, hasEscapes }
+  const tellsEach = asksForEach(askedOf(exchange))
+  const call: CollectCall = { ...route, body, bytes, hasEscapes, tellsEach }
   answerCollected(exchange, await collectFrom(exchange, found, call))
 }
 
@@ -158,6 +161,9 @@ function answerCollected(exchange: Exchange, answer: CollectAnswer): void {
     exchange.refuse(requestProblem(answer.reason, answer.says))
     return
   }
-  const { request, query, response } = exchange
-  answerTaken(response, answer, { prefer: request.headers.prefer, query })
+  answerTaken(exchange.response, answer, askedOf(exchange))
+}
+
+function askedOf({ request, query }: Exchange): AskedAnswer {
+  return { prefer: request.headers.prefer, query }
 }

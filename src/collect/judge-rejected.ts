@@ -176,6 +176,7 @@ function judgeOf(
     format: undefined,
     isBackfill,
     plan: collector.sources.byId(skeleton.sourceId)?.plan,
+    tellsEach: true,
     parseDeps: {
       sourceId: skeleton.sourceId,
       receivedAtMs: skeleton.receivedAtMs,

@@ -17,6 +17,8 @@ export type CollectCall = {
   readonly clientIp?: string
   /** False where the JSON was written without a backslash, see `findLimitFault`. */
   readonly hasEscapes?: boolean
+  /** False where nobody asks what became of each event: then the answer does not tell. */
+  readonly tellsEach?: boolean
 } & (
   | {
       readonly kind: 'single'

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { it } from 'node:test'
@@ -30,6 +30,22 @@ const nicenesses = { ...givingWay, V8Worker: 5 }
 /** No thread can do with less; what took more to compile the templates is gone after the start. */
 const threadBytesMin = 2 ** 20
 const heapBytesMax = 96 * 2 ** 20
+
+/** Writes a line for each flag of V8 that is set, and for each thread that begins. */
+const flagsHook = `
+  const { appendFileSync } = require('node:fs')
+  const { syncBuiltinESMExports } = require('node:module')
+  const { isMainThread } = require('node:worker_threads')
+  const v8 = require('node:v8')
+  const tell = (line) => appendFileSync(process.env.FLAGS_FILE, line + '\\n')
+  const { setFlagsFromString } = v8
+  v8.setFlagsFromString = (flag) => {
+    tell(flag)
+    setFlagsFromString(flag)
+  }
+  syncBuiltinESMExports()
+  if (!isMainThread) tell('thread')
+`
 
 it('starts, keeps a second server out, stops on SIGTERM and starts again', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))
@@ -100,6 +116,29 @@ async function readNiceness(pid: number): Promise<Record<string, number>> {
   const names = Object.keys(nicenesses)
   return Object.fromEntries(names.map((name) => [name, (all[name] ?? 99) - (all['main'] ?? 0)]))
 }
+
+it('sets the flags of its heaps before there is a thread that they count for', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'attune-flags-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const definitionsDir = join(folder, 'shop')
+  await writeSmallShop(definitionsDir)
+  const [hook, flagsFile] = [join(folder, 'hook.cjs'), join(folder, 'flags')]
+  await writeFile(hook, flagsHook)
+  const server = await openServerProcess({
+    ...{ dataDir: join(folder, 'data'), definitionsDir, port: await freePort() },
+    environment: { NODE_OPTIONS: `--require=${hook}`, FLAGS_FILE: flagsFile },
+  })
+  await stopServerProcess(server)
+  const lines = (await readFile(flagsFile, 'utf8')).trim().split('\n')
+  const flagCount = lines.indexOf('thread')
+  assert.deepEqual(lines.slice(0, flagCount), [
+    '--heap-growing-percent=100',
+    '--no-allocation-site-pretenuring',
+    '--no-parallel-scavenge',
+    '--max-semi-space-size=0',
+  ])
+  assert.ok(lines.slice(flagCount).every((line) => line === 'thread'))
+})
 
 it('sends nothing without a public URL, says what to give, and sends then', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'attune-start-'))

@@ -57,6 +57,20 @@ it('makes one object of two, whatever their texts', () => {
   )
 })
 
+it('holds no more memory than a record has bytes', () => {
+  const encode = (length: number): Buffer => {
+    const body = { first: '{"a":1}', second: JSON.stringify({ b: 'x'.repeat(length) }) }
+    return encodeRecord({ ...aRecord(), body })
+  }
+  const long = encode(50_000)
+  assert.equal(decodeRecord(0, 1, long).body.length, 50_014)
+  assert.equal(long.buffer.byteLength, long.length)
+  // Short ones lie in a pool, one behind the other but where another piece of it begins.
+  const short = Array.from({ length: 20 }, () => encode(500))
+  const gaps = short.slice(1).map((bytes, at) => bytes.byteOffset - (short[at]?.byteOffset ?? 0))
+  assert.ok(gaps.filter((gap) => gap > 0 && gap < 600 + 16).length > 10, gaps.join(' '))
+})
+
 it('refuses to make an id of nothing', () => {
   assert.throws(() => encodeRecord({ ...aRecord(), id: { hashOf: '' } }), /hash of something/)
 })

@@ -153,13 +153,17 @@ function bodyBytesMax(body: NewRecord['body']): number {
   return (body.first.length + body.second.length) * bytesPerUnitMax
 }
 
+/** A record may wait for long: what is returned holds its bytes alone, not those it could have. */
+const scratch = Buffer.allocUnsafeSlow(16 * 1024)
+
 /** Returns the bytes of a record; its place (partition, offset) is kept by the log, not in them. */
 export function encodeRecord(record: NewRecord): Buffer {
   const prepared = prepareRecord(record)
-  const bytes = Buffer.allocUnsafe(prepared.bytesMax)
+  const isShort = prepared.bytesMax <= scratch.length
+  const bytes = isShort ? scratch : Buffer.allocUnsafeSlow(prepared.bytesMax)
   const end = writeRecord(prepared, bytes, 0)
   if (!(record.id instanceof Uint8Array)) writeHashedId(hashedTextOf(record.id), bytes, 0)
-  return bytes.subarray(0, end)
+  return Buffer.from(bytes.subarray(0, end))
 }
 
 export function hashedTextOf({ hashOf }: HashedId): string {

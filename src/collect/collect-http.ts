@@ -15,12 +15,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isJsonObject } from '../lib/json.ts'
 import { collectFrom, findBarrier } from './admit.ts'
 import {
-  type AskedAnswer,
   addCorsHeaders,
+  answerEach,
   answerJson,
   answerPreflight,
   answerProblem,
-  answerTaken,
+  answerTakenAll,
   asksForEach,
   type Problem,
   settingsOf,
@@ -146,9 +146,10 @@ async function takeBody(
   const barrier = known.found === undefined ? findBarrier(exchange, found) : undefined
   if (barrier !== undefined) return refuse(barrier)
   const { body, bytes, hasEscapes } = parsed
-  const tellsEach = asksForEach(askedOf(exchange))
+  const { request, query } = exchange
+  const tellsEach = asksForEach({ prefer: request.headers.prefer, query })
   const call: CollectCall = { ...route, body, bytes, hasEscapes, tellsEach }
-  answerCollected(exchange, await collectFrom(exchange, found, call))
+  answerCollected(exchange, await collectFrom(exchange, found, call), tellsEach)
 }
 
 function sourceOfBody(sources: SourceDirectory, body: unknown): CollectSource | undefined {
@@ -156,14 +157,11 @@ function sourceOfBody(sources: SourceDirectory, body: unknown): CollectSource | 
   return typeof writeKey === 'string' ? sources.byWriteKey(writeKey) : undefined
 }
 
-function answerCollected(exchange: Exchange, answer: CollectAnswer): void {
+function answerCollected(exchange: Exchange, answer: CollectAnswer, tellsEach: boolean): void {
   if (answer.kind === 'refused') {
     exchange.refuse(requestProblem(answer.reason, answer.says))
     return
   }
-  answerTaken(exchange.response, answer, askedOf(exchange))
-}
-
-function askedOf({ request, query }: Exchange): AskedAnswer {
-  return { prefer: request.headers.prefer, query }
+  if (tellsEach) answerEach(exchange.response, answer)
+  else answerTakenAll(exchange.response)
 }

@@ -111,9 +111,9 @@ export interface LogRecord extends WholeRecord {
  */
 export const recordBytesMax = 900 * 1024
 
-export const idBytes = 16
+const idBytes = 16
 /** From the beginning of a record to its id. */
-export const idPlace = 15
+const idPlace = 15
 const headBytes = 31
 const outboxBytes = 26
 const isBackfillFlag = 1
